@@ -1,0 +1,46 @@
+# Everything a fresh machine needs is made here: Python 3.11+, make and a package index are enough.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test drills bench lint types lock clean
+
+demo: $(READY) ## taxi rides from data to served answers, then a bad release, a switch and a rollback
+	$(BIN)/python examples/demo.py
+
+test: $(READY) lint types ## lint, types and every test not marked slow
+	$(BIN)/python -m pytest -m "not slow" -q --durations=10
+
+drills: $(READY) ## crash, switch and load drills; seeds are printed
+	$(BIN)/python -m pytest -m slow -q --durations=10
+
+bench: $(READY) $(VENV)/.bench ## the figures of docs/benchmarks.md, beside their references
+	$(BIN)/python benchmarks/run.py
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: $(READY)
+	$(BIN)/mypy
+
+$(READY): requirements/dev.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "funade needs Python 3.11 or newer, got " + sys.version)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+# The peers that benchmarks stand beside live in an environment of their own.
+$(VENV)/.bench: requirements/peers.txt
+	$(PYTHON) -m venv $(VENV)-peers
+	$(VENV)-peers/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/peers.txt
+	touch $@
+
+lock: ## lock requirements/*.in again, with hashes (needs uv)
+	uv pip compile requirements/dev.in --python-version 3.11 --universal --generate-hashes --quiet --no-header --no-annotate --output-file requirements/dev.txt
+
+clean:
+	rm -rf $(VENV) $(VENV)-peers .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis

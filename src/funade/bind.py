@@ -1,0 +1,217 @@
+"""Pins → one callable per api: the one binding that builds, the gate and servers share."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from funade.declare.contract import Contract
+from funade.declare.decorators import Gives, Takes
+from funade.declare.graph import Graph, nodes_of
+from funade.declare.importing import import_project
+from funade.declare.node import Node
+from funade.declare.policy import Fallback, Owner
+from funade.declare.rows import Answers, Requests, from_frame, to_frame
+from funade.declare.spec import Spec
+from funade.errors import CutIncomplete, ServeError
+from funade.store import code, tables
+from funade.store.opened import Store
+from funade.store.records import Candidate, Golden, Pins
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Columns = dict[str, np.ndarray[Any, Any]]
+
+
+class Bound:
+    """One api with everything it needs, ready to answer."""
+
+    def __init__(self, spec: Spec, node: Node[Any, Any], inputs: Mapping[str, Any], settings: Mapping[str, Any], zone: ZoneInfo) -> None:
+        assert spec.contract is not None
+        self.name = spec.name
+        self.spec = spec
+        self.contract: Contract = spec.contract
+        fallback, owner = spec.policy(Fallback), spec.policy(Owner)
+        self.fallback: dict[str, Any] | None = fallback.answer if fallback else None
+        self.owner = owner.name if owner else ""
+        takes = next(p.struct for p in node.policies if isinstance(p, Takes))
+        gives = next(p.struct for p in node.policies if isinstance(p, Gives))
+        self.requests = Requests(takes, zone=zone)
+        self.answers = Answers(gives)
+        self.decode = self.requests.decode
+        self.encode = self.answers.encode
+        self._function = node.function
+        self._arguments = {**inputs, **settings}
+
+    def answer(self, rows: Sequence[Any]) -> Columns:
+        """The answers for decoded requests, as columns of ``len(rows)`` each, in order.
+
+        Raises:
+            AnswerError: the function gave other rows, columns or values than the contract says.
+        """
+        return self.call(self.requests.columns(list(rows)), len(rows))
+
+    def call(self, batch: Columns, rows: int) -> Columns:
+        """The answers for a batch given as columns."""
+        if rows == 0:
+            return self.answers.empty()
+        frame = to_frame(batch, self.spec.batch_form or "pandas")
+        result = self._function(**{self.spec.batch: frame}, **self._arguments)
+        columns = from_frame(result, form=self.spec.result_form, rows=rows, names=[f.name for f in self.contract.gives_fields], api=self.name)
+        return self.answers.check(columns, rows, api=self.name)
+
+
+def bind(
+    graph: Graph,
+    nodes: Mapping[str, Node[Any, Any]],
+    pins: Pins,
+    store: Store,
+    *,
+    settings: Mapping[str, Mapping[str, Any]],
+    zone: ZoneInfo,
+    only: Sequence[str] | None = None,
+    replaced: Mapping[str, str] | None = None,
+    project_types: Sequence[str] = (),
+) -> dict[str, Bound]:
+    """Api name → the api bound to its pinned inputs.
+
+    Args:
+        graph: the specs the pins belong to.
+        nodes: the same nodes, imported.
+        pins: node → version id of everything the apis take.
+        store: where the versions are.
+        settings: node → the settings its versions were made with.
+        zone: the project's time zone.
+        only: these apis (and those they take); every api unless given.
+        replaced: for the apis in ``only``: parameter → node that takes an input's place.
+        project_types: packages whose classes an artifact may be made of.
+
+    Raises:
+        CutIncomplete: something an api takes is not pinned.
+    """
+    found: dict[str, Bound] = {}
+    loaded: dict[str, Any] = {}
+
+    def value(spec: Spec, parameter: str) -> Any:
+        edge = next(e for e in spec.edges if e.parameter == parameter)
+        name = (replaced or {}).get(parameter, edge.node) if spec.name in (only or ()) else edge.node
+        if graph[name].kind == "api":
+            return _as_function(one(name), edge.form)
+        if name not in pins:
+            raise CutIncomplete(f"api `{spec.name}` expected a version of `{name}`, got none", do=f"run: funade build {name}")
+        if graph[name].kind == "dataset":
+            version = store.version(pins[name])
+            return tables.read(version, store.metadata, store.blobs, part=edge.part, form=edge.form)
+        if name not in loaded:
+            loaded[name] = store.load(pins[name], project_types=project_types)
+        return loaded[name]
+
+    def one(name: str) -> Bound:
+        if name not in found:
+            spec = graph[name]
+            inputs = {e.parameter: value(spec, e.parameter) for e in spec.edges}
+            found[name] = Bound(spec, nodes[name], inputs, spec.settings | dict(settings.get(name, {})), zone)
+        return found[name]
+
+    for spec in graph.of_kind("api"):
+        if only is None or spec.name in only:
+            one(spec.name)
+    return found
+
+
+def _as_function(api: Bound, form: str) -> Any:
+    """An api as another api's input: a frame of rows in, a frame of answers out."""
+
+    def answer(batch: Any) -> Any:
+        from funade.declare.form import form_of
+
+        given = form_of(type(batch)) if not isinstance(batch, dict) else "columns"
+        names = [f.name for f in api.contract.takes_fields]
+        rows = len(batch) if not isinstance(batch, dict) else len(next(iter(batch.values())))
+        columns = from_frame(batch, form=given, rows=rows, names=names, api=api.name, extra=True)
+        return to_frame(api.call(columns, rows), given)
+
+    return answer
+
+
+class Loaded(msgspec.Struct):
+    """One release (or candidate) in this process: its code imported from its own snapshot, its apis bound."""
+
+    release: int
+    candidate: str
+    graph: Graph
+    nodes: dict[str, Node[Any, Any]]
+    modules: list[types.ModuleType]
+    apis: dict[str, Bound]
+    golden: tuple[Golden, ...] = ()
+
+    def warm(self) -> None:
+        """Answer every golden row as the gate did.
+
+        Raises:
+            ServeError: one answer differs; names the api, the row and both answers.
+        """
+        for golden in self.golden:
+            differs = difference(self.apis[golden.api], golden)
+            if differs:
+                raise ServeError(differs)
+
+
+def answer_golden(api: Bound, requests: Sequence[dict[str, Any]]) -> Golden:
+    """The answers of one direct call for these requests (JSON values)."""
+    rows, refused = api.requests.convert(requests)
+    if refused:
+        index, reason = refused[0]
+        raise ServeError(f"api `{api.name}` expected golden rows that keep its contract, got row {index}: {reason}")
+    return Golden(api.name, list(requests), api.answers.rows(api.answer(rows)) if rows else [])
+
+
+def difference(api: Bound, golden: Golden) -> str:
+    """What the api answers differently from the golden answers; "" when nothing."""
+    now = answer_golden(api, golden.requests).answers
+    for index, (expected, got) in enumerate(zip(golden.answers, now, strict=True)):
+        # Through JSON, as the expected answers were kept: NaN equals NaN.
+        if msgspec.json.encode(expected) != msgspec.json.encode(got):
+            return f"api `{api.name}` expected {expected} for golden row {index}, got {got}"
+    return ""
+
+
+def load_candidate(store: Store, candidate: Candidate, *, release: int = 0, golden: tuple[Golden, ...] = ()) -> Loaded:
+    """A candidate's code imported from its snapshot and its apis bound to its pins."""
+    folder = code.unpack(store.blobs, candidate.code, store.root / "code")
+    graph = Graph(candidate.specs)
+    modules = import_project(folder, sorted({spec.module for spec in candidate.specs}))
+    nodes = {node.name: node for node in nodes_of(modules)}
+    apis = bind(
+        graph,
+        nodes,
+        candidate.pins,
+        store,
+        settings=candidate.settings,
+        zone=ZoneInfo(candidate.timezone or "UTC"),
+        project_types=project_packages(graph),
+    )
+    return Loaded(release, candidate.id, graph, nodes, modules, apis, golden)
+
+
+def load_release(argument: dict[str, Any]) -> Loaded:
+    """The release that ``{"store": folder, "release": number}`` names, ready to answer: what a worker starts from."""
+    store = Store.open(Path(argument["store"]))
+    release = store.metadata.release(argument["release"])
+    if release is None:
+        raise ServeError(f"release {argument['release']} expected in the store, got none")
+    candidate = store.metadata.candidate(release.candidate)
+    assert candidate is not None  # the switch that made the release checked it
+    golden = tuple(msgspec.json.decode(store.blobs.read(digest), type=Golden) for digest in release.golden.values())
+    return load_candidate(store, candidate, release=release.number, golden=golden)
+
+
+def project_packages(graph: Graph) -> tuple[str, ...]:
+    """The project's own top packages, whose classes an artifact may be made of."""
+    return tuple(sorted({spec.module.partition(".")[0] for spec in graph}))

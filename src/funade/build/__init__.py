@@ -1,0 +1,1 @@
+"""Building: which versions are needed, and making them."""

@@ -1,0 +1,373 @@
+"""Running a plan: each absent version made from its inputs, kept, and recorded with what it printed."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from funade.bind import Bound, bind, project_packages
+from funade.build.check import check
+from funade.build.plan import Plan, Step, bound
+from funade.declare.graph import Graph
+from funade.declare.importing import user_traceback
+from funade.declare.node import Node
+from funade.declare.policy import CHECKS, Key, Policy, Time
+from funade.declare.spec import Edge, Spec
+from funade.digest import of_value
+from funade.errors import BuildFailed, CheckFailed, FunadeError, NotBuilt, ResultRefused, WindowEmpty
+from funade.store import codecs, snapshots, tables
+from funade.store.frames import from_arrow, to_arrow
+from funade.store.opened import Store
+from funade.store.records import Artifact, Build, Checked, Finding, RowSet, Version
+
+
+class Surroundings(msgspec.Struct, frozen=True):
+    """What every build needs beside its plan: the store, the imported nodes and the project's circumstances."""
+
+    store: Store
+    graph: Graph
+    nodes: Mapping[str, Node[Any, Any]]
+    zone: ZoneInfo
+    now: Callable[[], datetime]
+    root: Path
+    given: Callable[[Spec], dict[str, Any]]
+    lock: str = ""
+
+
+class Built(msgspec.Struct, frozen=True):
+    """What became of one node: ``made`` is False when its version was there, or another process was first."""
+
+    version: Version
+    made: bool
+    seconds: float
+    findings: tuple[Finding, ...] = ()
+
+
+def build(steps: Plan, targets: Sequence[str], around: Surroundings, *, attempts: Sequence[str] = ()) -> Iterator[Built]:
+    """Make what the targets need, in order; a version that is there is only checked.
+
+    Raises:
+        NotBuilt: a source they need was never loaded.
+        BuildFailed: the user's function failed; what was made before stays.
+        CheckFailed: a dataset's rows break its checks; nothing is made from it.
+    """
+    needed = around.graph.ancestors(targets)
+    for name, step in steps.items():
+        if name in needed and step.missing:
+            raise NotBuilt(f"{step.spec.kind} `{name}` expected `{step.missing}` loaded, got nothing", do=f"run: funade load {step.missing}")
+    for name, step in steps.items():
+        if name in needed:
+            yield _one(step, steps, around, attempt=name in attempts)
+
+
+def _one(step: Step, steps: Plan, around: Surroundings, *, attempt: bool) -> Built:
+    metadata = around.store.metadata
+    if step.state in ("bound", "found") and step.spec.kind in ("api", "source"):
+        there = metadata.version(step.version)
+        version = there or metadata.add_version(unbuilt(step, around))
+        return Built(version, made=False, seconds=0.0)
+    version_there = metadata.version(step.version)
+    if version_there is not None:
+        return Built(version_there, made=False, seconds=0.0, findings=checked(step, version_there, around))
+    started = time.perf_counter()
+    version, made = _make(step, steps, around, attempt=attempt)
+    return Built(version, made, time.perf_counter() - started, checked(step, version, around))
+
+
+def unbuilt(step: Step, around: Surroundings) -> Version:
+    """The record of a version that no function makes: an api's, or what a source has loaded."""
+    spec = step.spec
+    revisions = around.store.metadata.revisions(spec.name, up_to=step.sequence) if spec.kind == "source" else []
+    end = max((r.end for r in revisions), default=None)
+    return Version(
+        id=step.version,
+        node=spec.name,
+        kind=spec.kind,
+        recipe=step.recipe,
+        made_at=around.now(),
+        inputs=step.inputs if spec.kind != "api" else {},
+        end=end,
+        reach=end,
+        symbols=spec.symbols if spec.kind == "api" else {},
+        time=_time(spec),
+        key=_key(spec),
+        sequence=step.sequence,
+    )
+
+
+def _make(step: Step, steps: Plan, around: Surroundings, *, attempt: bool) -> tuple[Version, bool]:
+    spec, store = step.spec, around.store
+    record = Build(
+        id=uuid.uuid4().hex, node=spec.name, version=step.version, state="built", started_at=around.now(),
+        seconds=0.0, settings=step.settings, attempt=attempt, runtime=spec.runtime,
+    )  # fmt: skip
+    started = time.perf_counter()
+    printed = io.StringIO()
+    try:
+        with _captured(printed):
+            version = _version(step, steps, around)
+    except Exception as error:
+        failed = msgspec.structs.replace(
+            record, state="failed", seconds=time.perf_counter() - started, log=_log(store, printed), error=_reason(error)
+        )
+        store.metadata.add_build(failed)
+        raise _failure(spec, error, around.root) from error
+    record = msgspec.structs.replace(
+        record, seconds=time.perf_counter() - started, log=_log(store, printed), metrics=version.metrics
+    )
+    version = msgspec.structs.replace(version, build=record.id)
+    kept = store.metadata.add_version(version, record)
+    return kept, kept.build == record.id
+
+
+def _version(step: Step, steps: Plan, around: Surroundings) -> Version:
+    spec, store = step.spec, around.store
+    inputs = {edge.parameter: store.version(steps[edge.node].version) for edge in spec.edges}
+    windows = tables.earliest_end([(e, inputs[e.parameter]) for e in spec.edges])
+    arguments = dict(around.given(spec))
+    arguments.update(step.settings)
+    judged = Judged()
+    for edge in spec.edges:
+        arguments[edge.parameter] = _argument(edge, inputs[edge.parameter], windows, steps, around, judged)
+    result = around.nodes[spec.name].function(**arguments)
+    seen = _seen(spec, inputs, windows, around)
+    version = Version(
+        id=step.version, node=spec.name, kind=spec.kind, recipe=step.recipe, made_at=around.now(), inputs=step.inputs,
+        symbols=spec.symbols, classes=spec.classes, lock=around.lock, **seen,
+    )  # fmt: skip
+    if spec.kind == "evaluation":
+        return msgspec.structs.replace(version, metrics=metrics_of(spec, result), judged_rows=judged.least, refused=judged.refused)
+    if spec.kind == "dataset":
+        return _with_rows(version, spec, result, around)
+    codec = spec.codec if spec.kind == "model" else "json"
+    artifact = codecs.encode(result, codec, store.blobs, place=spec.place, title=f"{spec.kind} `{spec.name}`", project_types=project_packages(around.graph))
+    return msgspec.structs.replace(version, artifact=artifact)
+
+
+class Judged:
+    """How many rows an evaluation looked at."""
+
+    def __init__(self) -> None:
+        self.least: int | None = None
+        self.refused = 0
+
+    def saw(self, rows: int, refused: int = 0) -> None:
+        """Count one input's rows."""
+        self.least = rows if self.least is None else min(self.least, rows)
+        self.refused += refused
+
+
+def _argument(
+    edge: Edge, version: Version, end: datetime | None, steps: Plan, around: Surroundings, judged: Judged
+) -> Any:
+    store = around.store
+    if version.kind in ("model", "threshold"):
+        return store.load(version.id, project_types=project_packages(around.graph))
+    interval = tables.interval_of(edge, version, end, around.zone)
+    table = tables.read(version, store.metadata, store.blobs, interval=interval, part=edge.part)
+    if (edge.window or edge.part) and not table.num_rows:
+        raise WindowEmpty(
+            f"`{edge.parameter}` expected rows of `{edge.node}` {edge.window or edge.part}, got none",
+            at=f"{edge.node}@{version.id[:6]}, which ends at {version.end}",
+            do="load more periods, or widen the window",
+        )
+    if not edge.api:
+        judged.saw(table.num_rows)
+        return from_arrow(table, edge.form or "pandas")
+    api = bind(
+        around.graph, around.nodes, bound(edge.api, steps, edge.replaced) , store,
+        settings={n: s.settings for n, s in steps.items()}, zone=around.zone, only=[edge.api], replaced=edge.replaced,
+        project_types=project_packages(around.graph),
+    )[edge.api]  # fmt: skip
+    answered, refused = replay(api, table)
+    judged.saw(answered.num_rows, refused)
+    return from_arrow(answered, edge.form or "pandas")
+
+
+def replay(api: Bound, table: Any) -> tuple[Any, int]:
+    """An api's answers for a table's rows, joined to them; and how many rows its contract refused.
+
+    Only the contract's columns go in, decoded as requests.
+
+    Raises:
+        ResultRefused: a column stands on both sides, or one that the contract requires is missing.
+    """
+    import numpy as np
+    import pyarrow as pa
+
+    names = [f.name for f in api.contract.takes_fields]
+    both = [f.name for f in api.contract.gives_fields if f.name in table.schema.names]
+    if both:
+        raise ResultRefused(f"api `{api.name}` expected rows without its answers' columns, got `{both[0]}` on both sides")
+    missing = [f.name for f in api.contract.takes_fields if f.required and f.name not in table.schema.names]
+    if missing:
+        raise ResultRefused(f"api `{api.name}` expected a column `{missing[0]}` in the rows, got {', '.join(table.schema.names)}")
+    rows, refused = api.requests.convert(table.select([n for n in names if n in table.schema.names]).to_pylist())
+    if refused:
+        keep = np.ones(table.num_rows, dtype=bool)
+        keep[[index for index, _ in refused]] = False
+        table = table.filter(pa.array(keep))
+    answers = api.answer(rows)
+    for name, values in answers.items():
+        table = table.append_column(name, pa.array(values, from_pandas=True))
+    return table, len(refused)
+
+
+def _seen(spec: Spec, inputs: Mapping[str, Version], end: datetime | None, around: Surroundings) -> dict[str, Any]:
+    """How far the version's rows go, and what it was fitted on."""
+    ends: list[datetime] = []
+    reaches: list[datetime | None] = []
+    fits: dict[RowSet, None] = {}
+    for edge in spec.edges:
+        version = inputs[edge.parameter]
+        fits |= dict.fromkeys(version.fits)
+        if version.kind in ("model", "threshold"):
+            reaches.append(version.reach)
+            continue
+        interval = tables.interval_of(edge, version, end, around.zone)
+        rows = tables.row_set(edge, version, interval)
+        reaches.append(rows.reach)
+        bounds = [b for b in ((interval.end if interval else None), version.end) if b is not None]
+        ends += [min(bounds)] if bounds else []
+        if spec.kind in ("model", "threshold"):
+            fits[rows] = None
+    known = [r for r in reaches if r is not None]
+    reach = max(known) if known and len(known) == len(reaches) else None
+    return {"end": min(ends, default=None), "reach": reach, "fits": tuple(fits), "time": _inherited_time(spec, inputs), "key": _inherited_key(spec, inputs)}
+
+
+def _with_rows(version: Version, spec: Spec, result: Any, around: Surroundings) -> Version:
+    if spec.result_form == "sql":
+        if not isinstance(result, str):
+            raise ResultRefused(f"dataset `{spec.name}` expected SQL text, got {type(result).__name__}", at=spec.place)
+    table = to_arrow(result, zone=around.zone, place=f"dataset `{spec.name}`")
+    artifact = snapshots.write(around.store.blobs, table)
+    return msgspec.structs.replace(
+        version,
+        artifact=artifact,
+        time=_survived(spec, version.time, artifact, declared=spec.policy(Time) is not None),
+        key=() if spec.policy(Key) is None and not set(version.key) <= set(artifact.columns) else version.key,
+    )
+
+
+def _survived(spec: Spec, column: str, artifact: Artifact, *, declared: bool) -> str:
+    if not column or column in artifact.columns:
+        return column
+    if declared:
+        raise ResultRefused(f"dataset `{spec.name}` expected a column `{column}`, got {', '.join(artifact.columns)}", at=spec.place)
+    return ""
+
+
+def metrics_of(spec: Spec, result: Any) -> dict[str, float | None]:
+    """An evaluation's numbers; None where one is NaN or infinite.
+
+    Raises:
+        ResultRefused: it gave something else than numbers by name.
+    """
+    import math
+
+    if not isinstance(result, dict) or not all(isinstance(k, str) for k in result):
+        raise ResultRefused(f"evaluation `{spec.name}` expected numbers by name, got {type(result).__name__}", at=spec.place)
+    numbers: dict[str, float | None] = {}
+    for name, value in result.items():
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            raise ResultRefused(f"evaluation `{spec.name}` expected a number for {name}, got {value!r}", at=spec.place) from None
+        numbers[name] = number if math.isfinite(number) else None
+    return numbers
+
+
+def checked(step: Step, version: Version, around: Surroundings) -> tuple[Finding, ...]:
+    """The data checks of a dataset's version under its present policies: remembered, or made now.
+
+    Raises:
+        CheckFailed: a check does not hold.
+    """
+    policies = checks_of(step.spec)
+    if step.spec.kind != "dataset" or not policies:
+        return ()
+    digest = of_value([msgspec.to_builtins(p) for p in policies])
+    store = around.store
+    done = store.metadata.checked(version.id, digest)
+    if done is None:
+        findings = check(tables.paths(version, store.metadata, store.blobs), policies, blobs=store.blobs, dataset=version.node)
+        done = Checked(version.id, digest, findings, around.now())
+        store.metadata.add_checked(done)
+    bad = next((f for f in done.findings if not f.holds), None)
+    if bad is not None:
+        raise CheckFailed(
+            f"dataset `{version.node}` expected {bad.expected}, got {bad.got}",
+            at=f"{version.node}@{version.id[:6]}",
+            do=f"see them: funade show {version.node}@{version.id[:6]} --bad",
+            findings=done.findings,
+        )
+    return done.findings
+
+
+def checks_of(spec: Spec) -> tuple[Policy, ...]:
+    """The policies that the node's rows are held against."""
+    return tuple(p for p in spec.policies if isinstance(p, CHECKS))
+
+
+@contextlib.contextmanager
+def _captured(printed: io.StringIO) -> Iterator[None]:
+    """What the user's function prints and logs goes into its build's log."""
+    echo = logging.StreamHandler(printed)
+    logging.getLogger().addHandler(echo)
+    try:
+        with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+            yield
+    finally:
+        logging.getLogger().removeHandler(echo)
+
+
+def _log(store: Store, printed: io.StringIO) -> str:
+    text = printed.getvalue()
+    return store.blobs.put_bytes(text.encode(errors="replace")) if text else ""
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, FunadeError) else f"{type(error).__name__}: {error}"
+
+
+def _failure(spec: Spec, error: Exception, root: Path) -> FunadeError:
+    if isinstance(error, FunadeError):
+        named = error.what if f"`{spec.name}`" in error.what else f"{spec.kind} `{spec.name}`: {error.what}"
+        return type(error)(named, at=error.at or spec.place, do=error.do, **error.facts)
+    return BuildFailed(
+        f"{spec.kind} `{spec.name}` expected to be built, got {type(error).__name__}: {error}",
+        at=spec.place,
+        do="mend it and run the command again; what was built stays",
+        traceback=user_traceback(error, root),
+    )
+
+
+def _time(spec: Spec) -> str:
+    policy = spec.policy(Time)
+    return policy.column if policy else ""
+
+
+def _key(spec: Spec) -> tuple[str, ...]:
+    policy = spec.policy(Key)
+    return policy.columns if policy else ()
+
+
+def _inherited_time(spec: Spec, inputs: Mapping[str, Version]) -> str:
+    carried = [v.time for v in inputs.values() if v.time]
+    return _time(spec) or (carried[0] if len(carried) == 1 and spec.kind == "dataset" else "")
+
+
+def _inherited_key(spec: Spec, inputs: Mapping[str, Version]) -> tuple[str, ...]:
+    carried = [v.key for v in inputs.values() if v.key]
+    return _key(spec) or (carried[0] if len(carried) == 1 and spec.kind == "dataset" else ())

@@ -1,0 +1,107 @@
+"""Commands that bring data in and make versions."""
+
+from __future__ import annotations
+
+import tomllib
+from typing import Any
+
+import click
+
+from funade.cli.output import number, progress, project, say, seconds
+from funade.errors import LoadFailed, Misuse
+
+
+@click.command()
+@click.argument("source", required=False)
+@click.option("--from", "first", default="", metavar="PERIOD", help="The first period, e.g. 2022-01-01.")
+@click.option("--to", "last", default="", metavar="PERIOD", help="The last period, included.")
+@click.option("--again", is_flag=True, help="Also periods that are loaded; changed rows become a new revision.")
+def load(source: str | None, first: str, last: str, again: bool) -> None:
+    """Bring periods of sources in; those that are due and not there, unless told."""
+    here = project()
+    sources = [here.graph[source]] if source else here.graph.of_kind("source")
+    if not sources:
+        raise Misuse("load expected a source, got none in the project")
+    for spec in sources:
+        if spec.kind != "source":
+            raise Misuse(f"load expected a source, got {spec.kind} `{spec.name}`")
+        periods = here.periods(spec, first, last, again=again)
+        new = rows = bad = 0
+        with progress(f"loading {spec.name}", len(periods)) as step:
+            try:
+                for loaded in here.load(spec, periods):
+                    step(loaded.period)
+                    new += loaded.revision is not None
+                    rows, bad = rows + loaded.rows, bad + loaded.bad_rows
+            except LoadFailed:
+                if new:
+                    say(f"loaded {spec.name}: {_count(new, 'period')}, then stopped")
+                raise
+        _say_loaded(here, spec, periods, new, rows, bad)
+
+
+def _say_loaded(here: Any, spec: Any, periods: list[Any], new: int, rows: int, bad: int) -> None:
+    if not periods:
+        there = here.store.metadata.revisions(spec.name)
+        to = f"; {_count(len(there), 'period')} to {there[-1].period}" if there else " (no period is due)"
+        say(f"nothing to load: {spec.name}{to}")
+        return
+    same = len(periods) - new
+    parts = [_count(new, "period"), f"{rows} rows"]
+    if bad:
+        parts.append(f"{_count(bad, 'bad row')} kept aside")
+    if same:
+        parts.append(f"{_count(same, 'period')} unchanged")
+    say(f"loaded {spec.name} {periods[0].name} to {periods[-1].name}: {', '.join(parts)}")
+
+
+@click.command()
+@click.argument("nodes", nargs=-1)
+@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A setting for this attempt (one NODE).")
+@click.option("--again", is_flag=True, help="Make NODE once more, as an attempt.")
+def build(nodes: tuple[str, ...], settings: tuple[str, ...], again: bool) -> None:
+    """Make NODES (all, if none) and what they need from the present recipe; never what is below."""
+    here = project()
+    attempt = dict(map(_setting, settings))
+    made = there = 0
+    with progress("building", None) as step:
+        for built in here.build(*nodes, settings=attempt, again=again):
+            version = built.version
+            step(version.node)
+            if not built.made:
+                there += 1
+                continue
+            made += 1
+            say(f"built {version.node}@{version.id[:6]}  {seconds(built.seconds)}{_facts(built)}")
+    if made == 0:
+        say(f"nothing to build: {_count(there, 'version')} of the present recipe {'is' if there == 1 else 'are'} there")
+    elif attempt or again:
+        say(f"an attempt: nothing uses it until you say  funade stage {nodes[0]}@…")
+
+
+def _facts(built: Any) -> str:
+    version = built.version
+    parts = []
+    if version.artifact and version.artifact.rows is not None:
+        parts.append(f"{version.artifact.rows} rows")
+    if built.findings:
+        parts.append(f"{_count(len(built.findings), 'check')} passed")
+    if version.metrics:
+        parts.append("  ".join(f"{k}={number(v)}" for k, v in version.metrics.items()))
+    if version.refused:
+        parts.append(f"{_count(version.refused, 'row')} refused by the contract")
+    return "  " + ", ".join(parts) if parts else ""
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise Misuse(f"--set expected NAME=VALUE, got {text!r}")
+    try:
+        return name, tomllib.loads(f"v = {value}")["v"]
+    except tomllib.TOMLDecodeError:
+        return name, value
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}{'' if n == 1 else 's'}"

@@ -1,0 +1,98 @@
+"""What commands print: tables, JSON, lengths of time, and progress where a terminal is there."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import click
+import msgspec
+
+from funade.errors import Misuse
+
+T = TypeVar("T")
+
+
+def project() -> Any:
+    """The project that this command is about, with its clock."""
+    from funade import clock
+    from funade.project import Project
+
+    given = click.get_current_context().find_root().obj
+    chosen = clock.system if given["at"] is None else clock.frozen(moment(given["at"]))
+    return Project.find(given["folder"], clock=chosen)
+
+
+def moment(text: str) -> datetime:
+    """An ISO time; UTC unless it says."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise Misuse(f"--at expected an ISO time like 2022-04-01T03:00, got {text!r}") from None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def say(line: str = "") -> None:
+    """Print one line."""
+    click.echo(line)
+
+
+def as_json(value: object) -> None:
+    """Print a value as indented JSON."""
+    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2))
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print rows under a head, in columns as wide as they need."""
+    cells = [[*map(str, head)], *[[*map(str, row)] for row in rows]]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
+    for row in cells:
+        say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def seconds(value: float) -> str:
+    """A length of time to two digits: ``0.04 s``, ``12 s``, ``3.5 min``."""
+    if value >= 120:
+        return f"{value / 60:.1f} min"
+    return f"{value:.0f} s" if value >= 10 else f"{value:.2f} s"
+
+
+def number(value: object) -> str:
+    """A metric as people read it; None is a number that was NaN."""
+    if value is None:
+        return "nan"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def local(at: datetime) -> str:
+    """A time in UTC, to the second."""
+    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+@contextmanager
+def progress(title: str, total: int | None = None) -> Iterator[Any]:
+    """A bar on standard error once two seconds have passed, if a terminal is there; call it with each step's name."""
+    if not sys.stderr.isatty():
+        yield lambda name="": None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()]
+    bar = Progress(*columns, console=Console(stderr=True), transient=True)
+    row = bar.add_task(title, total=total)
+    started = time.monotonic()
+
+    def step(name: str = "") -> None:
+        bar.update(row, advance=1, description=f"{title} {name}")
+        if time.monotonic() - started > 2:
+            bar.start()
+
+    try:
+        yield step
+    finally:
+        bar.stop()

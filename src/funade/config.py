@@ -1,0 +1,99 @@
+"""``funade.toml``: what a project is called, where its modules and its store are, and what a profile changes."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
+
+from funade.errors import ProjectError
+
+FILE = "funade.toml"
+
+
+class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    pass
+
+
+class ProjectSection(_Section, frozen=True):
+    """``[project]``: the project's name, the modules whose nodes make the graph, its time zone (IANA)."""
+
+    name: str
+    modules: tuple[str, ...]
+    timezone: str = ""
+
+
+class StoreSection(_Section, frozen=True):
+    """``[store]``: the store's folder, relative to the project's."""
+
+    path: str = ".funade"
+
+
+class ServeSection(_Section, frozen=True):
+    """``[serve]``: how the server listens; ``drain_s`` is how long a begun request may still take after a switch."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    workers: int = 2
+    drain_s: float = 30.0
+
+
+class Profile(_Section, frozen=True):
+    """``[profile.NAME]``: what one surrounding changes; never code nor settings."""
+
+    places: dict[str, str] = {}
+    store: StoreSection | None = None
+    serve: ServeSection | None = None
+
+
+class Config(_Section, frozen=True):
+    """The whole file, a profile already laid over it."""
+
+    project: ProjectSection
+    store: StoreSection = StoreSection()
+    places: dict[str, str] = {}
+    settings: dict[str, dict[str, Any]] = {}
+    serve: ServeSection = ServeSection()
+    profile: dict[str, Profile] = {}
+
+
+def read(root: Path, profile: str = "") -> Config:
+    """The configuration of the project in ``root``, with one profile laid over it.
+
+    Raises:
+        ProjectError: no file, no TOML, an unknown section or key, a value of another type, an unknown time zone
+            or profile.
+    """
+    path = root / FILE
+    try:
+        config = msgspec.convert(tomllib.loads(path.read_text("utf-8")), Config)
+    except FileNotFoundError:
+        raise ProjectError(f"project expected {FILE}, got none", at=str(root), do='write one: [project] name = "…"') from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ProjectError(f"{FILE} expected TOML, got: {error}", at=str(path)) from None
+    except msgspec.ValidationError as error:
+        raise ProjectError(f"{FILE} is not as it must be: {error}", at=str(path)) from None
+    if config.project.timezone:
+        _check_zone(config.project.timezone, path)
+    if not profile:
+        return config
+    if profile not in config.profile:
+        known = ", ".join(config.profile) or "none"
+        raise ProjectError(f"project expected one of its profiles ({known}), got `{profile}`", at=str(path))
+    chosen = config.profile[profile]
+    return msgspec.structs.replace(
+        config,
+        places=config.places | chosen.places,
+        store=chosen.store or config.store,
+        serve=chosen.serve or config.serve,
+    )
+
+
+def _check_zone(name: str, path: Path) -> None:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise ProjectError(f"project expected an IANA time zone like 'Asia/Tokyo', got {name!r}", at=str(path)) from None

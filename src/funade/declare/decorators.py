@@ -1,0 +1,308 @@
+"""The six decorators: keyword = data flow, positional = policy."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar, cast
+
+import msgspec
+
+from funade.declare.form import form_of, hints
+from funade.declare.node import Answers, Node, Place, Rows, Secret
+from funade.declare.period import check_every
+from funade.declare.policy import Every, Policy, Split, _Policy
+from funade.declare.spec import Kind
+from funade.errors import DeclarationError, FunadeError, closest
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+Input = Node[Any, Any] | Rows | Answers
+Decorator = Callable[[Callable[P, R]], Node[P, R]]
+
+MAY_TAKE: dict[Kind, frozenset[str]] = {
+    "source": frozenset(),
+    "dataset": frozenset({"source", "dataset", "model"}),
+    "model": frozenset({"source", "dataset", "model"}),
+    "threshold": frozenset({"source", "dataset", "model", "threshold"}),
+    "api": frozenset({"dataset", "model", "threshold", "api"}),
+    "evaluation": frozenset({"source", "dataset", "model", "threshold"}),
+}
+"""Which kinds of node each kind takes as input; an evaluation also takes answers."""
+
+
+class Takes(_Policy):
+    """The struct of an api's request."""
+
+    on = frozenset({"api"})
+    struct: Any
+
+
+class Gives(_Policy):
+    """The struct of an api's answer."""
+
+    on = frozenset({"api"})
+    struct: Any
+
+
+def source(*policies: Policy) -> Callable[[Callable[P, R]], Node[P, R]]:
+    """Rows from outside, one period at a time; the parameter left over takes the period's name."""
+    return _declare("source", policies, {})
+
+
+def dataset(*policies: Policy, **inputs: Input) -> Callable[[Callable[P, R]], Node[P, R]]:
+    """Rows computed from sources, datasets or models."""
+    return _declare("dataset", policies, inputs)
+
+
+def model(*policies: Policy, **inputs: Input) -> Callable[[Callable[P, R]], Node[P, R]]:
+    """Any object that training yields; its return type is annotated and decides how it is kept."""
+    return _declare("model", policies, inputs)
+
+
+def threshold(*policies: Policy, **inputs: Input) -> Callable[[Callable[P, R]], Node[P, R]]:
+    """A small JSON value that turns a score into a decision."""
+    return _declare("threshold", policies, inputs)
+
+
+def api(*policies: Policy | Takes | Gives, **inputs: Input) -> Callable[[Callable[P, R]], Node[P, R]]:
+    """Answers for a batch of rows; the parameter left over takes the batch."""
+    return _declare("api", policies, inputs)
+
+
+def evaluation(*policies: Policy, **inputs: Input) -> Callable[[Callable[P, R]], Node[P, R]]:
+    """Numbers about an api or a model, on rows that nothing behind it was fitted on."""
+    return _declare("evaluation", policies, inputs)
+
+
+def takes(struct: type[msgspec.Struct]) -> Takes:
+    """The request's struct: one row that a client asks about."""
+    return Takes(struct)
+
+
+def gives(struct: type[msgspec.Struct]) -> Gives:
+    """The answer's struct: what a client gets for one row."""
+    return Gives(struct)
+
+
+def _declare(kind: Kind, policies: tuple[Any, ...], inputs: dict[str, Input]) -> Callable[[Callable[P, R]], Node[P, R]]:
+    if len(policies) == 1 and inspect.isfunction(policies[0]):
+        raise DeclarationError(
+            f"{kind} `{policies[0].__name__}` expected parentheses after the decorator, got none",
+            at=place_of(policies[0]),
+            do=f"write @fn.{kind}()",
+        )
+
+    def decorate(function: Callable[P, R]) -> Node[P, R]:
+        at = place_of(function)
+        try:
+            return _node(kind, function, at, policies, inputs)
+        except FunadeError as error:
+            if error.at:
+                raise
+            raise type(error)(f"{kind} `{function.__name__}`: {error.what}", at=at, do=error.do) from None
+
+    return decorate
+
+
+def _node(
+    kind: Kind, function: Callable[P, R], at: str, policies: tuple[Any, ...], inputs: dict[str, Input]
+) -> Node[P, R]:
+    if not inspect.isfunction(function) or inspect.iscoroutinefunction(function):
+        raise DeclarationError(f"{kind} expected a plain function, got {type(function).__name__}", at=at)
+    title = f"{kind} `{function.__name__}`"
+    bound = {name: _checked_input(kind, title, at, name, value) for name, value in inputs.items()}
+    node = Node(function, kind, place=at, policies=policies, inputs=bound)
+    _read_parameters(node, title)
+    _check_policies(node, title)
+    return node
+
+
+def _checked_input(kind: Kind, title: str, at: str, name: str, value: object) -> Rows | Answers:
+    if isinstance(value, Answers):
+        if kind != "evaluation":
+            raise DeclarationError(f"{title} expected a node for `{name}`, got answers", at=at, do="judge answers in an evaluation")
+        _check_answers(title, at, value)
+        return value
+    rows = Rows(value) if isinstance(value, Node) else value
+    if not isinstance(rows, Rows):
+        raise DeclarationError(f"{title} expected a node for `{name}`, got {_described(value)}", at=at)
+    if rows.node.kind not in MAY_TAKE[kind]:
+        allowed = ", ".join(sorted(MAY_TAKE[kind])) or "no input"
+        remedy = f"write {name}={rows.node.name}.on(rows)" if (kind, rows.node.kind) == ("evaluation", "api") else ""
+        raise DeclarationError(
+            f"{title} expected {allowed} for `{name}`, got {rows.node.kind} `{rows.node.name}`", at=at, do=remedy
+        )
+    return rows
+
+
+def _check_answers(title: str, at: str, answers: Answers) -> None:
+    if answers.rows.node.kind not in ("source", "dataset"):
+        raise DeclarationError(
+            f"{title} expected rows of a dataset under `{answers.api.name}.on(…)`, "
+            f"got {answers.rows.node.kind} `{answers.rows.node.name}`",
+            at=at,
+        )
+    for name, node in answers.replaced.items():
+        known = answers.api.inputs
+        if name not in known:
+            raise DeclarationError(
+                f"api `{answers.api.name}` takes no input `{name}` (its inputs: {', '.join(known)})",
+                at=at,
+                do=closest(name, known),
+            )
+        expected = cast(Rows, known[name]).node.kind
+        if not isinstance(node, Node) or node.kind != expected:
+            got = f"{node.kind} `{node.name}`" if isinstance(node, Node) else _described(node)
+            raise DeclarationError(f"api `{answers.api.name}` expected a {expected} for `{name}`, got {got}", at=at)
+
+
+def _read_parameters(node: Node[Any, Any], title: str) -> None:
+    signature = inspect.signature(node.function)
+    annotations = hints(node.function)
+    for name in node.inputs:
+        if name not in signature.parameters:
+            known = ", ".join(signature.parameters) or "none"
+            raise DeclarationError(
+                f"{title} takes no input `{name}` (its parameters: {known})",
+                at=node.place,
+                do=closest(name, signature.parameters),
+            )
+    left: list[str] = []
+    for name, parameter in signature.parameters.items():
+        if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+            raise DeclarationError(f"{title} expected named parameters, got `{parameter}`", at=node.place)
+        form = form_of(annotations.get(name))
+        node.forms[name] = "" if form == "sql" else form
+        if name in node.inputs:
+            continue
+        if isinstance(parameter.default, Place):
+            node.places[name] = parameter.default.name
+        elif isinstance(parameter.default, Secret):
+            node.secrets[name] = parameter.default.name
+        elif parameter.default is not parameter.empty:
+            node.settings[name] = _setting(title, node.place, name, parameter.default)
+        else:
+            left.append(name)
+    node.returns = annotations.get("return")
+    node.result_form = form_of(node.returns)
+    node.batch = _left_over(node, title, left)
+
+
+def _left_over(node: Node[Any, Any], title: str, left: list[str]) -> str:
+    expects = {"source": "its period", "api": "its batch of rows"}.get(node.kind, "")
+    if expects and len(left) == 1:
+        return left[0]
+    if expects and not left:
+        raise DeclarationError(f"{title} expected one parameter for {expects}, got none", at=node.place)
+    if not left:
+        return ""
+    spare = left[1:] if expects else left
+    named = ", ".join(f"`{name}`" for name in (left if expects else spare))
+    raise DeclarationError(
+        f"{title} expected {'one parameter for ' + expects if expects else 'every parameter bound'}, got {named} unbound",
+        at=node.place,
+        do=f"bind it above the function ({spare[0]}=…) or give it a default",
+    )
+
+
+def _setting(title: str, at: str, name: str, value: object) -> object:
+    if not _plain(value):
+        raise DeclarationError(
+            f"{title} expected a JSON value as the setting `{name}`, got {_described(value)}",
+            at=at,
+            do="bind a node as an input, or use numbers, text, booleans, lists and dicts",
+        )
+    return msgspec.to_builtins(value)
+
+
+def _plain(value: object) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, list | tuple):
+        return all(map(_plain, value))
+    if isinstance(value, dict):
+        return all(isinstance(k, str) and _plain(v) for k, v in value.items())
+    return value is None or isinstance(value, bool | int | str)
+
+
+def _check_policies(node: Node[Any, Any], title: str) -> None:
+    seen: set[type] = set()
+    for policy in node.policies:
+        if not isinstance(policy, _Policy):
+            raise DeclarationError(
+                f"{title} expected policies before the keywords, got {_described(policy)}",
+                at=node.place,
+                do="bind a node by keyword: rows=…" if isinstance(policy, Node | Rows) else "",
+            )
+        name = type(policy).__name__.lower()
+        if node.kind not in policy.on:
+            allowed = " or ".join(sorted(policy.on))
+            raise DeclarationError(f"{title} carries `{name}`, which belongs on a {allowed}", at=node.place)
+        if type(policy) in seen and not policy.many:
+            raise DeclarationError(f"{title} expected one `{name}`, got several", at=node.place)
+        seen.add(type(policy))
+        if isinstance(policy, Every):
+            check_every(policy)
+    _require(node, title, seen)
+
+
+def _require(node: Node[Any, Any], title: str, seen: set[type]) -> None:
+    if node.kind == "source" and Every not in seen:
+        raise DeclarationError(
+            f"{title} expected the rhythm of its periods, got none", at=node.place, do='add fn.every("1 day", since="2022-01-01")'
+        )
+    if node.kind == "api":
+        missing = [name for name, policy in (("takes", Takes), ("gives", Gives)) if policy not in seen]
+        if missing:
+            raise DeclarationError(
+                f"{title} expected a contract, got no {' and no '.join(missing)}",
+                at=node.place,
+                do="add " + ", ".join(f"fn.{name}(Struct)" for name in missing),
+            )
+    if node.kind == "evaluation" and not node.inputs:
+        raise DeclarationError(f"{title} expected something to judge, got no input", at=node.place)
+    split = next((p for p in node.policies if isinstance(p, Split)), None)
+    if split and not split.despite_time and node.time_column():
+        raise DeclarationError(
+            f"{title} is dated by `{node.time_column()}` and split at random: rows of the future would train what is judged on the past",
+            at=node.place,
+            do='judge a later window (.last(days=7)) instead, or say fn.split(…, despite_time="reason")',
+        )
+
+
+def place_of(function: object) -> str:
+    """Where a function stands: its file, as seen from the folder of its top package, and its line.
+
+    >>> place_of(place_of).partition(":")[0]
+    'funade/declare/decorators.py'
+    """
+    code = getattr(inspect.unwrap(cast(Any, function)), "__code__", None)
+    if code is None:
+        return ""
+    depth = str(getattr(function, "__module__", "")).count(".") + 1
+    path = Path(code.co_filename)
+    if path.stem == "__init__":
+        depth += 1
+    return f"{'/'.join(path.parts[-depth:])}:{_def_line(code.co_filename, code.co_firstlineno)}"
+
+
+def _def_line(file: str, first: int) -> int:
+    """The line of ``def`` itself; a code object starts at its first decorator."""
+    import linecache
+
+    for number in range(first, first + 60):
+        line = linecache.getline(file, number).lstrip()
+        if line.startswith(("def ", "async def ")):
+            return number
+        if not line:
+            break
+    return first
+
+
+def _described(value: object) -> str:
+    return f"`{value!r}`" if isinstance(value, int | float | str | bool | None) else f"a {type(value).__name__}"
+

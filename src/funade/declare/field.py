@@ -1,0 +1,50 @@
+"""A contract as plain data: which fields a request and an answer have."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+FieldType = Literal["bool", "int", "float", "str", "datetime", "date"]
+
+
+class Field(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One field. Bounds are those of ``msgspec.Meta``; ``values`` are the members of a Literal or Enum.
+
+    ``default`` is a JSON value (times as ISO text) and counts only where ``required`` is false. ``tz`` True asks
+    for times with an offset, False for times without one.
+    """
+
+    name: str
+    type: FieldType
+    required: bool = True
+    nullable: bool = False
+    default: Any = None
+    ge: float | None = None
+    gt: float | None = None
+    le: float | None = None
+    lt: float | None = None
+    min_length: int | None = None
+    max_length: int | None = None
+    pattern: str | None = None
+    values: tuple[Any, ...] = ()
+    unit: str = ""
+    doc: str = ""
+    multiple_of: float | None = None
+    tz: bool | None = None
+
+
+class Contract(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What an api takes and gives, field by field; ``takes``/``gives`` are the structs' names.
+
+    ``doc``/``gives_doc`` are the structs' docstrings; ``closed`` says that a request with an unknown field is refused.
+    """
+
+    takes: str
+    gives: str
+    takes_fields: tuple[Field, ...]
+    gives_fields: tuple[Field, ...]
+    doc: str = ""
+    gives_doc: str = ""
+    closed: bool = False

@@ -1,0 +1,201 @@
+"""The graph of a project's nodes: unique names, edges that hold, one order."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterable, Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from funade.declare.contract import contract_of
+from funade.declare.decorators import Gives, Takes
+from funade.declare.fingerprint import Fingerprint, fingerprint, symbol_reach
+from funade.declare.node import Answers, Node, Rows
+from funade.declare.policy import Deprecated, Files, Private, _Policy
+from funade.declare.spec import Edge, Spec
+from funade.digest import of_parts
+from funade.errors import DeclarationError, Misuse, closest
+
+
+class Graph:
+    """Specs by name, in an order in which every node follows what it needs."""
+
+    def __init__(self, specs: Iterable[Spec]) -> None:
+        self.specs = {spec.name: spec for spec in specs}
+
+    def __iter__(self) -> Iterator[Spec]:
+        return iter(self.specs.values())
+
+    def __getitem__(self, name: str) -> Spec:
+        try:
+            return self.specs[name]
+        except KeyError:
+            raise Misuse(f"project has no node `{name}`", do=closest(name, self.specs)) from None
+
+    def of_kind(self, kind: str) -> list[Spec]:
+        """The nodes of one kind, in order."""
+        return [spec for spec in self if spec.kind == kind]
+
+    def ancestors(self, names: Iterable[str]) -> set[str]:
+        """The nodes named and everything they need, transitively."""
+        found: set[str] = set()
+        waiting = [self[name].name for name in names]
+        while waiting:
+            name = waiting.pop()
+            if name not in found:
+                found.add(name)
+                waiting.extend(self[name].upstream())
+        return found
+
+    def dependants(self, name: str) -> set[str]:
+        """Everything that needs the node, transitively, without the node itself."""
+        return {spec.name for spec in self if spec.name != name and name in self.ancestors([spec.name])}
+
+    def line(self) -> list[str]:
+        """What a release pins: every api, every evaluation of one, and what they reach; in order."""
+        apis = {spec.name for spec in self.of_kind("api")}
+        judges = [e.name for e in self.of_kind("evaluation") if self.ancestors([e.name]) & apis]
+        members = self.ancestors([*apis, *judges])
+        return [spec.name for spec in self if spec.name in members]
+
+
+def nodes_of(modules: Iterable[types.ModuleType]) -> list[Node[Any, Any]]:
+    """Every node defined in these modules, each after what it needs.
+
+    Raises:
+        DeclarationError: two nodes of one name.
+    """
+    found: dict[str, Node[Any, Any]] = {}
+    for module in modules:
+        for value in list(vars(module).values()):
+            if isinstance(value, Node) and value.function.__module__ == module.__name__:
+                _visit(value, found)
+    return list(found.values())
+
+
+def _visit(node: Node[Any, Any], found: dict[str, Node[Any, Any]]) -> None:
+    other = found.get(node.name)
+    if other is node:
+        return
+    for value in node.inputs.values():
+        for needed in _nodes_in(value):
+            _visit(needed, found)
+    if other is not None:
+        raise DeclarationError(
+            f"{node.kind} `{node.name}` expected a name of its own, got one that {other.kind} `{other.name}` "
+            f"bears at {other.place}",
+            at=node.place,
+            do="rename one of them",
+        )
+    found[node.name] = node
+
+
+def _nodes_in(value: Rows | Answers) -> list[Node[Any, Any]]:
+    if isinstance(value, Rows):
+        return [value.node]
+    return [value.rows.node, value.api, *value.replaced.values()]
+
+
+def specs_of(nodes: Iterable[Node[Any, Any]], root: Path) -> list[Spec]:
+    """The nodes as plain data, fingerprinted against the project folder ``root``."""
+    specs = [spec_of(node, root) for node in nodes]
+    by_name = {spec.name: spec for spec in specs}
+    for spec in specs:
+        _check_use(spec, by_name)
+    return specs
+
+
+def spec_of(node: Node[Any, Any], root: Path) -> Spec:
+    """One node as plain data."""
+    patterns = tuple(p for policy in node.policies if isinstance(policy, Files) for p in policy.patterns)
+    found = fingerprint(node.function, root=root, files=patterns)
+    structs = [p.struct for p in node.policies if isinstance(p, Takes | Gives)]
+    contract = None
+    if node.kind == "api":
+        contract = contract_of(*_contract_structs(node), place=node.place)
+        found = _with_structs(found, structs, root)
+    return Spec(
+        kind=node.kind,
+        name=node.name,
+        place=node.place,
+        module=node.function.__module__,
+        function=node.function.__qualname__,
+        doc=(node.__doc__ or "").strip(),
+        edges=tuple(_edge(name, value, node.forms[name]) for name, value in node.inputs.items()),
+        settings=node.settings,
+        places=node.places,
+        secrets=node.secrets,
+        batch=node.batch,
+        batch_form=node.forms.get(node.batch, ""),
+        result_form=node.result_form,
+        policies=tuple(p for p in node.policies if isinstance(p, _Policy) and not isinstance(p, Takes | Gives)),  # type: ignore[misc]
+        contract=contract,
+        fingerprint=found.digest,
+        symbols=found.symbols,
+        warnings=found.warnings,
+    )
+
+
+def _contract_structs(node: Node[Any, Any]) -> tuple[Any, Any]:
+    taken = next(p.struct for p in node.policies if isinstance(p, Takes))
+    given = next(p.struct for p in node.policies if isinstance(p, Gives))
+    return taken, given
+
+
+def _with_structs(found: Fingerprint, structs: list[type], root: Path) -> Fingerprint:
+    """A contract's structs may carry code of their own (``__post_init__``): it counts."""
+    reached: dict[str, str] = {}
+    for struct in structs:
+        reached |= symbol_reach(struct, root=root)
+    digest = of_parts([found.digest, *(f"{k}={v}" for k, v in sorted(reached.items()))])
+    return msgspec.structs.replace(found, digest=digest, symbols=found.symbols | reached)
+
+
+def _edge(parameter: str, value: Rows | Answers, form: Any) -> Edge:
+    rows = value if isinstance(value, Rows) else value.rows
+    edge = Edge(parameter, rows.node.name, window=rows.window, part=rows.part, trust=rows.trusted, form=form)
+    if isinstance(value, Rows):
+        return edge
+    replaced = {name: node.name for name, node in value.replaced.items()}
+    return msgspec.structs.replace(edge, api=value.api.name, replaced=replaced)
+
+
+def _check_use(spec: Spec, by_name: dict[str, Spec]) -> None:
+    for name in spec.upstream():
+        private = by_name[name].policy(Private)
+        if private is None:
+            continue
+        allowed = spec.name in private.nodes if private.nodes else spec.module == by_name[name].module
+        if not allowed:
+            raise DeclarationError(
+                f"{spec.kind} `{spec.name}` expected a node it may use, got `{name}`, "
+                f"which is private to {', '.join(private.nodes) or by_name[name].module}",
+                at=spec.place,
+            )
+
+
+def deprecations(specs: Iterable[Spec], today: date) -> list[str]:
+    """One line for each use of a deprecated node.
+
+    Raises:
+        DeclarationError: a use after its date.
+    """
+    specs = list(specs)
+    by_name = {spec.name: spec for spec in specs}
+    lines: list[str] = []
+    for spec in specs:
+        for name in spec.upstream():
+            old = by_name[name].policy(Deprecated)
+            if old is None:
+                continue
+            if today > date.fromisoformat(old.until):
+                raise DeclarationError(
+                    f"{spec.kind} `{spec.name}` expected a node in use, got `{name}`, which ended on {old.until}",
+                    at=spec.place,
+                    do=old.use,
+                )
+            lines.append(f"{spec.kind} `{spec.name}` uses deprecated `{name}` (until {old.until}) - at {spec.place}; {old.use}")
+    return lines

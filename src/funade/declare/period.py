@@ -1,0 +1,100 @@
+"""A source's periods: the stretches of time that are loaded one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from funade.declare.policy import Every
+from funade.errors import DeclarationError, Misuse
+
+LENGTHS = ("1 hour", "1 day", "1 week", "1 month")
+_FORMATS = {"1 hour": "%Y-%m-%dT%H", "1 day": "%Y-%m-%d", "1 week": "%Y-%m-%d", "1 month": "%Y-%m"}
+
+
+class Period(msgspec.Struct, frozen=True):
+    """One period: its name (``2022-03-01``; of a week, its first day), and [start, end) in UTC."""
+
+    name: str
+    start: datetime
+    end: datetime
+
+
+def check_every(every: Every) -> None:
+    """Refuse a rhythm that cannot be kept.
+
+    Raises:
+        DeclarationError: an unknown length, a ``since`` that is no date, an ``at`` that is no time of day.
+    """
+    if every.period not in LENGTHS:
+        raise DeclarationError(f"policy `every` expected one of {', '.join(LENGTHS)}, got {every.period!r}")
+    try:
+        datetime.fromisoformat(every.since)
+    except (TypeError, ValueError):
+        raise DeclarationError(
+            f"policy `every` expected since= an ISO date like '2022-01-01', got {every.since!r}"
+        ) from None
+    try:
+        datetime.strptime(every.at, "%H:%M")
+    except (TypeError, ValueError):
+        raise DeclarationError(f"policy `every` expected at= a time of day like '03:00', got {every.at!r}") from None
+
+
+def due(every: Every, zone: ZoneInfo, now: datetime) -> Iterator[Period]:
+    """Every period since the first whose end, plus the time of day ``at``, has passed by ``now``."""
+    at = datetime.strptime(every.at, "%H:%M")
+    wait = timedelta(hours=at.hour, minutes=at.minute)
+    for period in _from(every, zone, datetime.fromisoformat(every.since).replace(tzinfo=None)):
+        local_end = period.end.astimezone(zone).replace(tzinfo=None)
+        if (local_end + wait).replace(tzinfo=zone).astimezone(UTC) > now:
+            return
+        yield period
+
+
+def chosen(every: Every, zone: ZoneInfo, first: str, last: str) -> list[Period]:
+    """The periods from the one named ``first`` to the one named ``last``, both included.
+
+    Raises:
+        Misuse: a name that no period bears, or ``last`` before ``first``.
+    """
+    start, stop = _named(every, first), _named(every, last)
+    if stop < start:
+        raise Misuse(f"periods expected the earlier first, got --from {first} --to {last}")
+    since = datetime.fromisoformat(every.since).replace(tzinfo=None)
+    found: list[Period] = []
+    for period in _from(every, zone, since):
+        if period.name > last:
+            break
+        if period.name >= first:
+            found.append(period)
+    if not found:
+        raise Misuse(f"periods expected a day since {every.since}, got --from {first} --to {last}")
+    return found
+
+
+def _from(every: Every, zone: ZoneInfo, start: datetime) -> Iterator[Period]:
+    while True:
+        stop = _next(every.period, start)
+        yield Period(start.strftime(_FORMATS[every.period]), _utc(start, zone), _utc(stop, zone))
+        start = stop
+
+
+def _next(period: str, start: datetime) -> datetime:
+    if period == "1 month":
+        return (start.replace(day=1) + timedelta(days=32)).replace(day=1)
+    return start + {"1 hour": timedelta(hours=1), "1 day": timedelta(days=1), "1 week": timedelta(days=7)}[period]
+
+
+def _named(every: Every, name: str) -> datetime:
+    try:
+        return datetime.strptime(name, _FORMATS[every.period])
+    except ValueError:
+        example = datetime(2022, 3, 1).strftime(_FORMATS[every.period])
+        raise Misuse(f"period of {every.period} expected a name like {example}, got {name!r}") from None
+
+
+def _utc(local: datetime, zone: ZoneInfo) -> datetime:
+    return local.replace(tzinfo=zone).astimezone(UTC)

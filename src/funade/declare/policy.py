@@ -1,0 +1,241 @@
+"""Policies: small frozen values above a function that say what must hold of its node.
+
+Each class names the kinds of node it may stand on (``on``) and what changing it does (``effect``):
+``remakes`` the version, ``rechecks`` it, or ``nothing``. A new rule is a new small class here.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import msgspec
+
+TABLES = frozenset({"source", "dataset"})
+EVERY_KIND = frozenset({"source", "dataset", "model", "threshold", "api", "evaluation"})
+
+
+class _Policy(msgspec.Struct, frozen=True, tag=str.lower, tag_field="policy"):
+    on: ClassVar[frozenset[str]] = EVERY_KIND
+    effect: ClassVar[str] = "nothing"
+    many: ClassVar[bool] = False  # whether one node may carry several
+
+
+class Every(_Policy):
+    """A source's periods: ``1 hour``, ``1 day``, ``1 week`` or ``1 month`` from ``since``, due at ``at`` after their end."""
+
+    on = frozenset({"source"})
+    period: str
+    since: str
+    at: str = "00:00"
+
+
+class Time(_Policy):
+    """The column that dates a row."""
+
+    on = TABLES
+    effect = "remakes"
+    column: str
+
+
+class Key(_Policy):
+    """The columns that name a row."""
+
+    on = TABLES
+    effect = "remakes"
+    columns: tuple[str, ...]
+
+
+class Revised(_Policy):
+    """For how long a period may still be revised at its origin: it is loaded again until then."""
+
+    on = frozenset({"source"})
+    within: str
+
+
+class Within(_Policy):
+    """Every value of a column lies in [least, greatest]; missing values are left to ``not_null``."""
+
+    on = frozenset({"dataset"})
+    effect = "rechecks"
+    many = True
+    column: str
+    least: float | None
+    greatest: float | None
+
+
+class NotNull(_Policy):
+    """No value of these columns is missing or NaN."""
+
+    on = frozenset({"dataset"})
+    effect = "rechecks"
+    many = True
+    columns: tuple[str, ...]
+
+
+class OneOf(_Policy):
+    """Every value of a column is one of these; missing values are left to ``not_null``."""
+
+    on = frozenset({"dataset"})
+    effect = "rechecks"
+    many = True
+    column: str
+    values: tuple[Any, ...]
+
+
+class Unique(_Policy):
+    """No two rows agree in all these columns."""
+
+    on = frozenset({"dataset"})
+    effect = "rechecks"
+    many = True
+    columns: tuple[str, ...]
+
+
+class RowCount(_Policy):
+    """A dataset has, or an evaluation judges, at least (and at most) so many rows."""
+
+    on = frozenset({"dataset", "evaluation"})
+    effect = "rechecks"
+    least: int = 0
+    most: int | None = None
+
+
+class Fresh(_Policy):
+    """The data's end is no older than this when the gate judges."""
+
+    on = frozenset({"dataset"})
+    effect = "rechecks"
+    within: str
+
+
+class Split(_Policy):
+    """Rows parted into ``train`` and ``test`` by a stable hash of a group; ``test`` is the latter's share, 0…1."""
+
+    on = frozenset({"dataset"})
+    effect = "remakes"
+    by: str
+    test: float
+    despite_time: str = ""
+
+
+class Files(_Policy):
+    """Project files the function reads; glob patterns below the project's folder."""
+
+    many = True
+    patterns: tuple[str, ...]
+
+
+class Owner(_Policy):
+    """Who answers for the node."""
+
+    name: str
+
+
+class Deprecated(_Policy):
+    """What to use instead, and the date after which using this fails."""
+
+    use: str
+    until: str
+
+
+class Private(_Policy):
+    """Only these nodes may use it; none named: only nodes of its own module."""
+
+    nodes: tuple[str, ...] = ()
+
+
+class Was(_Policy):
+    """A former name, whose history this node carries on."""
+
+    many = True
+    name: str
+
+
+class Fallback(_Policy):
+    """The answer given when the api itself gives none."""
+
+    on = frozenset({"api"})
+    effect = "rechecks"
+    answer: dict[str, Any]
+
+
+class Golden(_Policy):
+    """A JSON-lines file of requests that every release must answer."""
+
+    on = frozenset({"api"})
+    effect = "rechecks"
+    file: str
+
+
+class AnswersWithin(_Policy):
+    """The 99th percentile of a one-row call, in milliseconds."""
+
+    on = frozenset({"api"})
+    effect = "rechecks"
+    p99_ms: float
+
+
+class UsedBy(_Policy):
+    """Who outside the project calls the api."""
+
+    on = frozenset({"api"})
+    many = True
+    name: str
+
+
+class AtLeast(_Policy):
+    """Metrics that may not be smaller."""
+
+    on = frozenset({"evaluation"})
+    effect = "rechecks"
+    many = True
+    bars: dict[str, float]
+
+
+class AtMost(_Policy):
+    """Metrics that may not be greater."""
+
+    on = frozenset({"evaluation"})
+    effect = "rechecks"
+    many = True
+    bars: dict[str, float]
+
+
+class Inside(_Policy):
+    """Metrics that lie in [least, greatest]."""
+
+    on = frozenset({"evaluation"})
+    effect = "rechecks"
+    many = True
+    bars: dict[str, tuple[float, float]]
+
+
+class MayRise(_Policy):
+    """How much a metric may rise over the current release's: a number, or text like ``2%``."""
+
+    on = frozenset({"evaluation"})
+    effect = "rechecks"
+    many = True
+    bars: dict[str, float | str]
+
+
+class MayFall(_Policy):
+    """How much a metric may fall below the current release's: a number, or text like ``2%``."""
+
+    on = frozenset({"evaluation"})
+    effect = "rechecks"
+    many = True
+    bars: dict[str, float | str]
+
+
+Policy = (
+    Every | Time | Key | Revised | Within | NotNull | OneOf | Unique | RowCount | Fresh | Split | Files | Owner
+    | Deprecated | Private | Was | Fallback | Golden | AnswersWithin | UsedBy
+    | AtLeast | AtMost | Inside | MayRise | MayFall
+)  # fmt: skip
+
+CHECKS = (Within, NotNull, OneOf, Unique, RowCount)
+"""Policies that a snapshot's rows are held against."""
+
+BARS = (AtLeast, AtMost, Inside, MayRise, MayFall)
+"""Policies that an evaluation's numbers are held against."""

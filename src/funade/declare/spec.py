@@ -1,0 +1,80 @@
+"""A node as plain data: everything planning, comparing and showing need, without importing the user's code."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeVar
+
+import msgspec
+
+from funade.declare.contract import Contract
+from funade.declare.policy import Policy
+from funade.declare.window import Window
+
+P = TypeVar("P", bound=msgspec.Struct)
+
+Kind = Literal["source", "dataset", "model", "threshold", "api", "evaluation"]
+
+Form = Literal["", "pandas", "polars", "arrow", "columns", "relation", "reader", "lazy", "sql"]
+"""How a frame arrives at a parameter or leaves a function; "" where the value is no frame."""
+
+
+class Edge(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One input of a node: which version of what reaches which parameter.
+
+    ``api`` is set when the rows are first answered by that api (``screen.on(rows)``); ``replaced`` then names
+    the api's inputs that another node takes the place of.
+    """
+
+    parameter: str
+    node: str
+    window: Window | None = None
+    part: str = ""
+    trust: str = ""
+    api: str = ""
+    replaced: dict[str, str] = {}
+    form: Form = ""
+
+
+class Spec(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One declared node.
+
+    ``settings`` are the code's defaults. ``batch`` is the parameter left over: a source's period, an api's rows.
+    ``symbols`` maps every project symbol its code reaches to that symbol's digest.
+    ``codec``, ``runtime`` (distribution → version) and ``classes`` (project symbols that loading the artifact needs)
+    follow from a model's annotated return type.
+    """
+
+    kind: Kind
+    name: str
+    place: str
+    module: str
+    function: str
+    doc: str = ""
+    edges: tuple[Edge, ...] = ()
+    settings: dict[str, Any] = {}
+    places: dict[str, str] = {}
+    secrets: dict[str, str] = {}
+    batch: str = ""
+    batch_form: Form = ""
+    result_form: Form = ""
+    policies: tuple[Policy, ...] = ()
+    contract: Contract | None = None
+    codec: str = ""
+    runtime: dict[str, str] = {}
+    classes: dict[str, str] = {}
+    fingerprint: str = ""
+    symbols: dict[str, str] = {}
+    warnings: tuple[str, ...] = ()
+
+    def policy(self, kind: type[P]) -> P | None:
+        """The node's policy of one kind, or None."""
+        return next((p for p in self.policies if isinstance(p, kind)), None)
+
+    def upstream(self) -> tuple[str, ...]:
+        """Names of the nodes this one needs, in order of declaration, without repeats."""
+        names: dict[str, None] = {}
+        for edge in self.edges:
+            for name in (edge.node, edge.api, *edge.replaced.values()):
+                if name:
+                    names[name] = None
+        return tuple(names)

@@ -1,0 +1,37 @@
+"""The specs of imported nodes, with what their artifacts need to be loaded again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from funade.declare.fingerprint import symbol_reach
+from funade.declare.graph import specs_of
+from funade.declare.node import Node
+from funade.declare.spec import Spec
+from funade.store import codecs
+
+
+def declared(root: Path, nodes: Sequence[Node[Any, Any]]) -> list[Spec]:
+    """The nodes as plain data; a model's codec and runtime follow from its annotated return type.
+
+    Raises:
+        DeclarationError: a model's return type is missing, or no codec fits it.
+    """
+    by_name = {node.name: node for node in nodes}
+    return [_with_codec(spec, by_name[spec.name], root) for spec in specs_of(nodes, root)]
+
+
+def _with_codec(spec: Spec, node: Node[Any, Any], root: Path) -> Spec:
+    if spec.kind != "model":
+        return spec
+    codec = codecs.codec_for(node.returns, place=f"model `{spec.name}` at {spec.place}")
+    return msgspec.structs.replace(
+        spec,
+        codec=codec,
+        runtime=codecs.runtime(codec, node.returns),
+        classes=symbol_reach(node.returns, root=root) if codec == "python" else {},
+    )

@@ -1,0 +1,556 @@
+"""A project: the folder with ``funade.toml``, its graph, its store, and the verbs on them. The one composition root."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from funade import clock as clocks
+from funade import config as configs
+from funade import points
+from funade.build import plan as plans
+from funade.clock import Clock
+from funade.config import Config
+from funade.declare.graph import Graph
+from funade.declare.importing import import_project, project_files
+from funade.declare.node import Node, Secret
+from funade.declare.policy import Every, Time
+from funade.declare.spec import Spec
+from funade.digest import of_value
+from funade.errors import (
+    CutIncomplete,
+    CutInconsistent,
+    Misuse,
+    NotBuilt,
+    PlaceMissing,
+    ProjectError,
+    RollbackRefused,
+    closest,
+)
+from funade.release import cut
+from funade.store import remembered
+from funade.store.opened import Store
+from funade.store.records import Build, Candidate, Hold, Pins, Release, Switch, Version
+
+if TYPE_CHECKING:
+    from funade.build.load import Loaded
+    from funade.build.run import Built, Surroundings
+    from funade.declare.period import Period
+    from funade.release.gate import Judged
+
+
+class Status(msgspec.Struct, frozen=True):
+    """One node: its present recipe's version and state, the newest built, the one held, the one released.
+
+    ``why`` says why the newest version is not that of the present recipe; ``behind`` why the released one is not.
+    """
+
+    node: str
+    kind: str
+    version: str
+    state: str
+    newest: str
+    held: str
+    released: str
+    why: tuple[str, ...]
+    behind: tuple[str, ...]
+
+
+class Project:
+    """A project's graph and store, and what can be done with them.
+
+    Args:
+        root: the folder with ``funade.toml``.
+        clock: gives the time of every record.
+        environ: where profile, places and secrets are looked up; the process's environment unless given.
+    """
+
+    def __init__(self, root: Path, *, clock: Clock = clocks.system, environ: Mapping[str, str] | None = None) -> None:
+        self.root = root.resolve()
+        self.clock = clock
+        self.environ = os.environ if environ is None else environ
+        self.config: Config = configs.read(self.root, self.environ.get("FUNADE_PROFILE", ""))
+
+    @classmethod
+    def find(cls, folder: str | Path = ".", *, clock: Clock = clocks.system) -> Project:
+        """The project in ``folder`` or the nearest folder above it.
+
+        Raises:
+            ProjectError: no ``funade.toml`` there or above.
+        """
+        start = Path(folder).resolve()
+        for place in (start, *start.parents):
+            if (place / configs.FILE).is_file():
+                return cls(place, clock=clock)
+        raise ProjectError(
+            f"project expected {configs.FILE} here or above, got none",
+            at=str(start),
+            do='write one: [project] name = "…", modules = ["…"]',
+        )
+
+    @cached_property
+    def store(self) -> Store:
+        """The store the configuration names."""
+        return Store.open(self.root / self.config.store.path, self.clock)
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The project's time zone (UTC while none is needed)."""
+        return ZoneInfo(self.config.project.timezone or "UTC")
+
+    @cached_property
+    def graph(self) -> Graph:
+        """Every node as plain data; remembered while no file of the project changes."""
+        folder = self.store.root / "cache"
+        key = remembered.key(self.root)
+        specs = remembered.recall(folder, key, self.root)
+        if specs is None:
+            from funade.declared import declared
+
+            specs = declared(self.root, list(self.nodes.values()))
+            remembered.remember(folder, key, self.root, specs)
+        self._check_graph(specs)
+        return Graph(specs)
+
+    @cached_property
+    def nodes(self) -> dict[str, Node[Any, Any]]:
+        """Every node with its function: the project's modules, imported."""
+        from funade.declare.graph import nodes_of
+
+        modules = import_project(self.root, self.config.project.modules)
+        return {node.name: node for node in nodes_of(modules)}
+
+    def _check_graph(self, specs: Sequence[Spec]) -> None:
+        if not specs:
+            raise ProjectError(
+                f"project `{self.config.project.name}` expected nodes in {', '.join(self.config.project.modules) or 'its modules'}, got none",
+                at=str(self.root / configs.FILE),
+                do="decorate a function: @fn.source(…)",
+            )
+        dated = next((s for s in specs if s.policy(Every) or s.policy(Time)), None)
+        if dated is not None and not self.config.project.timezone:
+            raise ProjectError(
+                f"project `{self.config.project.name}` expected a time zone, got none, and {dated.kind} `{dated.name}` is dated",
+                at=str(self.root / configs.FILE),
+                do='add timezone = "Asia/Tokyo" (or yours) under [project]',
+            )
+
+    # -- what functions are given ------------------------------------------------------------------
+
+    def given(self, spec: Spec) -> dict[str, Any]:
+        """The places and secrets that a node's function asks for, by parameter.
+
+        Raises:
+            PlaceMissing: the profile and the environment do not give one.
+        """
+        places = {parameter: self.place(name, spec) for parameter, name in spec.places.items()}
+        return places | {parameter: self.secret(name, spec) for parameter, name in spec.secrets.items()}
+
+    def place(self, name: str, spec: Spec) -> Path:
+        """The location ``name``: ``FUNADE_PLACE_NAME``, or ``[places]``, relative to the project's folder."""
+        value = self.environ.get(f"FUNADE_PLACE_{name.upper()}") or self.config.places.get(name)
+        if not value:
+            raise PlaceMissing(
+                f"{spec.kind} `{spec.name}` expected a place `{name}`, got none",
+                at=spec.place,
+                do=f"set FUNADE_PLACE_{name.upper()}, or {name} under [places] in {configs.FILE}",
+            )
+        return (self.root / value).resolve()
+
+    def secret(self, name: str, spec: Spec) -> Secret:
+        """The secret ``name``, from the environment or the file that ``NAME_FILE`` names."""
+        value, file = self.environ.get(name), self.environ.get(f"{name}_FILE")
+        if value is None and file:
+            value = Path(file).read_text("utf-8").strip()
+        if value is None:
+            raise PlaceMissing(
+                f"{spec.kind} `{spec.name}` expected a secret `{name}`, got none", at=spec.place, do=f"set {name} or {name}_FILE"
+            )
+        return Secret(name, value)
+
+    # -- load and build ----------------------------------------------------------------------------
+
+    def periods(self, spec: Spec, first: str = "", last: str = "", *, again: bool = False) -> list[Period]:
+        """The periods that ``load`` would bring in."""
+        from funade.build import load as loads
+        from funade.declare import period
+
+        every = cast(Every, spec.policy(Every))
+        if not first and not last and not again:
+            return loads.wanted(spec, self.store, self.zone, self.clock())
+        due = [p.name for p in period.due(every, self.zone, self.clock())]
+        if not first and not last:
+            return period.chosen(every, self.zone, due[0], due[-1]) if due else []
+        named = period.chosen(every, self.zone, first or every.since[: len(last)], last or (due[-1] if due else first))
+        return named if again else loads.unloaded(spec, self.store, named)
+
+    def load(self, spec: Spec, periods: Sequence[Period]) -> Iterator[Loaded]:
+        """Bring periods of one source in, in order; each is kept as soon as it is there."""
+        from funade.build import load as loads
+
+        if not periods:
+            return
+        given = self.given(spec) | spec.settings | self.config.settings.get(spec.name, {})
+        yield from loads.load(
+            spec, self.nodes[spec.name], periods, given=given, store=self.store, zone=self.zone, now=self.clock, root=self.root
+        )
+
+    def plan(self, attempt: Mapping[str, dict[str, Any]] | None = None) -> plans.Plan:
+        """Which version every node has under its present recipe or hold."""
+        return plans.plan(
+            self.graph, self.store.metadata, settings=self.config.settings, timezone=self.config.project.timezone, attempt=attempt
+        )
+
+    def build(
+        self, *names: str, settings: Mapping[str, Any] | None = None, again: bool = False
+    ) -> Iterator[Built]:
+        """Make the named nodes (all, if none) and what they need; with settings or ``again``, as an attempt.
+
+        Raises:
+            Misuse: an unknown node, or settings without exactly one node to set them for.
+        """
+        from funade.build import run
+
+        targets = [self.graph[name].name for name in names] or list(self.graph.specs)
+        attempt = self._attempt(targets if names else [], settings or {}, again=again)
+        steps = self.plan(attempt)
+        needed = self.graph.ancestors(targets)
+        if all(s.state != "absent" or s.missing for n, s in steps.items() if n in needed):
+            yield from run.build(steps, targets, self._surroundings(imported=False))
+            return
+        yield from run.build(steps, targets, self._surroundings(imported=True), attempts=list(attempt))
+
+    def _attempt(self, targets: Sequence[str], settings: Mapping[str, Any], *, again: bool) -> dict[str, dict[str, Any]]:
+        if not settings and not again:
+            return {}
+        if len(targets) != 1:
+            raise Misuse("an attempt expected one node, got " + (", ".join(targets) or "none"), do="name it: funade build NODE --set k=v")
+        node = targets[0]
+        plans.check_settings(self.graph, {node: settings})
+        import uuid
+
+        return {node: {"settings": dict(settings)} | ({"again": uuid.uuid4().hex} if again else {})}
+
+    def _surroundings(self, *, imported: bool) -> Surroundings:
+        from funade.build.run import Surroundings
+
+        return Surroundings(
+            store=self.store,
+            graph=self.graph,
+            nodes=self.nodes if imported else {},
+            zone=self.zone,
+            now=self.clock,
+            root=self.root,
+            given=self.given,
+            lock=self.store.blobs.put_bytes(installed().encode()) if imported else "",
+        )
+
+    # -- look --------------------------------------------------------------------------------------
+
+    def status(self) -> list[Status]:
+        """Every node: newest, held, released, and exactly why something is stale."""
+        steps, holds = self.plan(), self.store.metadata.holds()
+        released = self.released()
+        unheld = plans.plan(
+            self.graph, self.store.metadata, settings=self.config.settings, timezone=self.config.project.timezone, holds={}
+        )
+        return [self._status(name, step, steps, unheld, holds, released) for name, step in steps.items()]
+
+    def _status(
+        self, name: str, step: plans.Step, steps: plans.Plan, unheld: plans.Plan, holds: Mapping[str, Hold], released: Pins
+    ) -> Status:
+        metadata = self.store.metadata
+        newest = next((v for v in reversed(metadata.versions(name))), None)
+        live = metadata.version(released.get(name, ""))
+        return Status(
+            node=name,
+            kind=step.spec.kind,
+            version=step.version,
+            state=step.state,
+            newest=newest.id if newest else "",
+            held=holds[name].version if name in holds else "",
+            released=released.get(name, ""),
+            why=tuple(plans.differences(newest, unheld[name])) if newest and unheld[name].version else (),
+            behind=tuple(plans.differences(live, unheld[name])) if live and unheld[name].version else (),
+        )
+
+    def released(self) -> Pins:
+        """The pins of the current release; empty before the first."""
+        current = self.current()
+        return current.pins if current else {}
+
+    def current(self) -> Release | None:
+        """The current release."""
+        switch = self.store.metadata.current()
+        return self.store.metadata.release(switch.after) if switch else None
+
+    def find_version(self, text: str) -> Version:
+        """The version that ``node@abc123``, ``node@released``, a bare prefix or a node's name (its newest) means."""
+        node, _, rest = text.partition("@")
+        if rest == "released":
+            pinned = self.released().get(node)
+            if not pinned:
+                raise Misuse(f"`{node}` expected in the current release, got none", do=closest(node, self.graph.specs))
+            return self.store.version(pinned)
+        if not rest and node in self.graph.specs:
+            versions = self.store.metadata.versions(node)
+            if not versions:
+                raise NotBuilt(f"{self.graph[node].kind} `{node}` expected a version, got none", do=f"run: funade build {node}")
+            return versions[-1]
+        return self.store.metadata.find(text)
+
+    def builds(self, node: str) -> list[Build]:
+        """Every build of a node, oldest first; builds under its former names included."""
+        from funade.declare.policy import Was
+
+        names = [p.name for p in self.graph[node].policies if isinstance(p, Was)] + [node]
+        return sorted((b for name in names for b in self.store.metadata.builds(name)), key=lambda b: b.started_at)
+
+    # -- stage and release -------------------------------------------------------------------------
+
+    def hold(self, text: str) -> Hold:
+        """Hold a version for its dependents, and with it the exact inputs it was built from.
+
+        Raises:
+            HoldsDisagree: another hold wants another version of some node.
+            Misuse: an api, source or evaluation, which are not held.
+        """
+        version = self.find_version(text)
+        if version.node not in self.graph.specs:
+            raise Misuse(f"hold expected a node of the project, got `{version.node}`", do=closest(version.node, self.graph.specs))
+        if version.kind in ("api", "evaluation"):
+            raise Misuse(f"hold expected a dataset, model or threshold, got {version.kind} `{version.node}`")
+        metadata = self.store.metadata
+        hold = Hold(version.node, version.id, cut.closure(version, metadata), self.clock())
+        cut.check_holds(hold, metadata.holds().values(), metadata)
+        metadata.hold([hold], replace={version.node})
+        return hold
+
+    def unhold(self, node: str) -> bool:
+        """End a hold; False when there was none."""
+        return self.store.metadata.unhold(self.graph[node].name)
+
+    def stage(self) -> Candidate:
+        """Write the candidate: holds, and of every other node of the line the version of its present recipe.
+
+        Raises:
+            CutIncomplete: a node of the line is not built; names the command.
+            CutInconsistent: a version was built from something that is not pinned; names the pair and the command.
+        """
+        steps = self.plan()
+        line = self.graph.line()
+        if not line:
+            raise CutIncomplete("release expected an api, got none", do="declare one: @fn.api(…)")
+        self._check_built(steps, line)
+        pins = plans.pins(steps, line)
+        around = self._surroundings(imported=False)
+        from funade.build.run import unbuilt
+
+        for name in line:
+            if steps[name].spec.kind in ("api", "source") and self.store.metadata.version(pins[name]) is None:
+                self.store.metadata.add_version(unbuilt(steps[name], around))
+        refuse(cut.disagreements(pins, self.graph, self.store.metadata))
+        return self.store.metadata.add_candidate(self._candidate(pins, line, steps))
+
+    def _candidate(self, pins: Pins, line: Sequence[str], steps: plans.Plan) -> Candidate:
+        from funade.store import code
+
+        files = [*project_files(self.root), self.root / configs.FILE, *remembered.extra_files(self.graph, self.root)]
+        snapshot = code.keep(self.store.blobs, self.root, files)
+        specs = tuple(self.graph[name] for name in line)
+        settings = {name: steps[name].settings for name in line}
+        zone = self.config.project.timezone
+        content = of_value([pins, [s.fingerprint for s in specs], msgspec.to_builtins(specs), snapshot, settings, zone])
+        return Candidate(content, pins, specs, snapshot, settings, zone, self.clock())
+
+    def _check_built(self, steps: plans.Plan, line: Sequence[str]) -> None:
+        missing = [name for name in line if steps[name].state == "absent"]
+        if not missing:
+            return
+        first = steps[missing[0]]
+        unloaded = next((steps[n].missing for n in missing if steps[n].missing), "")
+        if unloaded:
+            raise CutIncomplete(f"release expected `{unloaded}` loaded, got nothing", do=f"run: funade load {unloaded}")
+        pairs: list[cut.Disagreement] = []
+        for name in missing:
+            newest = next(iter(reversed(self.store.metadata.versions(name))), None)
+            for needed, had in newest.inputs.items() if newest else ():
+                if steps[name].inputs.get(needed, had) != had:
+                    pairs.append(cut.Disagreement(name, newest.id, needed, had, steps[name].inputs[needed], f"run: funade build {name}"))
+        do = f"run: funade build {' '.join(self._ends(missing))}"
+        first_newest = next(iter(reversed(self.store.metadata.versions(missing[0]))), None)
+        if pairs and (first_newest is None or pairs[0].node == missing[0]):
+            raise CutInconsistent(str(pairs[0]), at=pairs[0].at, do=do, pairs=pairs, missing=missing)
+        got = "none" if first_newest is None else f"`{plans.short(first_newest.node, first_newest.id)}` ({'; '.join(plans.differences(first_newest, first))})"
+        raise CutIncomplete(
+            f"release expected `{plans.short(missing[0], first.version)}` built, got {got}",
+            at=first.spec.place,
+            do=do,
+            pairs=pairs,
+            missing=missing,
+        )
+
+    def _ends(self, names: Sequence[str]) -> list[str]:
+        """Those of the nodes that no other of them needs: building them builds all."""
+        return [n for n in names if not self.graph.dependants(n) & set(names)]
+
+    def release(self, *, because: str = "", who: str = "") -> tuple[Release, Judged | None]:
+        """Gate the latest candidate against the current release and switch to it.
+
+        Gives the release and what the gate found; the present release and None when it already is the candidate.
+
+        Raises:
+            CutIncomplete: nothing is staged.
+            GateClosed: something does not hold and no ``because`` overrides it; ``findings`` has everything.
+            SwitchLost: release or candidate moved meanwhile; nothing changed.
+        """
+        from funade.release import gate
+
+        metadata = self.store.metadata
+        candidate = metadata.latest_candidate()
+        if candidate is None:
+            raise CutIncomplete("release expected a candidate, got none", do="run: funade stage")
+        switch, current = metadata.current(), self.current()
+        if current is not None and current.pins == candidate.pins:
+            return current, None
+        judged = gate.judge(candidate, current, self.store, now=self.clock)
+        points.passing("gate.done")
+        gate.refuse(judged, candidate, current, because=because)
+        release = Release(
+            number=0,
+            candidate=candidate.id,
+            pins=candidate.pins,
+            at=self.clock(),
+            who=who or whoami(),
+            golden=judged.golden,
+            report=judged.findings,
+            because=because,
+        )
+        ended = {n for n, hold in metadata.holds().items() if candidate.pins.get(n) == hold.version}
+        made = metadata.release_and_switch(
+            release,
+            expected_generation=switch.generation if switch else 0,
+            expected_candidate=candidate.id,
+            ended_holds=ended,
+            who=release.who,
+            because=because,
+        )
+        return cast(Release, metadata.release(made.after)), judged
+
+    def rollback(self, number: int | None = None, *, because: str = "", who: str = "") -> Switch:
+        """Switch back to an earlier release: the one before, unless a number says which.
+
+        Raises:
+            RollbackRefused: there is none, or it no longer loads or answers its golden rows as it did.
+        """
+        from funade.release import gate
+
+        metadata = self.store.metadata
+        switch = metadata.current()
+        target = self._before(switch, number)
+        wrong = gate.rehearse(target, self.store)
+        if wrong and not because:
+            raise RollbackRefused(f"release {target.number} expected to answer as it did: {wrong}", do='override with --because "reason"')
+        return metadata.switch_to(
+            target.number, expected_generation=switch.generation if switch else 0, action="rollback", who=who or whoami(), because=because
+        )
+
+    def _before(self, switch: Switch | None, number: int | None) -> Release:
+        metadata = self.store.metadata
+        if switch is None:
+            raise RollbackRefused("rollback expected a current release, got none", do="run: funade release")
+        if number is None:
+            # Back from a rollback means one further back, not forth again.
+            earlier = [r.number for r in metadata.releases() if r.number < cast(int, switch.after)]
+            if not earlier:
+                raise RollbackRefused(f"rollback expected a release before {switch.after}, got none")
+            number = earlier[-1]
+        found = metadata.release(number)
+        if found is None:
+            raise RollbackRefused(f"rollback expected a release, got {number}", do="see them: funade releases")
+        if number == switch.after:
+            raise RollbackRefused(f"rollback expected another release than the current one, got {number}")
+        return found
+
+    # -- notebook ----------------------------------------------------------------------------------
+
+    def artifact(self, node: str, version: str = "") -> Any:
+        """What the codec loads for a model or threshold: of the present recipe, or of the version named."""
+        from funade.bind import project_packages
+
+        found = self.find_version(f"{node}@{version}") if version else self._present(node)
+        _ = self.nodes  # its classes may be the project's own
+        return self.store.load(found.id, project_types=project_packages(self.graph))
+
+    def rows(self, node: str, *, last: int | None = None, version: str = "", form: str = "pandas") -> Any:
+        """The rows of a source or dataset: all, or those of the last calendar days before its end."""
+        from funade.declare.window import last as last_days
+        from funade.store import tables
+
+        found = self.find_version(f"{node}@{version}") if version else self._present(node)
+        interval = last_days(days=last).interval(found.end, self.zone) if last and found.end else None
+        return tables.read(found, self.store.metadata, self.store.blobs, interval=interval, form=cast(Any, form))
+
+    def sql(self, query: str, form: str = "pandas") -> Any:
+        """A query over every source and dataset of the present recipe, by name."""
+        from funade.store import snapshots, tables
+        from funade.store.frames import from_arrow
+
+        steps = self.plan()
+        versions = {
+            name: self._present(name)
+            for name, step in steps.items()
+            if step.spec.kind in ("source", "dataset") and step.state in ("found", "held")
+        }
+        paths = {name: tables.paths(v, self.store.metadata, self.store.blobs) for name, v in versions.items()}
+        return from_arrow(snapshots.sql(query, paths), cast(Any, form))
+
+    def _present(self, node: str) -> Version:
+        step = self.plan()[self.graph[node].name]
+        if step.spec.kind == "source" and step.version:
+            from funade.build.run import unbuilt
+
+            return unbuilt(step, self._surroundings(imported=False))
+        found = self.store.metadata.version(step.version)
+        if found is None:
+            raise NotBuilt(f"{step.spec.kind} `{node}` expected its present version built, got none", do=f"run: funade build {node}")
+        return found
+
+
+def refuse(pairs: Sequence[cut.Disagreement]) -> None:
+    """Refuse a cut with pairs that disagree.
+
+    Raises:
+        CutInconsistent: names the first pair; ``pairs`` holds all.
+    """
+    if pairs:
+        raise CutInconsistent(str(pairs[0]), at=pairs[0].at, do=pairs[0].do, pairs=list(pairs))
+
+
+def of_node(node: Node[Any, Any]) -> Project:
+    """The project a node was declared in."""
+    file = node.function.__code__.co_filename
+    return Project.find(Path(file).parent if Path(file).is_file() else Path.cwd())
+
+
+def installed() -> str:
+    """Every installed distribution with its version, a line each, sorted."""
+    from importlib.metadata import distributions
+
+    return "\n".join(sorted({f"{d.metadata['Name']}=={d.version}" for d in distributions()}))
+
+
+def whoami() -> str:
+    """The user's name, as the audit records it."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"

@@ -1,0 +1,1 @@
+"""Releasing: the consistent cut, the gate and the switch."""
