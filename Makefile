@@ -36,11 +36,12 @@ $(READY): requirements/dev.txt pyproject.toml
 # The peers that benchmarks stand beside live in an environment of their own.
 $(VENV)/.bench: requirements/peers.txt
 	$(PYTHON) -m venv $(VENV)-peers
-	$(VENV)-peers/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/peers.txt
+	$(VENV)-peers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/peers.txt
 	touch $@
 
 lock: ## lock requirements/*.in again, with hashes (needs uv)
-	uv pip compile requirements/dev.in --python-version 3.11 --universal --generate-hashes --quiet --no-header --no-annotate --output-file requirements/dev.txt
+	for set in dev peers; do uv pip compile requirements/$$set.in --python-version 3.11 --universal --generate-hashes \
+		--quiet --no-header --no-annotate --output-file requirements/$$set.txt; done
 
 clean:
 	rm -rf $(VENV) $(VENV)-peers .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis

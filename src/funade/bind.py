@@ -46,6 +46,7 @@ class Bound:
         self.answers = Answers(gives)
         self.decode = self.requests.decode
         self.encode = self.answers.encode
+        self._zone = zone
         self._function = node.function
         self._arguments = {**inputs, **settings}
 
@@ -61,9 +62,12 @@ class Bound:
         """The answers for a batch given as columns."""
         if rows == 0:
             return self.answers.empty()
-        frame = to_frame(batch, self.spec.batch_form or "pandas")
+        frame = to_frame(batch, self.spec.batch_form or "pandas", fields=self.contract.takes_fields)
         result = self._function(**{self.spec.batch: frame}, **self._arguments)
-        columns = from_frame(result, form=self.spec.result_form, rows=rows, names=[f.name for f in self.contract.gives_fields], api=self.name)
+        names = [f.name for f in self.contract.gives_fields]
+        columns = from_frame(
+            result, form=self.spec.result_form, rows=rows, names=names, api=self.name, zone=self._zone
+        )
         return self.answers.check(columns, rows, api=self.name)
 
 
@@ -150,6 +154,13 @@ class Loaded(msgspec.Struct):
     modules: list[types.ModuleType]
     apis: dict[str, Bound]
     golden: tuple[Golden, ...] = ()
+
+    @property
+    def openapi(self) -> dict[str, Any]:
+        """The OpenAPI document of the apis."""
+        from funade.declare.openapi import openapi
+
+        return openapi({name: api.contract for name, api in self.apis.items()}, version=str(self.release))
 
     def warm(self) -> None:
         """Answer every golden row as the gate did.

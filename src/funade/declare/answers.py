@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -165,7 +165,7 @@ _Settled = tuple["Array", dict[int, str]]
 
 
 class _Target:
-    """A field with what is asked of its values worked out: numbers lie in [low, high] and keep nothing else if plain."""
+    """A field with what is asked of its values worked out: numbers lie in [low, high], if plain nothing more."""
 
     def __init__(self, field: Field) -> None:
         self.field = field
@@ -249,6 +249,14 @@ def _settle_date(target: _Target, array: Array) -> _Settled | None:
     return _settle_time(target, array, "datetime64[D]")
 
 
+_DAYS = (date.min.toordinal() - date(1970, 1, 1).toordinal(), date.max.toordinal() - date(1970, 1, 1).toordinal())
+_YEARS = {
+    "datetime64[D]": _DAYS,
+    "datetime64[us]": (_DAYS[0] * 86_400_000_000, (_DAYS[1] + 1) * 86_400_000_000 - 1),
+}
+"""The years 1 to 9999, which Python's own times have, in the type's units since 1970; both ends included."""
+
+
 def _settle_time(target: _Target, array: Array, dtype: str) -> _Settled | None:
     import numpy as np
 
@@ -259,9 +267,12 @@ def _settle_time(target: _Target, array: Array, dtype: str) -> _Settled | None:
     kept = array.astype(dtype, copy=False)
     if dtype == "datetime64[D]" and not (np.isnat(array) | (kept == array)).all():
         return None
+    count, first, last = kept.view(np.int64), *_YEARS[dtype]
+    if not count.size or (first <= np.minimum.reduce(count) and np.maximum.reduce(count) <= last):
+        return kept, {}  # NaT is the least number and takes the long way
     missing = np.isnat(kept)
     faults = {} if target.nullable else dict.fromkeys(np.flatnonzero(missing).tolist(), "missing, expected a time")
-    out = ~missing & ((kept < np.datetime64("0001-01-01")) | (kept >= np.datetime64("10000-01-01")))
+    out = ~missing & ((count < first) | (count > last))
     faults |= dict.fromkeys(np.flatnonzero(out).tolist(), "outside the years 1 to 9999")
     return kept, faults
 
@@ -332,7 +343,7 @@ def _number_faults(target: _Target, array: Array) -> dict[int, str]:
     if not array.size:
         return {}
     field, low, high = target.field, target.low, target.high
-    if target.plain and low <= array.min() and array.max() <= high:
+    if target.plain and low <= np.minimum.reduce(array) and np.maximum.reduce(array) <= high:
         return {}  # NaN compares false and takes the long way
     missing = np.isnan(array) if array.dtype.kind == "f" else np.zeros(len(array), dtype=np.bool_)
     fine = (array >= low) & (array <= high)

@@ -26,6 +26,9 @@ from typing import Any
 Shape = Any
 """Text, a list of shapes, or what ``refer`` returned for a function, class, module or node."""
 
+PLAIN = frozenset({type(None), bool, int, float, str, bytes, bytearray, type(...), type(NotImplemented)})
+"""Types whose values hold no other value."""
+
 # The parts by which a composed value is what it is.
 _PARTS: dict[type, tuple[str, ...]] = {
     property: ("fget", "fset", "fdel"),
@@ -43,6 +46,13 @@ _SPOKEN = (
     range, slice, complex, zoneinfo.ZoneInfo, ipaddress.IPv4Address, ipaddress.IPv6Address,
 )  # fmt: skip
 _STANDARD = {list, tuple, set, frozenset, dict, deque, defaultdict, OrderedDict, Counter, types.MappingProxyType}
+_BUILT_IN = {
+    types.BuiltinFunctionType,
+    types.MethodWrapperType,
+    types.WrapperDescriptorType,
+    types.MethodDescriptorType,
+    types.ClassMethodDescriptorType,
+}
 _NOT_RECIPE = {"funade.declare.node:Secret", "funade.declare.node:Place"}
 _SEARCHED = 200
 
@@ -66,7 +76,11 @@ class Constants:
     """Reads values. ``refer`` answers for functions, classes, modules and nodes, and None for all else."""
 
     def __init__(
-        self, root: Path, refer: Callable[[Any], Shape | None], order: Callable[[Any], object], ours: Callable[[type], bool]
+        self,
+        root: Path,
+        refer: Callable[[Any], Shape | None],
+        order: Callable[[Any], object],
+        ours: Callable[[Any], bool],
     ) -> None:
         self.opaque = 0
         self._root = str(root)
@@ -77,11 +91,11 @@ class Constants:
 
     def shape(self, value: Any) -> Shape:
         """The value's shape."""
+        if type(value) in PLAIN:
+            return [type(value).__name__, self._plain(value)]
         referred = self._refer(value)
         if referred is not None:
             return referred
-        if value is None or type(value) in (bool, int, float, str, bytes, bytearray, type(...), type(NotImplemented)):
-            return [type(value).__name__, self._plain(value)]
         if id(value) in self._open:
             return ["again", str(len(self._open) - self._open.index(id(value)))]
         self._open.append(id(value))
@@ -108,7 +122,8 @@ class Constants:
     def _composed(self, value: Any) -> Shape:
         kind = type(value)
         if isinstance(value, Enum):
-            return ["enum", self.shape(kind), value.name, self.shape(value.value)]
+            inner = self.shape(value.value) if self._ours(kind) else ""
+            return ["enum", self.shape(kind), value.name, inner]
         if kind in _STANDARD:
             return [kind.__name__, *self._content(value)]
         if isinstance(value, PurePath):
@@ -126,13 +141,13 @@ class Constants:
         if isinstance(value, defaultdict):
             yield self.shape(value.default_factory)
         if isinstance(value, dict | types.MappingProxyType):
-            yield from ([self.shape(key), self.shape(item)] for key, item in dict.items(value.copy()))
+            yield from ([self.shape(key), self.shape(item)] for key, item in dict(value).items())
         elif isinstance(value, set | frozenset):
             yield from (self.shape(item) for item in sorted(value, key=self._order))  # type: ignore[arg-type]
         elif isinstance(value, list | tuple | deque):
             yield from (self.shape(item) for item in value)
         elif isinstance(value, str | bytes | bytearray | int | float):
-            plain = next(known for known in (str, bytes, bytearray, int, float) if isinstance(value, known))
+            plain: Any = next(known for known in (str, bytes, bytearray, int, float) if isinstance(value, known))
             yield self._plain(plain(value))
 
     def _state(self, value: Any) -> Iterator[Shape]:
@@ -148,7 +163,7 @@ class Constants:
             return self._of_pandas(value, pandas)
         if pandas is not None and (value is pandas.NA or value is pandas.NaT or isinstance(value, pandas.Timestamp)):
             return ["pandas", repr(value)]
-        if kind in (types.BuiltinFunctionType, types.MethodWrapperType, types.WrapperDescriptorType, types.MethodDescriptorType):
+        if kind in _BUILT_IN:
             owner = getattr(value, "__self__", None)
             bound = [] if owner is None or isinstance(owner, types.ModuleType) else [self.shape(owner)]
             return ["name", qualified(value), *bound]

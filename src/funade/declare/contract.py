@@ -74,7 +74,7 @@ def fields_of(struct: type[msgspec.Struct], *, place: str) -> tuple[Field, ...]:
         raise DeclarationError(
             f"struct `{struct.__name__}` expected annotations that can be read, got: {error}",
             at=place,
-            do="define the struct and its types at the top of a module",
+            do="define its types at the top of a module" if isinstance(error, NameError) else "change the annotation",
         ) from None
     assert isinstance(info, inspect.StructType)
     if info.array_like or info.tag_field is not None or not info.fields:
@@ -197,6 +197,8 @@ def _remedy(kind: Any) -> str:
     if isinstance(kind, inspect.UnionType):
         numbers = {type(t) for t in kind.types} <= {inspect.IntType, inspect.FloatType, inspect.NoneType}
         return "write `float`" if numbers else "choose one type"
+    if isinstance(kind, inspect.LiteralType):
+        return "write values of one type, text or whole numbers"
     if isinstance(kind, inspect.StructType):
         return "write its fields flat, one by one"
     return "write one field per value"

@@ -73,10 +73,9 @@ def _read(result: Any, who: str, rows: int, form: str, zone: ZoneInfo, wanted: f
         return {str(n): _series(result[n], zone) for n in columns if wanted is None or n in wanted}
     table = _table(result, root)
     if table is None:
-        expected = {"": "a frame", "columns": "a dict of NumPy arrays"}.get(form, f"{form} frame")
-        raise AnswerError(
-            f"{who} answered {type(result).__name__}, expected {expected}", do="return one column per field"
-        )
+        expected = {"": "a frame", "columns": "a dict of NumPy arrays"}.get(form, f"a {form} frame")
+        got = "None" if result is None else type(result).__name__
+        raise AnswerError(f"{who} answered {got}, expected {expected}", do="return one column per field")
     _refuse_repeats(table.column_names, who)
     if table.num_rows != rows:
         raise _wrong_rows(who, table.num_rows, rows)
@@ -87,8 +86,11 @@ def _read(result: Any, who: str, rows: int, form: str, zone: ZoneInfo, wanted: f
 def _table(result: Any, root: str) -> Any:
     import pyarrow as pa
 
-    if root == "polars" and hasattr(result, "columns"):
-        return (result.collect() if type(result).__name__ == "LazyFrame" else result).to_arrow()
+    kind = (root, type(result).__name__)
+    if kind == ("polars", "LazyFrame"):
+        return result.collect().to_arrow()
+    if kind == ("polars", "DataFrame"):
+        return result.to_arrow()
     if isinstance(result, pa.Table):
         return result
     if isinstance(result, pa.RecordBatch):

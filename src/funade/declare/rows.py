@@ -92,7 +92,7 @@ class Requests:
 
     def columns(self, rows: Sequence[Any]) -> Columns:
         """The rows' values by field, in the struct's order; one array per field."""
-        found: Columns = dict.fromkeys(self._names)  # type: ignore[arg-type]  # keeps the struct's order
+        found: dict[str, Any] = dict.fromkeys(self._names)  # keeps the struct's order
         for names, read in self._layout:
             found.update(zip(names, read(rows), strict=True))
         return found
@@ -110,7 +110,7 @@ class Requests:
         return found
 
     def _violation(self, error: Exception) -> ContractViolation:
-        what, path = self._told(error)
+        what, path = (_short(text) for text in self._told(error))
         return ContractViolation(f"request {what}", at=path, path=path)
 
     def _told(self, error: Exception) -> tuple[str, str]:
@@ -135,6 +135,8 @@ class Requests:
 
 _Words = Callable[["re.Match[str]", "Field | None"], str]
 
+_EXAMPLES: dict[str, str] = {"datetime": "2022-03-01T12:00:00Z", "date": "2022-03-01"}
+
 _WORDS: tuple[tuple[str, _Words], ...] = (
     (r"Object missing required field `(?P<field>.+)`", lambda m, f: f"expected field `{m['field']}`, got none"),
     (r"Object contains unknown field `(?P<field>.+)`", lambda m, f: f"expected no field `{m['field']}`"),
@@ -143,13 +145,18 @@ _WORDS: tuple[tuple[str, _Words], ...] = (
     (r"Number out of range", lambda m, f: "expected a finite number, got one out of range"),
     (
         r"Expected `float` [<>]= -?1\.7976931348623157e\+308",
-        lambda m, f: "expected a finite number, got an infinite one",
+        lambda m, f: "expected a finite number, got infinity",
     ),
     (r"JSON is malformed: (.*)", lambda m, f: f"expected JSON, got {m[1]}"),
     (r"Input data was truncated", lambda m, f: "expected JSON, got a truncated body"),
     (r"E(xpected .*)", lambda m, f: f"e{m[1]}"),
 )
-_EXAMPLES = {"datetime": "2022-03-01T12:00:00Z", "date": "2022-03-01"}
+
+
+def _short(text: str) -> str:
+    """One line of at most 200 characters, whatever a client put into it."""
+    line = "".join(c if c.isprintable() else " " for c in text[:201])
+    return line if len(line) <= 200 else line[:199] + "…"
 
 
 def _listed(field: Field | None) -> str:

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from types import CodeType
+from typing import Any
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
@@ -54,6 +55,7 @@ class Source:
         self.statements: dict[str, list[ast.stmt]] = {}
         self.imports: dict[str, list[Imported]] = {}
         self.stars: list[ast.ImportFrom] = []
+        self.readings: dict[tuple[int, str], Any] = {}
         self._index_definitions(self.tree, "")
         for statement in self.tree.body:
             self._index_statement(statement)
@@ -66,9 +68,9 @@ class Source:
 
     def _lambda(self, code: CodeType) -> ast.Lambda | None:
         # Several lambdas may share a line, so columns decide; the first instruction (RESUME) has none of its own.
-        spans = [(a, c, b, d) for a, b, c, d in list(code.co_positions()) if None not in (a, b, c, d) and (c, d) != (0, 0)]
-        first = min(((a, c) for a, c, _, _ in spans), default=None)
-        last = max(((b, d) for _, _, b, d in spans), default=None)
+        spans = [span for span in code.co_positions() if None not in span and span[2:] != (0, 0)]
+        first = min(((a or 0, c or 0) for a, _, c, _ in spans), default=None)
+        last = max(((b or 0, d or 0) for _, b, _, d in spans), default=None)
         if first is not None and last is not None:
             around = [node for node in self.lambdas if _start(node.body) <= first and last <= _end(node.body)]
             if around:
@@ -211,7 +213,7 @@ def _arguments(args: ast.arguments) -> list[ast.arg]:
 
 
 def bare(node: Function | ast.Lambda, *, decorated: bool) -> ast.AST:
-    """A definition without its name and default expressions; without decorators and annotations unless ``decorated``."""
+    """A definition without its name and defaults' expressions, and without decorators and annotations if told so."""
     node = copy.copy(node)
     node.args = copy.copy(node.args)
     node.args.defaults, node.args.kw_defaults = [], []
@@ -251,7 +253,15 @@ def class_level(node: ast.ClassDef) -> Iterator[ast.expr]:
         elif isinstance(statement, ast.ClassDef):
             yield from class_level(statement)
         else:
-            yield from (inner for child in ast.walk(statement) if isinstance(child, ast.expr) for inner in _unquoted(child))
+            yield from (read for top in ast.iter_child_nodes(statement) for read in _expressions(top))
+
+
+def _expressions(node: ast.AST) -> Iterator[ast.expr]:
+    if isinstance(node, ast.expr):
+        yield from _unquoted(node)
+    elif not isinstance(node, _SCOPES):
+        for child in ast.iter_child_nodes(node):
+            yield from _expressions(child)
 
 
 def _unquoted(node: ast.expr) -> Iterator[ast.expr]:
@@ -340,7 +350,8 @@ def _loads(code: CodeType) -> frozenset[str]:
 def compiled(statement: ast.stmt) -> CodeType:
     """A module-level statement as code, to read its global names from."""
     module = ast.Module(body=[statement], type_ignores=[])
-    return compile(module, "<statement>", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+    code: CodeType = compile(module, "<statement>", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+    return code
 
 
 def dump(node: object) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -13,14 +13,14 @@ from funade.declare.policy import Split
 from funade.declare.spec import Form
 from funade.declare.window import Interval
 from funade.digest import SHORT
-from funade.errors import BlobDamaged, ResultRefused, StoreError
+from funade.errors import BlobDamaged, StoreError
 from funade.store import frames
+from funade.store.query import sql as sql
 from funade.store.records import Artifact
 
 if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
-
     from funade.store.blobs import Blobs
 
 FILE = "rows.parquet"
@@ -49,7 +49,8 @@ def keep(blobs: Blobs, table: pa.Table) -> str:
             row_group_size=ROW_GROUP,
             write_page_checksum=True,
         )
-        return blobs.adopt(path)
+        digest: str = blobs.adopt(path)
+        return digest
 
 
 def read(
@@ -75,6 +76,8 @@ def read(
         raise StoreError("snapshot expected at least one file of rows, got none")
     schema = schema_of(paths)
     _require(schema, time if interval is not None else "", "time")
+    if interval is not None and not str(schema.field(time).type).startswith("timestamp"):
+        raise StoreError(f"rows expected timestamps in the time column `{time}`, got {schema.field(time).type}")
     _require(schema, split.by if part and split else "", "split")
     pieces = (_part(_cast(one, schema), part, split) for one in _tables(paths, interval, time))
     if form == "reader":
@@ -104,25 +107,15 @@ def schema_of(paths: Sequence[Path]) -> pa.Schema:
         ) from error
 
 
-def sql(
-    query: str, tables: Mapping[str, Sequence[Path] | pa.Table], *, place: str = "", what: str = "query"
-) -> pa.Table:
-    """The rows of one SELECT over tables by name.
+def count(paths: Sequence[Path]) -> int:
+    """How many rows the files hold together, read from their footers."""
+    import pyarrow.parquet as pq
 
-    It runs in a DuckDB in memory that may read these files and nothing else: no other file, no network, no
-    extension, no variable of Python's. Decimals come back as ``float64`` (see ``frames.from_relation``).
-
-    Raises:
-        ResultRefused: it is not one SELECT, or DuckDB refuses it; the first line of its message is kept.
-    """
-    import duckdb
-
-    with _confined(tables) as connection:
-        try:
-            _one_select(connection, query, place, what)
-            return frames.from_relation(connection.sql(query))
-        except duckdb.Error as error:
-            raise ResultRefused(f"{what} expected SQL that runs, got {str(error).splitlines()[0]}", at=place) from error
+    rows = 0
+    for path in paths:
+        with _damage(path):
+            rows += pq.read_metadata(path).num_rows
+    return rows
 
 
 def is_test(value: object, share: float) -> bool:
@@ -147,25 +140,27 @@ def _text(value: object) -> str:
 
 
 def _repeating(table: pa.Table) -> list[str]:
-    """Columns worth a dictionary: text, bytes, bools, dates; measured numbers rarely repeat."""
-    import pyarrow as pa
+    """Columns worth a dictionary: all but measured numbers and times, which rarely repeat."""
+    from pyarrow import types
 
-    t = pa.types
-    tests = (t.is_string, t.is_binary, t.is_date32, t.is_int8, t.is_int16, t.is_uint8)
-    return [field.name for field in table.schema if any(test(field.type) for test in tests)]
+    tests = (types.is_floating, types.is_timestamp, types.is_decimal, types.is_nested)
+    return [field.name for field in table.schema if not any(test(field.type) for test in tests)]
 
 
 def _tables(paths: Sequence[Path], interval: Interval | None, time: str) -> Iterator[pa.Table]:
-    import pyarrow.parquet as pq
-
     for path in paths:
         with _damage(path):
-            if interval is not None and time not in pq.read_schema(path).names:
-                yield pq.read_table(path, partitioning=None).slice(0, 0)
-            else:
-                yield pq.read_table(
-                    path, filters=_dated(interval, time), page_checksum_verification=True, partitioning=None
-                )
+            table = _table(path, interval, time)
+        yield table
+
+
+def _table(path: Path, interval: Interval | None, time: str) -> pa.Table:
+    import pyarrow.parquet as pq
+
+    if interval is not None and time not in pq.read_schema(path).names:
+        return pq.read_table(path, partitioning=None).slice(0, 0)
+    condition = _dated(interval, time)
+    return pq.read_table(path, filters=condition, page_checksum_verification=True, partitioning=None)
 
 
 def _dated(interval: Interval | None, time: str) -> Any:
@@ -245,47 +240,3 @@ def _damage(path: Path) -> Iterator[None]:
 
 def _digest(path: Path) -> str:
     return (path.parent.name + path.name)[:SHORT]
-
-
-@contextmanager
-def _confined(tables: Mapping[str, Sequence[Path] | pa.Table]) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A DuckDB that sees these tables by name and nothing else of the machine."""
-    connection = frames.memory()
-    files = [str(path) for rows in tables.values() if isinstance(rows, Sequence) for path in rows]
-    for setting, value in (("allowed_paths", files), ("enable_external_access", False), ("lock_configuration", True)):
-        connection.execute(f"SET {setting} = {literal(value)}").fetchall()
-    try:
-        for name, rows in tables.items():
-            if not isinstance(rows, Sequence):
-                connection.register(name, rows)
-            else:
-                listed = literal([str(path) for path in rows])
-                connection.execute(
-                    f"CREATE VIEW {quoted(name)} AS SELECT * FROM read_parquet({listed}, union_by_name = true)"
-                ).fetchall()
-        yield connection
-    finally:
-        connection.close()
-
-
-def _one_select(connection: duckdb.DuckDBPyConnection, query: str, place: str, what: str) -> None:
-    import duckdb
-
-    kinds = [statement.type for statement in connection.extract_statements(query)]
-    if kinds != [duckdb.StatementType.SELECT]:
-        got = " and ".join(str(kind.name) for kind in kinds) or "nothing"
-        raise ResultRefused(f"{what} expected one SELECT, got {got}", at=place)
-
-
-def quoted(name: str) -> str:
-    """A name as SQL spells it, whatever characters it has."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def literal(value: object) -> str:
-    """A text, a bool or a list of them as SQL spells it."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, list):
-        return "[" + ", ".join(literal(one) for one in value) + "]"
-    return "'" + str(value).replace("'", "''") + "'"

@@ -1,0 +1,120 @@
+"""Queries: one SELECT over tables by name, in a DuckDB in memory that sees nothing else."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from funade.errors import ResultRefused
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+
+def sql(
+    query: str, tables: Mapping[str, Sequence[Path] | pa.Table], *, place: str = "", what: str = "query"
+) -> pa.Table:
+    """The rows of one SELECT over Parquet files or Arrow tables by name.
+
+    It may read these and nothing else: no other file, no network, no extension, no variable of Python's. It speaks
+    UTC; numbers come back as ``rows_of`` has them.
+
+    Raises:
+        ResultRefused: it is not one SELECT, or DuckDB refuses it; the first line of its message is kept.
+    """
+    import duckdb
+
+    with _confined(tables) as connection:
+        try:
+            _refuse_other(connection, query, place, what)
+            return rows_of(connection.sql(query))
+        except duckdb.Error as error:
+            raise ResultRefused(f"{what} expected SQL that runs, got {str(error).splitlines()[0]}", at=place) from error
+
+
+def memory() -> duckdb.DuckDBPyConnection:
+    """A private DuckDB in memory that speaks UTC and does not look into Python's variables."""
+    import duckdb
+
+    connection = duckdb.connect(":memory:")
+    spill = str(Path(tempfile.gettempdir()) / "funade-duckdb")  # made only when memory does not suffice
+    for setting, value in (("TimeZone", "UTC"), ("python_enable_replacements", False), ("temp_directory", spill)):
+        connection.execute(f"SET {setting} = {literal(value)}").fetchall()
+    return connection
+
+
+def rows_of(relation: duckdb.DuckDBPyRelation) -> pa.Table:
+    """A relation's rows. As in DuckDB's own ``df()``, decimals become ``float64``; sums of whole numbers (HUGEINT)
+    become ``int64``, or ``float64`` where they do not fit.
+    """
+    import pyarrow as pa
+
+    table: pa.Table = relation.to_arrow_table()
+    for index, kind in enumerate(map(str, relation.types)):
+        if kind in ("HUGEINT", "UHUGEINT") or kind.startswith("DECIMAL"):
+            wanted = pa.float64() if kind.startswith("DECIMAL") else pa.int64()
+            table = table.set_column(index, table.column_names[index], _number(table.column(index), wanted))
+    return table
+
+
+def parquet(paths: Sequence[Path]) -> str:
+    """Files of one table as a FROM clause; a column that some lack is missing there."""
+    listed = literal([str(path) for path in paths])
+    return f"read_parquet({listed}, union_by_name = true, hive_partitioning = false)"
+
+
+def quoted(name: str) -> str:
+    """A name as SQL spells it, whatever characters it has."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(value: object) -> str:
+    """A text, a bool or a list of them as SQL spells it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list):
+        return "[" + ", ".join(literal(one) for one in value) + "]"
+    return "'" + str(value).replace("'", "''") + "'"
+
+
+def _number(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
+    import pyarrow as pa
+
+    if pa.types.is_floating(column.type):
+        return column
+    try:
+        return column.cast(wanted)
+    except pa.ArrowException:
+        return column.cast(pa.float64())
+
+
+@contextmanager
+def _confined(tables: Mapping[str, Sequence[Path] | pa.Table]) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A DuckDB that sees these tables by name and nothing else of the machine."""
+    connection = memory()
+    files = [str(path) for rows in tables.values() if isinstance(rows, Sequence) for path in rows]
+    try:
+        for setting, value in (("allowed_paths", files), ("enable_external_access", False)):
+            connection.execute(f"SET {setting} = {literal(value)}").fetchall()
+        for name, rows in tables.items():
+            if isinstance(rows, Sequence):
+                connection.execute(f"CREATE VIEW {quoted(name)} AS SELECT * FROM {parquet(rows)}").fetchall()
+            else:
+                connection.register(name, rows)
+        connection.execute("SET lock_configuration = true").fetchall()
+        yield connection
+    finally:
+        connection.close()
+
+
+def _refuse_other(connection: duckdb.DuckDBPyConnection, query: str, place: str, what: str) -> None:
+    import duckdb
+
+    kinds = [statement.type for statement in connection.extract_statements(query)]
+    if kinds != [duckdb.StatementType.SELECT]:
+        got = " and ".join(str(kind.name) for kind in kinds) or "nothing"
+        raise ResultRefused(f"{what} expected one SELECT, got {got}", at=place)
