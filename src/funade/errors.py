@@ -144,12 +144,24 @@ class StoreTooNew(StoreError):
     """The store was written by a newer funade."""
 
 
+class BlobMissing(StoreError):
+    """Bytes that a record names are not in the store."""
+
+
 class BlobDamaged(StoreError):
     """Bytes in the store do not have the digest they are named by."""
 
 
+class BlobMissing(StoreError):
+    """Bytes that a record names are not in the store."""
+
+
 class DiskFull(StoreError):
     """No room is left; nothing was changed."""
+
+
+class VersionInUse(StoreError):
+    """A version cannot be removed: a release, candidate, hold or other version needs it."""
 
 
 class CodecError(FunadeError):

@@ -5,14 +5,14 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
-import textwrap
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 import msgspec
 import pytest
@@ -33,238 +33,32 @@ class Edit(NamedTuple):
     verdict: Verdict
 
 
-def edit(name: str, before: str, after: str, verdict: Verdict, **others: str) -> Edit:
-    """An edit of `taxi/main.py`; `others` are further modules that stay as they are."""
-    rest = {f"taxi/{module}.py": text for module, text in others.items()}
-    return Edit(name, rest | {ROOT: before}, rest | {ROOT: after}, verdict)
+def edits() -> list[Edit]:
+    """The table `edits.txt`, which explains itself."""
+    text = Path(__file__).with_name("edits.txt").read_text(encoding="utf-8")
+    return [edit(block) for block in text.split("\n== ")[1:]]
 
 
-def edit_beside(name: str, main: str, before: str, after: str, verdict: Verdict) -> Edit:
-    """An edit of `taxi/beside.py`, seen from a `taxi/main.py` that stays as it is."""
-    return Edit(name, {ROOT: main, "taxi/beside.py": before}, {ROOT: main, "taxi/beside.py": after}, verdict)
+def edit(block: str) -> Edit:
+    head, _, body = block.partition("\n")
+    verdict, _, name = head.partition(": ")
+    texts: Files = {}
+    path = ROOT
+    for line in body.splitlines(keepends=True):
+        if line.startswith("-- using "):
+            texts[ROOT] = USES.format(line.split()[-1])
+        elif line.startswith("-- "):
+            path = line.split()[-1]
+        else:
+            texts[path] = texts.get(path, "") + line
+    before = {path: CHANGE.sub(r"\1", text) for path, text in texts.items()}
+    after = {path: CHANGE.sub(r"\2", text) for path, text in texts.items()}
+    return Edit(name, before, after, cast(Verdict, verdict))
 
 
 USES = "from taxi.beside import {0}\n\ndef root(x):\n    return {0}(x)\n"
-WRAPS = """
-import functools
-def loud(fn):
-    @functools.wraps(fn)
-    def inner(*args):
-        return fn(*args) + {0}
-    return inner
-@loud
-def help(x):
-    return x + {1}
-"""
-FACTORY = "def make(n):\n    def inner(x):\n        return x * n\n    return inner\nhelp = make({0})\n"
-
-EDITS = [
-    # what is said differently
-    edit("comment", "def root(x):\n    return x\n", "# hi\ndef root(x):  # ho\n    return x\n", "same"),
-    edit("formatting", "def root(x):\n    return [x, 1]\n", "def root( x ):\n    return [\n        x,\n        1,\n    ]\n", "same"),
-    edit("docstring of the function", "def root(x):\n    return x\n", 'def root(x):\n    "Say."\n    return x\n', "same"),
-    edit("docstring of the module", "def root(x):\n    return x\n", '"Say."\ndef root(x):\n    return x\n', "same"),
-    edit_beside("docstring of a class", USES.format("A"), "class A:\n    def __init__(self, x): ...\n",
-                'class A:\n    "Say."\n    def __init__(self, x):\n        "Make."\n', "same"),
-    edit("only a docstring instead of pass", "def root(x):\n    pass\n", 'def root(x):\n    "Say."\n', "same"),
-    edit("quotes", "def root(x):\n    return 'a'\n", 'def root(x):\n    return "a"\n', "same"),
-    edit("quotes inside an f-string", "def root(x):\n    return f'{x[\"a\"]}!'\n", 'def root(x):\n    return f"{x[\'a\']}" "!"\n', "same"),
-    edit("spelling of a number", "def root(x):\n    return 1_000\n", "def root(x):\n    return 1000\n", "same"),
-    edit("spelling of a float", "def root(x):\n    return 1e3\n", "def root(x):\n    return 1000.0\n", "same"),
-    edit("int instead of float", "def root(x):\n    return 1000\n", "def root(x):\n    return 1000.0\n", "changed"),
-    edit("parentheses", "def root(x):\n    return x + 1\n", "def root(x):\n    return (x + 1)\n", "same"),
-    edit("renamed local", "def root(x):\n    y = x\n    return y\n", "def root(x):\n    z = x\n    return z\n", "may change"),
-    edit("annotation of a parameter", "def root(x):\n    return x\n", "def root(x: int) -> int:\n    return x\n", "same"),
-    edit("annotation of a local", "def root(x):\n    y = x\n    return y\n", "def root(x):\n    y: int = x\n    return y\n", "same"),
-    edit_beside("annotation of a helper", USES.format("help"), "def help(x):\n    return x\n", "def help(x: float):\n    return x\n", "same"),
-    edit_beside("annotation below a decorator", "from taxi.beside import help\ndef root(x):\n    return help(x)\n",
-                "import functools\n@functools.singledispatch\ndef help(x): return 0\n@help.register\ndef _(x: int): return 1\n",
-                "import functools\n@functools.singledispatch\ndef help(x): return 0\n@help.register\ndef _(x: str): return 1\n", "changed"),
-    edit("alias of a type", "Rows = list[int]\ndef root(x: Rows):\n    return x\n", "Rows = list[str]\ndef root(x: Rows):\n    return x\n", "same"),
-    # where it stands
-    edit("renamed root", "def root(x):\n    return x\n", "def other(x):\n    return x\n", "same"),
-    edit("moved within the file", "def help(x):\n    return x\ndef root(x):\n    return help(x)\n",
-         "def root(x):\n    return help(x)\n\n\ndef help(x):\n    return x\n", "same"),
-    edit("helper moved to another module", "from taxi.one import help\ndef root(x):\n    return help(x)\n",
-         "from taxi.two import help\ndef root(x):\n    return help(x)\n", "may change",
-         one="def help(x):\n    return x\n", two="def help(x):\n    return x\n"),
-    Edit("root moved to another module", {ROOT: "def root(x):\n    return x\n"},
-         {ROOT: "from taxi.other import root\n", "taxi/other.py": "\n\ndef root(x):\n    return x\n"}, "same"),
-    edit("decorator above the root", "def root(x):\n    return x\n", "def mark(fn):\n    return fn\n@mark\ndef root(x):\n    return x\n", "same"),
-    # what is not reached
-    edit("unreached function", "def root(x):\n    return x\n", "def free():\n    return 1\ndef root(x):\n    return x\n", "same"),
-    edit("unreached constant", "A = 1\ndef root(x):\n    return x\n", "A = 2\ndef root(x):\n    return x\n", "same"),
-    edit("unreached import", "def root(x):\n    return x\n", "import json\ndef root(x):\n    return x\n", "same"),
-    edit_beside("unread attribute of a module", "import taxi.beside as b\ndef root(x):\n    return b.help(x)\n",
-                "A = 1\ndef help(x):\n    return x\n", "A = 2\ndef help(x):\n    return x\n", "same"),
-    edit("local of the name of a global", "A = 1\ndef root(x):\n    A = x\n    return A\n", "A = 2\ndef root(x):\n    A = x\n    return A\n", "same"),
-    # the function itself
-    edit("operator", "def root(x):\n    return x + 1\n", "def root(x):\n    return x - 1\n", "changed"),
-    edit("comparison", "def root(x):\n    return x < 1\n", "def root(x):\n    return x <= 1\n", "changed"),
-    edit("walrus", "def root(x):\n    return (y := x) + y\n", "def root(x):\n    return (y := x + 1) + y\n", "changed"),
-    edit("f-string text", "def root(x):\n    return f'a{x}'\n", "def root(x):\n    return f'b{x}'\n", "changed"),
-    edit("f-string conversion", "def root(x):\n    return f'{x}'\n", "def root(x):\n    return f'{x!r}'\n", "changed"),
-    edit("f-string format", "def root(x):\n    return f'{x:.1f}'\n", "def root(x):\n    return f'{x:.2f}'\n", "changed"),
-    edit("match case", "def root(x):\n    match x:\n        case [1, *_]: return 1\n", "def root(x):\n    match x:\n        case [2, *_]: return 1\n", "changed"),
-    edit("match guard", "def root(x):\n    match x:\n        case y if y > 1: return 1\n", "def root(x):\n    match x:\n        case y if y > 2: return 1\n", "changed"),
-    edit("generator expression", "def root(x):\n    return sum(i for i in x)\n", "def root(x):\n    return sum(i for i in x if i)\n", "changed"),
-    edit("constant in a comprehension", "def root(x):\n    return [i + 1 for i in x]\n", "def root(x):\n    return [i + 2 for i in x]\n", "changed"),
-    edit("list instead of generator", "def root(x):\n    return sum([i for i in x])\n", "def root(x):\n    return sum(i for i in x)\n", "changed"),
-    edit("async instead of plain", "def root(x):\n    return x\n", "async def root(x):\n    return x\n", "changed"),
-    edit("nested function", "def root(x):\n    def f(y):\n        return y\n    return f(x)\n", "def root(x):\n    def f(y):\n        return -y\n    return f(x)\n", "changed"),
-    edit("global read in a nested function", "A = 1\ndef root(x):\n    def f():\n        return A\n    return f()\n",
-         "A = 2\ndef root(x):\n    def f():\n        return A\n    return f()\n", "changed"),
-    edit("global read in a comprehension", "A = 1\ndef root(x):\n    return [A for _ in x]\n", "A = 2\ndef root(x):\n    return [A for _ in x]\n", "changed"),
-    edit("global read in a nested class", "A = 1\ndef root(x):\n    class C:\n        a = A\n    return C\n", "A = 2\ndef root(x):\n    class C:\n        a = A\n    return C\n", "changed"),
-    edit("operator in a nested lambda's default", "def root(x):\n    return (lambda f=lambda g=(lambda y: y + 1): g: f)(x)\n",
-         "def root(x):\n    return (lambda f=lambda g=(lambda y: y - 1): g: f)(x)\n", "changed"),
-    edit("nonlocal state", "def root(x):\n    n = 0\n    def f():\n        nonlocal n\n        n += 1\n    return f\n",
-         "def root(x):\n    n = 0\n    def f():\n        n = 1\n    return f\n", "changed"),
-    edit("positional-only parameter", "def root(x):\n    return x\n", "def root(x, /):\n    return x\n", "changed"),
-    edit("empty body of an if", "def root(x):\n    if x:\n        pass\n    return x\n", "def root(x):\n    if x:\n        'say'\n    return x\n", "same"),
-    # defaults
-    edit("default value", "def root(x, n=1):\n    return x\n", "def root(x, n=2):\n    return x\n", "changed"),
-    edit("keyword default", "def root(x, *, n=1):\n    return x\n", "def root(x, *, n=2):\n    return x\n", "changed"),
-    edit("default by another name", "A = 1\ndef root(x, n=A):\n    return x\n", "A = 2\ndef root(x, n=A):\n    return x\n", "changed"),
-    edit("value of a default spelt by name", "def root(x, n=1):\n    return x\n", "A = 1\ndef root(x, n=A):\n    return x\n", "same"),
-    edit("function as a default", "def h(x):\n    return x\ndef root(x, f=h):\n    return f(x)\n", "def h(x):\n    return -x\ndef root(x, f=h):\n    return f(x)\n", "changed"),
-    edit("lambda as a default", "def root(x, f=lambda x: x):\n    return f(x)\n", "def root(x, f=lambda x: -x):\n    return f(x)\n", "changed"),
-    edit("unreadable default", "import threading\ndef root(x, s=threading.Semaphore(1)):\n    return x\n", "import threading\ndef root(x, s=threading.Semaphore(2)):\n    return x\n", "changed"),
-    edit("unreadable default by name", "import threading\nN = 1\ndef root(x, s=threading.Semaphore(N)):\n    return x\n",
-         "import threading\nN = 2\ndef root(x, s=threading.Semaphore(N)):\n    return x\n", "changed"),
-    # helpers
-    edit_beside("helper", USES.format("help"), "def help(x):\n    return x\n", "def help(x):\n    return -x\n", "changed"),
-    Edit("helper two modules away", {ROOT: USES.format("help"), "taxi/beside.py": "from .far import far\ndef help(x):\n    return far(x)\n", "taxi/far.py": "def far(x):\n    return 1\n"},
-         {ROOT: USES.format("help"), "taxi/beside.py": "from .far import far\ndef help(x):\n    return far(x)\n", "taxi/far.py": "def far(x):\n    return 2\n"}, "changed"),
-    Edit("helper behind a re-export", {ROOT: USES.format("far"), "taxi/beside.py": "from .far import far\n", "taxi/far.py": "def far(x):\n    return 1\n"},
-         {ROOT: USES.format("far"), "taxi/beside.py": "from .far import far\n", "taxi/far.py": "def far(x):\n    return 2\n"}, "changed"),
-    edit_beside("wrapper of a helper", USES.format("help"), WRAPS.format(1, 1), WRAPS.format(2, 1), "changed"),
-    edit_beside("wrapped helper", USES.format("help"), WRAPS.format(1, 1), WRAPS.format(1, 2), "changed"),
-    edit_beside("argument of a helper's decorator", USES.format("help"),
-                "def times(n):\n    def deco(fn):\n        return lambda x: fn(x) * n\n    return deco\n@times(2)\ndef help(x):\n    return x\n",
-                "def times(n):\n    def deco(fn):\n        return lambda x: fn(x) * n\n    return deco\n@times(3)\ndef help(x):\n    return x\n", "changed"),
-    edit_beside("decorator that returns its function", USES.format("help"), "N = 1\ndef mark(n):\n    return lambda fn: fn\n@mark(N)\ndef help(x):\n    return x\n",
-                "N = 2\ndef mark(n):\n    return lambda fn: fn\n@mark(N)\ndef help(x):\n    return x\n", "changed"),
-    edit_beside("order of two wrappers", USES.format("help"), WRAPS.format(1, 1).replace("@loud", "def calm(fn):\n    return lambda x: -fn(x)\n@calm\n@loud"),
-                WRAPS.format(1, 1).replace("@loud", "def calm(fn):\n    return lambda x: -fn(x)\n@loud\n@calm"), "changed"),
-    edit_beside("size of a helper's cache", USES.format("help"), "import functools\n@functools.lru_cache(maxsize=1)\ndef help(x):\n    return x\n",
-                "import functools\n@functools.lru_cache(maxsize=2)\ndef help(x):\n    return x\n", "changed"),
-    edit_beside("cached helper", USES.format("help"), "import functools\n@functools.cache\ndef help(x):\n    return A\nA = 1\n",
-                "import functools\n@functools.cache\ndef help(x):\n    return A\nA = 2\n", "changed"),
-    edit_beside("helper's function-level import", "def root(x):\n    from .beside import help\n    return help(x)\n", "def help(x):\n    return x\n", "def help(x):\n    return -x\n", "changed"),
-    edit_beside("module imported in a function", "def root(x):\n    import taxi.beside\n    return taxi.beside.help(x)\n", "A = 1\ndef help(x):\n    return x\n", "A = 1\ndef help(x):\n    return -x\n", "changed"),
-    edit_beside("unread attribute of a module imported in a function", "def root(x):\n    from . import beside as b\n    return b.help(x)\n", "A = 1\ndef help(x):\n    return x\n", "A = 2\ndef help(x):\n    return x\n", "same"),
-    edit_beside("attribute of an imported module", "import taxi.beside as b\ndef root(x):\n    return b.help(x)\n", "def help(x):\n    return x\n", "def help(x):\n    return -x\n", "changed"),
-    edit_beside("attribute of a module by its full name", "import taxi.beside\ndef root(x):\n    return taxi.beside.A + x\n", "A = 1\n", "A = 2\n", "changed"),
-    edit_beside("attribute by getattr with a literal", "import taxi.beside as b\ndef root(x):\n    return getattr(b, 'A') + x\n", "A = 1\nB = 1\n", "A = 2\nB = 1\n", "changed"),
-    edit_beside("import under another name", "from taxi.beside import help as h\ndef root(x):\n    return h(x)\n", "def help(x):\n    return x\n", "def help(x):\n    return -x\n", "changed"),
-    edit_beside("import by a star", "from taxi.beside import *\ndef root(x):\n    return help(x)\n", "def help(x):\n    return x\n", "def help(x):\n    return -x\n", "changed"),
-    edit_beside("module used as a value", "import taxi.beside as b\ndef root(x):\n    return vars(b)[x]\n", "A = 1\n", "A = 2\n", "changed"),
-    edit("another library function", "from math import sin as f\ndef root(x):\n    return f(x)\n", "from math import cos as f\ndef root(x):\n    return f(x)\n", "changed"),
-    edit("shadowed builtin", "def root(x):\n    return len(x)\n", "def len(x):\n    return 0\ndef root(x):\n    return len(x)\n", "changed"),
-    # functions held by values
-    edit("closure", FACTORY.format(1) + "def root(x):\n    return help(x)\n", FACTORY.format(2) + "def root(x):\n    return help(x)\n", "changed"),
-    edit("code of a closure", FACTORY.format(1) + "def root(x):\n    return help(x)\n", FACTORY.format(1).replace("x * n", "x / n") + "def root(x):\n    return help(x)\n", "changed"),
-    edit("lambda", "f = lambda x: x\ndef root(x):\n    return f(x)\n", "f = lambda x: -x\ndef root(x):\n    return f(x)\n", "changed"),
-    edit("second lambda on a line", "fs = [lambda x: x, lambda x: x + 1]\ndef root(x):\n    return fs[1](x)\n", "fs = [lambda x: x, lambda x: x + 2]\ndef root(x):\n    return fs[1](x)\n", "changed"),
-    edit("first lambda on a line", "f, g = lambda x: x, lambda x: x + 1\ndef root(x):\n    return f(x)\n", "f, g = lambda x: -x, lambda x: x + 1\ndef root(x):\n    return f(x)\n", "changed"),
-    edit("lambda added above", "fs = [lambda x: x]\ndef root(x):\n    return fs[0](x)\n", "g = lambda: 0\nfs = [lambda x: x]\ndef root(x):\n    return fs[0](x)\n", "same"),
-    edit("function of a partial", "import functools\ndef h(n, x):\n    return x\np = functools.partial(h, 1)\ndef root(x):\n    return p(x)\n",
-         "import functools\ndef h(n, x):\n    return -x\np = functools.partial(h, 1)\ndef root(x):\n    return p(x)\n", "changed"),
-    edit("argument of a partial", "import functools\ndef h(n, x):\n    return x\np = functools.partial(h, 1)\ndef root(x):\n    return p(x)\n",
-         "import functools\ndef h(n, x):\n    return x\np = functools.partial(h, 2)\ndef root(x):\n    return p(x)\n", "changed"),
-    edit("keyword of a partial", "import functools\ndef h(x, n):\n    return x\np = functools.partial(h, n=1)\ndef root(x):\n    return p(x)\n",
-         "import functools\ndef h(x, n):\n    return x\np = functools.partial(h, n=2)\ndef root(x):\n    return p(x)\n", "changed"),
-    edit("function in a registry", "def a():\n    return 1\nM = {'a': a}\ndef root(x):\n    return M[x]()\n", "def a():\n    return 2\nM = {'a': a}\ndef root(x):\n    return M[x]()\n", "changed"),
-    edit("key of a registry", "def a():\n    return 1\nM = {'a': a}\ndef root(x):\n    return M[x]()\n", "def a():\n    return 1\nM = {'b': a}\ndef root(x):\n    return M[x]()\n", "changed"),
-    edit("two swapped functions in a registry", "def a():\n    return 1\ndef b():\n    return 2\nM = {'a': a, 'b': b}\ndef root(x):\n    return M[x]()\n",
-         "def a():\n    return 1\ndef b():\n    return 2\nM = {'a': b, 'b': a}\ndef root(x):\n    return M[x]()\n", "changed"),
-    edit("registry filled by a decorator", "M = {}\ndef put(f):\n    M[f.__name__] = f\n    return f\n@put\ndef a():\n    return 1\ndef root(x):\n    return M[x]()\n",
-         "M = {}\ndef put(f):\n    M[f.__name__] = f\n    return f\n@put\ndef a():\n    return 2\ndef root(x):\n    return M[x]()\n", "changed"),
-    edit("function in a set", "def a():\n    return 1\nM = {a}\ndef root(x):\n    return [f() for f in M]\n", "def a():\n    return 2\nM = {a}\ndef root(x):\n    return [f() for f in M]\n", "changed"),
-    edit("class in a tuple", "class A:\n    n = 1\nM = (A,)\ndef root(x):\n    return M[0].n\n", "class A:\n    n = 2\nM = (A,)\ndef root(x):\n    return M[0].n\n", "changed"),
-    edit("attribute set on a function", "def h(x):\n    return h.n\nh.n = 1\ndef root(x):\n    return h(x)\n", "def h(x):\n    return h.n\nh.n = 2\ndef root(x):\n    return h(x)\n", "changed"),
-    edit("recursion", "def root(x):\n    return root(x - 1) if x else 1\n", "def root(x):\n    return root(x - 2) if x else 1\n", "changed"),
-    edit("mutual recursion", "def a(x):\n    return b(x)\ndef b(x):\n    return a(x)\ndef root(x):\n    return a(x)\n", "def a(x):\n    return b(x)\ndef b(x):\n    return a(-x)\ndef root(x):\n    return a(x)\n", "changed"),
-    # classes
-    *[edit_beside(name, USES.format("A"), before, after, "changed") for name, before, after in [
-        ("method", "class A:\n    def go(self):\n        return 1\n", "class A:\n    def go(self):\n        return 2\n"),
-        ("class attribute", "class A:\n    n = 1\n", "class A:\n    n = 2\n"),
-        ("class attribute by name", "N = 1\nclass A:\n    n = N\n", "N = 2\nclass A:\n    n = N\n"),
-        ("class attribute made by a function", "def f():\n    return object()\nclass A:\n    n = f()\n", "def f():\n    return 0\nclass A:\n    n = f()\n"),
-        ("global read in a method", "N = 1\nclass A:\n    def go(self):\n        return N\n", "N = 2\nclass A:\n    def go(self):\n        return N\n"),
-        ("property", "class A:\n    @property\n    def n(self):\n        return 1\n", "class A:\n    @property\n    def n(self):\n        return 2\n"),
-        ("global read in a property", "N = 1\nclass A:\n    @property\n    def n(self):\n        return N\n", "N = 2\nclass A:\n    @property\n    def n(self):\n        return N\n"),
-        ("staticmethod", "N = 1\nclass A:\n    @staticmethod\n    def n():\n        return N\n", "N = 2\nclass A:\n    @staticmethod\n    def n():\n        return N\n"),
-        ("classmethod", "N = 1\nclass A:\n    @classmethod\n    def n(cls):\n        return N\n", "N = 2\nclass A:\n    @classmethod\n    def n(cls):\n        return N\n"),
-        ("cached property", "import functools\nN = 1\nclass A:\n    @functools.cached_property\n    def n(self):\n        return N\n", "import functools\nN = 2\nclass A:\n    @functools.cached_property\n    def n(self):\n        return N\n"),
-        ("base class", "class B:\n    n = 1\nclass A(B): ...\n", "class B:\n    n = 2\nclass A(B): ...\n"),
-        ("another base class", "class B: ...\nclass C: ...\nclass A(B): ...\n", "class B: ...\nclass C: ...\nclass A(C): ...\n"),
-        ("metaclass", "class M(type):\n    def __call__(cls, x):\n        return 1\nclass A(metaclass=M): ...\n", "class M(type):\n    def __call__(cls, x):\n        return 2\nclass A(metaclass=M): ...\n"),
-        ("__init_subclass__", "class B:\n    def __init_subclass__(cls, n):\n        cls.n = n\nclass A(B, n=1): ...\n", "class B:\n    def __init_subclass__(cls, n):\n        cls.n = n\nclass A(B, n=2): ...\n"),
-        ("body of __init_subclass__", "class B:\n    def __init_subclass__(cls):\n        cls.n = 1\nclass A(B): ...\n", "class B:\n    def __init_subclass__(cls):\n        cls.n = 2\nclass A(B): ...\n"),
-        ("method added by a mixin", "class Mixin: ...\nclass A(Mixin): ...\n", "class Mixin:\n    def __len__(self):\n        return 0\nclass A(Mixin): ...\n"),
-        ("method put on a class later", "class A: ...\ndef go(self):\n    return 1\nA.go = go\n", "class A: ...\ndef go(self):\n    return 2\nA.go = go\n"),
-        ("class decorator", "def add(cls):\n    cls.n = 1\n    return cls\n@add\nclass A: ...\n", "def add(cls):\n    cls.n = 2\n    return cls\n@add\nclass A: ...\n"),
-        ("nested class", "class A:\n    class B:\n        n = 1\n", "class A:\n    class B:\n        n = 2\n"),
-        ("dataclass field", "from dataclasses import dataclass\n@dataclass\nclass A:\n    x: int\n", "from dataclasses import dataclass\n@dataclass\nclass A:\n    x: int\n    y: int\n"),
-        ("dataclass default", "from dataclasses import dataclass\n@dataclass\nclass A:\n    x: int = 1\n", "from dataclasses import dataclass\n@dataclass\nclass A:\n    x: int = 2\n"),
-        ("dataclass default factory", "from dataclasses import dataclass, field\ndef make():\n    return [1]\n@dataclass\nclass A:\n    x: list = field(default_factory=make)\n",
-         "from dataclasses import dataclass, field\ndef make():\n    return [2]\n@dataclass\nclass A:\n    x: list = field(default_factory=make)\n"),
-        ("dataclass parameter", "from dataclasses import dataclass\n@dataclass\nclass A:\n    x: int\n", "from dataclasses import dataclass\n@dataclass(order=True)\nclass A:\n    x: int\n"),
-        ("msgspec constraint", "import msgspec\nfrom typing import Annotated\nclass A(msgspec.Struct):\n    x: Annotated[float, msgspec.Meta(ge=0)]\n",
-         "import msgspec\nfrom typing import Annotated\nclass A(msgspec.Struct):\n    x: Annotated[float, msgspec.Meta(ge=1)]\n"),
-        ("msgspec constraint by name", "import msgspec\nfrom typing import Annotated\nN = 0\nYen = Annotated[float, msgspec.Meta(ge=N)]\nclass A(msgspec.Struct):\n    x: Yen\n",
-         "import msgspec\nfrom typing import Annotated\nN = 1\nYen = Annotated[float, msgspec.Meta(ge=N)]\nclass A(msgspec.Struct):\n    x: Yen\n"),
-        ("msgspec default", "import msgspec\nclass A(msgspec.Struct):\n    x: int = 1\n", "import msgspec\nclass A(msgspec.Struct):\n    x: int = 2\n"),
-        ("struct in a quoted annotation", "import msgspec\nclass B(msgspec.Struct):\n    n: int = 1\nclass A(msgspec.Struct):\n    x: 'list[B]'\n", "import msgspec\nclass B(msgspec.Struct):\n    n: int = 2\nclass A(msgspec.Struct):\n    x: 'list[B]'\n"),
-        ("enum member", "from enum import Enum\nclass A(Enum):\n    X = 1\n", "from enum import Enum\nclass A(Enum):\n    X = 2\n"),
-        ("enum member by name", "from enum import Enum\nN = 1\nclass A(Enum):\n    X = N\n", "from enum import Enum\nN = 2\nclass A(Enum):\n    X = N\n"),
-        ("named tuple", "from typing import NamedTuple\nclass A(NamedTuple):\n    x: int = 1\n", "from typing import NamedTuple\nclass A(NamedTuple):\n    x: int = 2\n"),
-        ("named tuple made by a call", "from collections import namedtuple\nA = namedtuple('A', ['x', 'y'])\n", "from collections import namedtuple\nA = namedtuple('A', ['y', 'x'])\n"),
-        ("self-referring class", "class A:\n    def go(self):\n        return A()\nA.me = A\n", "class A:\n    def go(self):\n        return -A()\nA.me = A\n"),
-    ]],
-    edit_beside("comment in a class", USES.format("A"), "class A:\n    n = 1\n", "class A:\n    # say\n    n = 1\n", "same"),
-    # constants
-    *[edit(name, f"{head}A = {before}\ndef root(x):\n    return A\n", f"{head}A = {after}\ndef root(x):\n    return A\n", verdict) for name, head, before, after, verdict in [
-        ("number", "", "1", "2", "changed"),
-        ("number by another expression", "", "2", "1 + 1", "same"),
-        ("true instead of one", "", "1", "True", "changed"),
-        ("negative zero", "", "0.0", "-0.0", "changed"),
-        ("text", "", "'a'", "'b'", "changed"),
-        ("bytes instead of text", "", "'a'", "b'a'", "changed"),
-        ("list content", "", "[1, [2]]", "[1, [3]]", "changed"),
-        ("tuple instead of list", "", "[1]", "(1,)", "changed"),
-        ("order of a dict", "", "{'a': 1, 'b': 2}", "{'b': 2, 'a': 1}", "may change"),
-        ("order of a set", "", "{'a', 'b', 'c'}", "{'c', 'b', 'a'}", "same"),
-        ("content of a set", "", "{'a', 'b'}", "{'a', 'c'}", "changed"),
-        ("path", "from pathlib import Path\n", "Path('a')", "Path('b')", "changed"),
-        ("date", "import datetime\n", "datetime.date(2022, 1, 1)", "datetime.date(2022, 1, 2)", "changed"),
-        ("pattern", "import re\n", "re.compile('a')", "re.compile('b')", "changed"),
-        ("flags of a pattern", "import re\n", "re.compile('a')", "re.compile('a', re.I)", "changed"),
-        ("numpy array", "import numpy as np\n", "np.array([1, 2])", "np.array([1, 3])", "changed"),
-        ("numpy array by another expression", "import numpy as np\n", "np.array([0, 1])", "np.arange(2)", "same"),
-        ("numpy dtype", "import numpy as np\n", "np.zeros(2, 'f4')", "np.zeros(2, 'f8')", "changed"),
-        ("numpy objects", "import numpy as np\n", "np.array([None, 'a'])", "np.array([None, 'b'])", "changed"),
-        ("pandas frame", "import pandas as pd\n", "pd.DataFrame({'a': [1, 2]})", "pd.DataFrame({'a': [1, 3]})", "changed"),
-        ("pandas column", "import pandas as pd\n", "pd.DataFrame({'a': ['x']})", "pd.DataFrame({'b': ['x']})", "changed"),
-        ("pandas frame by another expression", "import pandas as pd\n", "pd.DataFrame({'a': [0, 1]})", "pd.DataFrame({'a': range(2)})", "same"),
-        ("unreadable value", "import threading\n", "threading.Semaphore(1)", "threading.Semaphore(2)", "changed"),
-        ("unreadable value in a dict", "import threading\n", "{'a': threading.Semaphore(1)}", "{'a': threading.Semaphore(2)}", "changed"),
-    ]],
-    edit("what an unreadable value is made from", "import threading\nN = 1\ndef make():\n    return threading.Semaphore(N)\nA = make()\ndef root(x):\n    return A\n",
-         "import threading\nN = 2\ndef make():\n    return threading.Semaphore(N)\nA = make()\ndef root(x):\n    return A\n", "changed"),
-    edit("call upon an unreadable value", "import threading\nA = threading.Semaphore(1)\ndef root(x):\n    return A\n", "import threading\nA = threading.Semaphore(1)\nA.release()\ndef root(x):\n    return A\n", "changed"),
-    edit_beside("unreadable value of another module", "from taxi.beside import A\ndef root(x):\n    return A\n", "import threading\nA = threading.Semaphore(1)\n", "import threading\nA = threading.Semaphore(2)\n", "changed"),
-    edit("instance of a project class", "class C:\n    def __init__(self, n):\n        self.n = n\nA = C(1)\ndef root(x):\n    return A.n\n", "class C:\n    def __init__(self, n):\n        self.n = n\nA = C(2)\ndef root(x):\n    return A.n\n", "changed"),
-    edit("class of an instance", "class C:\n    def go(self):\n        return 1\nA = C()\ndef root(x):\n    return A.go()\n", "class C:\n    def go(self):\n        return 2\nA = C()\ndef root(x):\n    return A.go()\n", "changed"),
-    edit("slots of an instance", "class C:\n    __slots__ = ('n',)\n    def __init__(self, n):\n        self.n = n\nA = C(1)\ndef root(x):\n    return A.n\n", "class C:\n    __slots__ = ('n',)\n    def __init__(self, n):\n        self.n = n\nA = C(2)\ndef root(x):\n    return A.n\n", "changed"),
-    edit("bound method", "class C:\n    def __init__(self, n):\n        self.n = n\n    def go(self, x):\n        return self.n\nA = C(1).go\ndef root(x):\n    return A(x)\n", "class C:\n    def __init__(self, n):\n        self.n = n\n    def go(self, x):\n        return self.n\nA = C(2).go\ndef root(x):\n    return A(x)\n", "changed"),
-    edit("rebound global", "N = 1\ndef root(x):\n    global N\n    N = N + 1\n    return N\n", "N = 2\ndef root(x):\n    global N\n    N = N + 1\n    return N\n", "changed"),
-    edit("list that holds itself", "A = [1]\nA.append(A)\ndef root(x):\n    return A\n", "A = [2]\nA.append(A)\ndef root(x):\n    return A\n", "changed"),
-    edit_beside("constant that was imported", "from taxi.beside import N\ndef root(x):\n    return N\n", "N = 1\n", "N = 2\n", "changed"),
-    edit_beside("constant that was imported, said another way", "from taxi.beside import N\ndef root(x):\n    return N\n", "N = 4\n", "N = 2 * 2\n", "same"),
-]  # fmt: skip
+CHANGE = re.compile("«(.*?)│(.*?)»", re.DOTALL)
+EDITS = edits()
 
 
 @pytest.fixture(autouse=True)
@@ -288,7 +82,7 @@ def write(folder: Path, files: Files) -> Path:
     for name, text in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(textwrap.dedent(text))
+        path.write_text(text)
     return folder
 
 
@@ -323,8 +117,371 @@ def test_the_table_has_no_name_twice() -> None:
     names = [case.name for case in EDITS]
 
     assert len(names) == len(set(names)) >= 55
+    assert {case.verdict for case in EDITS} == {"same", "changed", "may change"}
+    assert all(case.before != case.after for case in EDITS)
 
 
 @pytest.mark.parametrize("case", EDITS, ids=lambda case: case.name)
 def test_taken_again_in_another_folder_it_is_the_same(case: Edit, tmp_path: Path) -> None:
     assert taken(tmp_path / "a", case.after) == taken(tmp_path / ".funade" / "code" / "b", case.after)
+
+
+# -- the same everywhere
+
+WITHOUT_LIBRARIES = [
+    case for case in EDITS if not any(lib in text for lib in ("numpy", "pandas") for text in case.after.values())
+]
+TAKE_ALL = """
+import importlib, json, pathlib, sys, types
+# The bare package: funade's own __init__ would import libraries that this interpreter may lack.
+package = types.ModuleType("funade")
+package.__path__ = [sys.argv[1]]
+sys.modules["funade"] = package
+from funade.declare.fingerprint import fingerprint
+sys.dont_write_bytecode = True
+found = {}
+for root in sorted(pathlib.Path(sys.argv[2]).iterdir()):
+    for name in [name for name in sys.modules if name.partition(".")[0] == "taxi"]:
+        del sys.modules[name]
+    importlib.invalidate_caches()
+    sys.path.insert(0, str(root))
+    main = importlib.import_module("taxi.main")
+    taken = fingerprint(getattr(main, "root", None) or main.other, root=root)
+    found[root.name] = [taken.digest, taken.symbols, taken.warnings]
+    sys.path.remove(str(root))
+print(json.dumps(found))
+"""
+DUMP_ALL = """
+import importlib.util, json, pathlib, sys
+spec = importlib.util.spec_from_file_location("syntax", sys.argv[1])
+syntax = sys.modules["syntax"] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(syntax)
+files = sorted(pathlib.Path(sys.argv[2]).rglob("*.py"))
+print(json.dumps([syntax.dump(syntax.Source(file.read_text()).tree) for file in files]))
+"""
+PACKAGE = Path(syntax.__file__).parents[1]
+
+
+def other_pythons() -> list[str]:
+    given = os.environ.get("FUNADE_TEST_PYTHONS", "").split(os.pathsep)
+    found = [shutil.which(f"python3.{minor}") or "" for minor in (11, 12, 13, 14)]
+    return [python for python in (*given, *found) if python and runs(python, "")]
+
+
+def runs(python: str, code: str) -> bool:
+    return subprocess.run([python, "-c", code], capture_output=True, check=False).returncode == 0
+
+
+def said_by(python: str, code: str, *arguments: Path, seed: str = "0") -> Any:
+    command = [python, "-c", code, *map(str, arguments)]
+    ran = subprocess.run(command, capture_output=True, check=True, text=True, env=os.environ | {"PYTHONHASHSEED": seed})
+    return json.loads(ran.stdout)
+
+
+@pytest.fixture(scope="module")
+def projects(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("projects")
+    for number, case in enumerate(WITHOUT_LIBRARIES):
+        write(folder / f"{number:03}", case.after)
+    return folder
+
+
+def test_hash_seeds_and_processes_do_not_change_it(projects: Path) -> None:
+    first = said_by(sys.executable, TAKE_ALL, PACKAGE, projects, seed="1")
+
+    assert first == said_by(sys.executable, TAKE_ALL, PACKAGE, projects, seed="2")
+    assert len(first) == len(WITHOUT_LIBRARIES)
+
+
+def test_every_python_dumps_one_text(projects: Path) -> None:
+    pythons = other_pythons()
+    if not pythons:
+        pytest.skip("no other Python: name some in FUNADE_TEST_PYTHONS")
+    expected = said_by(sys.executable, DUMP_ALL, PACKAGE / "declare/syntax.py", projects)
+
+    for python in pythons:
+        assert said_by(python, DUMP_ALL, PACKAGE / "declare/syntax.py", projects) == expected, python
+
+
+def test_every_python_takes_one_fingerprint(projects: Path) -> None:
+    pythons = [python for python in other_pythons() if runs(python, "import msgspec")]
+    if not pythons:
+        pytest.skip("no other Python with msgspec: name some in FUNADE_TEST_PYTHONS")
+    expected = said_by(sys.executable, TAKE_ALL, PACKAGE, projects)
+
+    for python in pythons:
+        assert said_by(python, TAKE_ALL, PACKAGE, projects) == expected, python
+
+
+# -- what it holds
+
+
+def test_symbols_name_each_project_symbol_alone(tmp_path: Path) -> None:
+    beside = "N = 1\nclass A:\n    def go(self):\n        return far()\ndef far():\n    return {}\n"
+    main = "from taxi.beside import A, N\nf = lambda: N\ndef root(x):\n    return A().go() + f()\n"
+
+    before = taken(tmp_path / "a", {ROOT: main, "taxi/beside.py": beside.format(1)}).symbols
+    after = taken(tmp_path / "b", {ROOT: main, "taxi/beside.py": beside.format(2)}).symbols
+
+    expected = [
+        "taxi.beside:A",
+        "taxi.beside:A.go",
+        "taxi.beside:N",
+        "taxi.beside:far",
+        "taxi.main:f",
+        "taxi.main:root",
+    ]
+    assert list(before) == expected
+    assert [name for name in before if before[name] != after[name]] == ["taxi.beside:far"]
+    assert all(len(digest) == 64 for digest in before.values())
+
+
+def test_two_lambdas_reached_by_two_functions_share_no_symbol(tmp_path: Path) -> None:
+    main = main_of(
+        write(tmp_path, {ROOT: "f, g = lambda: 1, lambda: 2\ndef a():\n    return f()\ndef b():\n    return g()\n"})
+    )
+
+    a, b = (fingerprint(function, root=tmp_path).symbols for function in (main.a, main.b))
+
+    assert a.keys() & b.keys() == set()
+
+
+def test_two_closures_of_one_factory_share_no_symbol(tmp_path: Path) -> None:
+    text = "def make(n):\n    def inner():\n        return n\n    return inner\nf, g = make(1), make(2)\n"
+    main = main_of(write(tmp_path, {ROOT: text + "def a():\n    return f()\ndef b():\n    return g()\n"}))
+
+    a, b = (fingerprint(function, root=tmp_path).symbols for function in (main.a, main.b))
+
+    assert {name for name in a.keys() & b.keys() if a[name] != b[name]} == set()
+
+
+def test_a_class_reaches_its_bases_and_what_its_methods_call(tmp_path: Path) -> None:
+    text = "N = 1\nclass B:\n    def go(self): return N\nclass A(B): ...\nclass C: ...\ndef root(x): return A\n"
+    main = main_of(write(tmp_path, {ROOT: text}))
+
+    reached = symbol_reach(main.A, root=tmp_path)
+
+    assert list(reached) == ["taxi.main:A", "taxi.main:B", "taxi.main:B.go", "taxi.main:N"]
+    assert reached.items() <= fingerprint(main.root, root=tmp_path).symbols.items()
+
+
+def test_a_class_of_a_library_reaches_no_symbol(tmp_path: Path) -> None:
+    assert symbol_reach(Path, root=tmp_path) == {}
+
+
+def test_code_in_a_virtual_environment_below_the_root_is_a_library(tmp_path: Path) -> None:
+    folder = write(
+        tmp_path,
+        {ROOT: "from lib import f\ndef root(x):\n    return f(x)\n", ".venv/lib.py": "def f(x):\n    return x\n"},
+    )
+    sys.path.insert(0, str(folder / ".venv"))
+    try:
+        symbols = fingerprint(main_of(folder).root, root=folder).symbols
+    finally:
+        sys.modules.pop("lib", None)
+
+    assert list(symbols) == ["taxi.main:root"]
+
+
+def test_a_path_below_the_root_is_the_same_in_another_folder(tmp_path: Path) -> None:
+    text = "from pathlib import Path\nHERE = Path(__file__).parent / 'a.sql'\ndef root(x):\n    return HERE, __file__\n"
+
+    assert taken(tmp_path / "a", {ROOT: text}) == taken(tmp_path / "b", {ROOT: text})
+
+
+def test_the_root_may_be_reached_through_a_symlink(tmp_path: Path) -> None:
+    folder = write(tmp_path / "a", {ROOT: USES.format("help"), "taxi/beside.py": "def help(x):\n    return x\n"})
+    (tmp_path / "b").symlink_to(folder)
+
+    assert fingerprint(main_of(folder).root, root=tmp_path / "b") == fingerprint(
+        main_of(tmp_path / "b").root, root=folder
+    )
+
+
+def test_secrets_and_places_as_defaults_do_not_count(tmp_path: Path) -> None:
+    text = "import funade as fn\ndef root(x, dsn=fn.secret('{0}'), at=fn.place('{0}')):\n    return x\n"
+
+    assert (
+        taken(tmp_path / "a", {ROOT: text.format("A")}).digest == taken(tmp_path / "b", {ROOT: text.format("B")}).digest
+    )
+
+
+def test_a_function_of_a_notebook_cell_is_read_from_linecache(tmp_path: Path) -> None:
+    def cell(text: str) -> Any:
+        import linecache
+
+        name = f"<cell {hash(text)}>"
+        linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
+        scope: dict[str, Any] = {"__name__": "__main__"}
+        exec(compile(text, name, "exec"), scope)
+        return scope["root"]
+
+    first, commented, other = (
+        fingerprint(cell(text), root=tmp_path)
+        for text in (
+            "def h(x):\n    return 1\ndef root(x):\n    return h(x)\n",
+            "def h(x):\n    return 1\n\n# say\ndef root(x):\n    return h(x)\n",
+            "def h(x):\n    return 2\ndef root(x):\n    return h(x)\n",
+        )
+    )
+
+    assert first == commented
+    assert first.digest != other.digest
+    assert (list(first.symbols), first.warnings) == (["__main__:h", "__main__:root"], ())
+
+
+# -- files
+
+
+def test_a_named_file_counts_by_its_bytes(tmp_path: Path) -> None:
+    files = {ROOT: "def root(x):\n    return x\n", "sql/b.sql": "select 1", "sql/a.sql": "select 2", "sql/c.txt": ""}
+
+    first = taken(tmp_path / "a", files, ("sql/*.sql",))
+    other = taken(tmp_path / "b", files | {"sql/b.sql": "select 3"}, ("sql/*.sql",))
+
+    assert list(first.files) == ["sql/a.sql", "sql/b.sql"]
+    assert first.files["sql/a.sql"] == other.files["sql/a.sql"]
+    assert first.files["sql/b.sql"] != other.files["sql/b.sql"]
+    assert first.digest != other.digest
+
+
+@pytest.mark.parametrize("pattern", ["sql/*.sql", "/etc/*", "../*", ""])
+def test_a_pattern_that_names_nothing_below_the_root_is_refused(pattern: str, tmp_path: Path) -> None:
+    with pytest.raises(DeclarationError) as caught:
+        taken(tmp_path, {ROOT: "def root(x):\n    return x\n"}, (pattern,))
+
+    assert str(caught.value) == (
+        f"`root` expected files below the project's folder for `{pattern}`, got none - at taxi/main.py:1; "
+        'name them from the folder of funade.toml, as in "sql/*.sql"'
+    )
+
+
+# -- nodes
+
+NODES = """
+class Node:
+    __funade_node__ = True
+    def __init__(self, function):
+        self.function = function
+        self.name = function.__name__
+    def __call__(self, *args):
+        return self.function(*args)
+@Node
+def settled():
+    return 1
+"""
+
+
+def test_a_node_called_inside_a_body_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DeclarationError) as caught:
+        taken(tmp_path, {ROOT: NODES + "def root(x):\n    y = x\n    return settled() + y\n"})
+
+    assert str(caught.value) == (
+        "`root` expected the node `settled` as an input, got it used inside its own body - at taxi/main.py:14; "
+        "take it as an input: settled=settled above `root`"
+    )
+
+
+def test_a_node_called_inside_a_helper_is_refused(tmp_path: Path) -> None:
+    helper = "from taxi.nodes import settled\ndef help(x):\n    return settled()\n"
+
+    with pytest.raises(DeclarationError) as caught:
+        taken(tmp_path, {ROOT: USES.format("help"), "taxi/beside.py": helper, "taxi/nodes.py": NODES})
+
+    assert str(caught.value) == (
+        "`root` expected the node `settled` as an input, got it used inside `taxi.beside:help` - at taxi/beside.py:3; "
+        "take it as an input: settled=settled above `root`"
+    )
+
+
+def test_a_node_held_by_a_registry_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DeclarationError, match=r"`settled` as an input, got it used inside `taxi\.main:ALL`"):
+        taken(tmp_path, {ROOT: NODES + "ALL = [settled]\ndef root(x):\n    return ALL\n"})
+
+
+def test_a_node_that_calls_itself_is_not_refused(tmp_path: Path) -> None:
+    main = main_of(write(tmp_path, {ROOT: NODES + "@Node\ndef root(x):\n    return root(x - 1) if x else 1\n"}))
+
+    assert list(fingerprint(main.root.function, root=tmp_path).symbols) == ["taxi.main:root"]
+
+
+# -- warnings
+
+
+@pytest.mark.parametrize(
+    ("said", "hiding"),
+    [
+        ("getattr(x, y)", "`getattr` hides what it reaches: changes behind it are not seen"),
+        ("importlib.import_module(y)", "`import_module` hides what it reaches: changes behind it are not seen"),
+        ("__import__(y)", "`__import__` hides what it reaches: changes behind it are not seen"),
+        ("exec(y)", "`exec` hides what it reaches: changes behind it are not seen"),
+        ("eval(y)", "`eval` hides what it reaches: changes behind it are not seen"),
+        ("globals()[y]", "`globals` hides what it reaches: changes behind it are not seen"),
+        ("locals()[y]", "`locals` hides what it reaches: changes behind it are not seen"),
+        ("vars(b)[y]", "module `taxi.beside` is used as a whole: all of it counts"),
+        ("b.nothing", "module `taxi.beside` is used as a whole: all of it counts"),
+    ],
+)
+def test_what_hides_its_reach_is_warned_of(said: str, hiding: str, tmp_path: Path) -> None:
+    main = f"import importlib\nimport taxi.beside as b\ndef root(x, y=0):\n    return {said}\n"
+
+    assert taken(tmp_path, {ROOT: main, "taxi/beside.py": "A = 1\n"}).warnings == (f"taxi/main.py:4: {hiding}",)
+
+
+def test_a_helper_that_hides_its_reach_is_warned_of_at_its_place(tmp_path: Path) -> None:
+    found = taken(
+        tmp_path, {ROOT: USES.format("A"), "taxi/beside.py": "class A:\n    def go(self, x):\n        return eval(x)\n"}
+    )
+
+    assert found.warnings == ("taxi/beside.py:3: `eval` hides what it reaches: changes behind it are not seen",)
+
+
+def test_getattr_of_a_literal_is_not_warned_of(tmp_path: Path) -> None:
+    assert taken(tmp_path, {ROOT: "def root(x):\n    return getattr(x, 'a', None)\n"}).warnings == ()
+
+
+def test_a_star_import_is_warned_of(tmp_path: Path) -> None:
+    found = taken(tmp_path, {ROOT: "from .beside import *\ndef root(x):\n    return A\n", "taxi/beside.py": "A = 1\n"})
+
+    assert found.warnings == ("taxi/main.py:1: `from .beside import *` hides where names come from: name them",)
+    assert list(found.symbols) == ["taxi.beside:A", "taxi.main:root"]
+
+
+def test_a_module_that_does_not_import_is_warned_of(tmp_path: Path) -> None:
+    found = taken(
+        tmp_path, {ROOT: "def root(x):\n    from .beside import A\n    return A\n", "taxi/beside.py": "1 / 0\n"}
+    )
+
+    assert found.warnings == (
+        "taxi/main.py:2: module `taxi.beside` cannot be imported (ZeroDivisionError): it does not count",
+    )
+
+
+def test_a_function_without_source_counts_by_its_bytecode(tmp_path: Path) -> None:
+    text = "scope = dict(__name__=__name__)\nexec('def f(x): return {0}', scope)\nf = scope['f']\n"
+    text += "def root(x): return f(x)\n"
+
+    first, other = taken(tmp_path / "a", {ROOT: text.format(1)}), taken(tmp_path / "b", {ROOT: text.format(2)})
+
+    assert first.digest != other.digest
+
+
+# -- speed
+
+
+def test_two_hundred_nodes_with_fifty_helpers_take_less_than_a_second(tmp_path: Path) -> None:
+    helpers = "".join(f"def h{n}(x):\n    return x + N{n} + h{max(n - 1, 0)}(x)\nN{n} = {n}\n" for n in range(50))
+    roots = "from taxi.beside import h49\n" + "".join(f"def r{n}(x):\n    return h49(x) + {n}\n" for n in range(200))
+    main = main_of(write(tmp_path, {ROOT: roots, "taxi/beside.py": helpers}))
+
+    started = time.perf_counter()
+    digests = {fingerprint(getattr(main, f"r{n}"), root=tmp_path).digest for n in range(200)}
+
+    assert len(digests) == 200
+    assert time.perf_counter() - started < 5  # measured 0.6 s on two cores; a loaded machine may be slower
+
+
+def test_a_fingerprint_is_kept_as_json(tmp_path: Path) -> None:
+    found = taken(tmp_path, {ROOT: "def root(x):\n    return x\n"})
+
+    assert msgspec.json.decode(msgspec.json.encode(found), type=Fingerprint) == found

@@ -59,7 +59,7 @@ def _times() -> Any:
 
 
 def _pandas(columns: Columns, types: Mapping[str, str]) -> Any:
-    """Built from blocks of one type: an eighth of what pandas needs to sort the columns out itself."""
+    """Built from blocks of one type, which spares pandas from sorting the columns out itself."""
     import numpy as np
     import pandas as pd
     from pandas.api.internals import create_dataframe_from_blocks

@@ -308,8 +308,8 @@ class Reach:
             return ["name", library]
         key = f"{scope.get('__name__')}:{name}"
         if isinstance(value, FunctionType | type) and self._ours(value) and _key(value) == key:
-            unit: Unit = self._refer(value)
-            if not unit.inline:
+            unit = self._refer(value)
+            if isinstance(unit, Unit) and not unit.inline:
                 return unit
         return self._unit(("global", id(scope), name), _Global(scope, name), self._fill_global, key)
 
@@ -369,7 +369,7 @@ class Reach:
         unit.own = ["class", *(read(source, node, "whole").text for node in nodes if source)]
         unit.reach = [self._constants.shape(base) for base in cls.__bases__] + [self._constants.shape(type(cls))]
         bound = {name for node in nodes for name in syntax.members_of(node)}
-        for name, value in sorted(_members(cls, bound), key=itemgetter(0)):
+        for name, value in sorted(_members(cls, bound, self._ours), key=itemgetter(0)):
             before = self._constants.opaque
             shape = self._constants.shape(value)
             into = unit.reach if isinstance(shape, Unit) else unit.own
@@ -465,20 +465,36 @@ def _keyed(shape: Shape, inside: tuple[Unit, ...]) -> Shape:
     return [_keyed(part, inside) for part in shape] if isinstance(shape, list) else shape
 
 
-def _members(cls: type, bound: set[str]) -> Iterator[tuple[str, Any]]:
-    """What a class carries besides its text: what its body binds, and code or values set on it later."""
+def _members(cls: type, bound: set[str], ours: Callable[[Any], bool]) -> Iterator[tuple[str, Any]]:
+    """What a class carries besides its text: what its body binds, and the project's code or values set on it later."""
     if issubclass(cls, Enum):
         yield from ((name, member.value) for name, member in cls.__members__.items())
     for name, value in vars(cls).items():
-        code = getattr(getattr(value, "__func__", value), "__code__", None)
-        generated = isinstance(code, CodeType) and code.co_filename.startswith("<") and name not in bound
-        if generated or (isinstance(value, Enum) and isinstance(value, cls)):
+        code = _innermost(value)
+        if isinstance(value, Enum) and isinstance(value, cls):
             continue
-        if name in bound or isinstance(code, CodeType) or isinstance(value, property | functools.cached_property):
+        if name in bound:
             if not _is_slot(value):
+                yield name, value
+        elif code is not None:
+            # A dataclass writes methods as text and a library lends its own: both follow from the class's text.
+            if ours(code) and not code.__code__.co_filename.startswith("<"):
                 yield name, value
         elif not name.startswith("_") and isinstance(value, int | float | str | bytes | tuple | list | dict | set):
             yield name, value
+
+
+def _innermost(value: Any) -> FunctionType | None:
+    """The function inside a property, a class method or wrappers."""
+    if isinstance(value, property):
+        value = value.fget
+    elif isinstance(value, functools.cached_property):
+        value = value.func
+    elif isinstance(value, classmethod | staticmethod):
+        value = value.__func__
+    while isinstance(value, FunctionType) and "__wrapped__" in vars(value):
+        value = vars(value)["__wrapped__"]
+    return value if isinstance(value, FunctionType) else None
 
 
 def _is_slot(value: Any) -> bool:

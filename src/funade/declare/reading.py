@@ -38,6 +38,7 @@ class Project:
         self.root = root
         self._start = start if isinstance(start, FunctionType) else None
         self._known: dict[tuple[str, str], bool] = {}
+        self._sources: dict[str, tuple[Source | None, str]] = {}
 
     def has(self, scope: dict[str, Any]) -> bool:
         """Whether the module with these globals is the project's."""
@@ -60,11 +61,13 @@ class Project:
     def source_of(self, scope: dict[str, Any]) -> tuple[Source | None, str]:
         """A module's source and the path to show for it; None where it cannot be read."""
         file = str(scope.get("__file__") or "")
-        if file.endswith(".py"):
-            return _parsed(file), self._shown(file)
-        if self._start is not None and self._is_start(scope):
-            return _cell(self._start.__code__.co_filename)
-        return None, file
+        if not file.endswith(".py"):
+            return _cell(self._start.__code__.co_filename) if self._start and self._is_start(scope) else (None, file)
+        # One look at the disk per file and fingerprint: what is read is one state of the file.
+        known = self._sources.get(file)
+        if known is None:
+            known = self._sources[file] = (_parsed(file), _shown(file, self.root))
+        return known
 
     def source_of_function(self, function: FunctionType) -> tuple[Source | None, str]:
         """A function's source: its module's, or the notebook cell or text that made it."""
@@ -76,9 +79,11 @@ class Project:
     def _is_start(self, scope: dict[str, Any]) -> bool:
         return self._start is not None and scope is self._start.__globals__
 
-    def _shown(self, file: str) -> str:
-        path = Path(file).resolve()
-        return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else path.name
+
+@lru_cache(maxsize=4096)
+def _shown(file: str, root: Path) -> str:
+    path = Path(file).resolve()
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
 
 
 @lru_cache(maxsize=65536)

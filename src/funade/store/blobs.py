@@ -1,8 +1,7 @@
-"""Bytes by their digest, in a local folder: written once, never overwritten."""
+"""Bytes named by their own digest: kept once, never overwritten, safe against a kill at any moment."""
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import re
@@ -10,115 +9,184 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from funade import points
-from funade.digest import of_bytes, of_file
-from funade.errors import BlobDamaged, DiskFull, StoreError
+from funade.digest import SHORT, of_bytes, of_file
+from funade.errors import BlobDamaged, BlobMissing, DiskFull, StoreError
 
-_DIGEST = re.compile(r"[0-9a-f]{64}")
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS}
+_DIGEST = re.compile("[0-9a-f]{64}")
 
 
 class Blobs:
-    """``root/blobs/ab/cdef…``, filled through ``root/tmp``."""
+    """``root/blobs/ab/cdef…`` and ``root/tmp``, made when first written to.
+
+    A blob is written into ``tmp``, synced, and linked into place; whoever finds it there finds all of it. Every
+    writing method may raise ``DiskFull`` or ``StoreError`` (read-only, no permission, no hard links), and then
+    leaves nothing.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._blobs = root / "blobs"
-        self._tmp = root / "tmp"
+        self.folder = root / "blobs"
+        self.tmp = root / "tmp"
 
     def put_bytes(self, data: bytes) -> str:
-        """Keep bytes; gives their digest."""
+        """The digest of ``data``, which is now a blob."""
         digest = of_bytes(data)
-        if self.has(digest):
-            return digest
-        with self.writing() as path:
-            path.write_bytes(data)
-            return self.adopt(path)
+        with _said(self.root):
+            if self._there(digest, len(data)):
+                return digest
+            with self.writing() as making:
+                making.write_bytes(data)
+                self._settle(making, digest)
+        return digest
 
-    def put_file(self, source: Path) -> str:
-        """Keep a copy of a file's bytes; gives their digest."""
-        with self.writing() as path:
-            shutil.copyfile(source, path)
-            return self.adopt(path)
+    def put_file(self, path: Path) -> str:
+        """The digest of a file's bytes, now a blob; the file itself stays as it is."""
+        with _said(self.root), self.writing() as making:
+            shutil.copyfile(path, making)
+            return self.adopt(making)
 
-    @contextlib.contextmanager
+    @contextmanager
     def writing(self) -> Iterator[Path]:
-        """A path to write to and then ``adopt``; whatever is left there is removed."""
-        with _plain_errors(self._tmp):
-            self._tmp.mkdir(parents=True, exist_ok=True)
-            path = self._tmp / uuid.uuid4().hex
-            try:
-                yield path
-            finally:
-                path.unlink(missing_ok=True)
+        """A path in ``tmp`` to write to, then ``adopt``; whatever is there at the end of the block is removed."""
+        making = self.tmp / uuid.uuid4().hex
+        with _said(self.root):
+            self._folder(self.tmp)
+        try:
+            with _room(self.root):
+                yield making
+        finally:
+            with suppress(OSError):
+                making.unlink()
 
-    def adopt(self, path: Path) -> str:
-        """Link a written file into place under its digest, on disk before it returns."""
-        with _plain_errors(path):
-            _sync(path)
-            points.passing("blob.written")
-            digest = of_file(path)
-            place = self._place(digest)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            path.chmod(0o444)
-            with contextlib.suppress(FileExistsError):
-                os.link(path, place)
-            _sync(place.parent)
-            points.passing("blob.linked")
-            return digest
+    def adopt(self, tmp: Path) -> str:
+        """The digest of a file that ``writing`` gave a path for, now a blob and gone from that path."""
+        if tmp.parent != self.tmp:
+            raise StoreError(f"store expected to adopt a file of {self.tmp}, got {tmp}")
+        with _said(self.root):
+            digest = of_file(tmp)
+            self._settle(tmp, digest)
+        return digest
 
     def has(self, digest: str) -> bool:
-        """Whether the blob is there."""
+        """Whether there is a blob of this digest; its bytes are not looked at."""
         return self._place(digest).is_file()
 
     def path(self, digest: str) -> Path:
-        """The blob's file, to be read only.
+        """Where a blob lies; its bytes are not looked at.
 
         Raises:
-            StoreError: it is not there.
+            BlobMissing: there is none.
         """
         place = self._place(digest)
         if not place.is_file():
-            raise StoreError(f"blob {digest[:12]} expected in the store, got none", at=str(self._blobs), do="run: funade fsck")
+            raise _missing(digest, place)
         return place
 
     def read(self, digest: str) -> bytes:
-        """The blob's bytes.
+        """A blob's bytes.
 
         Raises:
-            BlobDamaged: they do not have the digest they are named by.
+            BlobMissing: there is none.
+            BlobDamaged: they are not the bytes that were kept.
         """
-        data = self.path(digest).read_bytes()
+        place = self._place(digest)
+        try:
+            data = place.read_bytes()
+        except FileNotFoundError as error:
+            raise _missing(digest, place) from error
         if of_bytes(data) != digest:
-            raise BlobDamaged(
-                f"blob {digest[:12]} expected bytes of that digest, got {of_bytes(data)[:12]}",
-                at=str(self.path(digest)),
-                do="restore it from a backup; funade fsck names what needs it",
-            )
+            raise _damaged(digest, place)
         return data
 
+    def sound(self, digest: str) -> bool:
+        """Whether a blob's bytes, read in pieces, have the digest they are named by.
+
+        Raises:
+            BlobMissing: there is none.
+        """
+        return of_file(self.path(digest)) == digest
+
     def all(self) -> Iterator[str]:
-        """Every blob's digest."""
-        for path in sorted(self._blobs.glob("??/*")):
-            yield path.parent.name + path.name
+        """Every blob's digest, in order."""
+        return (path.parent.name + path.name for path in self._files() if self._named(path))
+
+    def foreign(self) -> Iterator[Path]:
+        """Every file and folder below ``blobs`` that no blob could be."""
+        return (path for path in self._files() if not self._named(path))
 
     def sweep(self, older_than_s: float) -> int:
-        """Remove what crashed writers left in ``tmp``; gives how many files."""
-        if not self._tmp.is_dir():
-            return 0
-        old = [p for p in self._tmp.iterdir() if p.is_file() and time.time() - p.stat().st_mtime > older_than_s]
-        for path in old:
-            path.unlink(missing_ok=True)
-        return len(old)
+        """How many leftovers of writers that were killed are now removed from ``tmp``: those unchanged for so long."""
+        # Files carry the machine's own time, whatever the project's clock says.
+        before, count = time.time() - older_than_s, 0
+        for path in self.tmp.iterdir() if self.tmp.is_dir() else ():
+            with suppress(OSError):
+                if path.lstat().st_mtime <= before:
+                    shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+                    count += 1
+        return count
 
     def _place(self, digest: str) -> Path:
         if not _DIGEST.fullmatch(digest):
-            raise StoreError(f"blob expected a digest of 64 hex digits, got {digest!r}")
-        return self._blobs / digest[:2] / digest[2:]
+            raise StoreError(f"blob expected a digest of 64 hex digits, got {digest[:80]!r}")
+        return self.folder / digest[:2] / digest[2:]
+
+    def _files(self) -> Iterator[Path]:
+        for folder in sorted(self.folder.iterdir()) if self.folder.is_dir() else ():
+            if re.fullmatch("[0-9a-f]{2}", folder.name) and folder.is_dir() and not folder.is_symlink():
+                yield from sorted(folder.iterdir())
+            else:
+                yield folder
+
+    def _named(self, path: Path) -> bool:
+        return path.parent != self.folder and bool(_DIGEST.fullmatch(path.parent.name + path.name)) and path.is_file()
+
+    def _there(self, digest: str, size: int) -> bool:
+        """Whether the blob is there for good: another process may have linked it a moment ago, unsynced."""
+        place = self._place(digest)
+        try:
+            found = place.stat().st_size
+        except FileNotFoundError:
+            return False
+        if found != size:
+            raise _damaged(digest, place)
+        _fsync(place.parent)
+        return True
+
+    def _settle(self, making: Path, digest: str) -> None:
+        making.chmod(0o444)
+        _fsync(making)
+        points.passing("blob.written")
+        place = self._place(digest)
+        self._folder(place.parent)
+        try:
+            os.link(making, place)
+            _fsync(place.parent)
+        except FileExistsError:
+            self._there(digest, making.stat().st_size)
+        except OSError as error:
+            if error.errno in _NO_LINKS:
+                raise StoreError("store expected a file system with hard links, got none", at=str(self.root)) from error
+            raise
+        points.passing("blob.linked")
+        making.unlink()
+
+    def _folder(self, folder: Path) -> None:
+        """Make a folder so that a power cut does not unmake it."""
+        if folder.is_dir():
+            return
+        if folder != self.root:
+            self._folder(folder.parent)
+        folder.mkdir(parents=True, exist_ok=True)
+        _fsync(folder.parent)
 
 
-def _sync(path: Path) -> None:
+def _fsync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -126,13 +194,42 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-@contextlib.contextmanager
-def _plain_errors(place: Path) -> Iterator[None]:
+def _missing(digest: str, place: Path) -> BlobMissing:
+    return BlobMissing(
+        f"blob `{digest[:SHORT]}` expected in the store, got no file", at=str(place), do="run: funade fsck"
+    )
+
+
+def _damaged(digest: str, place: Path) -> BlobDamaged:
+    return BlobDamaged(
+        f"blob `{digest[:SHORT]}` expected its own bytes, got others", at=str(place), do="run: funade fsck"
+    )
+
+
+@contextmanager
+def _said(root: Path) -> Iterator[None]:
+    """Failures of the disk as one line that says what to do."""
+    try:
+        with _room(root):
+            yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        why, place = error.strerror or str(error), str(error.filename or root)
+        raise StoreError(
+            f"store expected a folder it can write, got: {why}", at=place, do="make it writable"
+        ) from error
+
+
+@contextmanager
+def _room(root: Path) -> Iterator[None]:
+    """A full disk as one line; what else fails may be the writer's own affair."""
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFull("store expected room to write, got a full disk", at=str(place), do="make room and run the command again") from error
-        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-            raise StoreError(f"store expected a folder to write to, got {os.strerror(error.errno)}", at=str(place)) from error
-        raise
+        if error.errno not in _FULL:
+            raise
+        why = os.strerror(error.errno)
+        raise DiskFull(
+            f"store expected room for a blob, got: {why}", at=str(root), do="free some room, then run it again"
+        ) from error

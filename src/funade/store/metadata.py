@@ -1,15 +1,11 @@
-"""The records of a store, in SQLite: the one module that knows SQL."""
+"""The records a store remembers: the one module that knows SQL."""
 
 from __future__ import annotations
 
-import contextlib
-import re
+import functools
 import sqlite3
-import threading
-import time
-from collections.abc import Iterable, Iterator
-from functools import cached_property
-from importlib.resources import files
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -17,401 +13,448 @@ import msgspec
 
 from funade import points
 from funade.clock import Clock
-from funade.errors import DiskFull, StoreError, StoreTooNew, SwitchLost, UnknownVersion, closest
+from funade.digest import SHORT
+from funade.errors import Misuse, RollbackRefused, StoreError, SwitchLost, UnknownVersion, closest
 from funade.store.records import Build, Candidate, Checked, Hold, Release, Revision, Switch, Version
+from funade.store.sqlite import Database
 
-T = TypeVar("T")
+R = TypeVar("R", bound=msgspec.Struct)
 
-APPLICATION = 0x66756E61  # "funa"
-BUSY_S = 30.0
+_LEAST = 4
+"""Hex digits that may name a version."""
 
 
 class Metadata:
-    """What a store remembers. Opened on first use; one connection a thread.
+    """Records in one SQLite file. Each method is one transaction; nothing is opened before the first.
 
-    Args:
-        path: the SQLite file.
-        clock: gives the time of switches.
+    Every method may raise ``StoreError`` (the file cannot be opened or written; ``DiskFull``, ``StoreTooNew``).
     """
 
     def __init__(self, path: Path, *, clock: Clock) -> None:
         self.path = path
         self._clock = clock
-        self._local = threading.local()
+        self._database = Database(path)
 
-    # -- loads ---------------------------------------------------------------------------------
+    def close(self) -> None:
+        """Close the connections of all threads; the next use opens again."""
+        self._database.close()
+
+    # -- loads -------------------------------------------------------------------------------------
 
     def add_revision(self, revision: Revision) -> Revision | None:
-        """Keep a load of a period; None when its rows are those kept last."""
-        with self._writing("load") as db:
-            last = db.execute(
-                "SELECT digest, bad_digest FROM revisions WHERE source = ? AND period = ? ORDER BY sequence DESC LIMIT 1",
+        """The revision with its number, the next of the whole store; None if it brings the bytes there are already."""
+        points.passing("load.before")
+        with self._database.writing() as on:
+            latest = _first(
+                Revision,
+                on,
+                "SELECT record FROM revisions WHERE source = ? AND period = ? ORDER BY sequence DESC LIMIT 1",
                 (revision.source, revision.period),
-            ).fetchone()
-            if last == (revision.digest, revision.bad_digest):
-                return None
-            values = (revision.source, revision.period, revision.start.isoformat(), revision.digest, revision.bad_digest, _text(revision))
-            cursor = db.execute(
-                "INSERT INTO revisions (source, period, start, digest, bad_digest, record) VALUES (?, ?, ?, ?, ?, ?)", values
             )
-            return msgspec.structs.replace(revision, sequence=cursor.lastrowid or 0)
+            if latest and (latest.digest, latest.bad_digest) == (revision.digest, revision.bad_digest):
+                return None
+            kept = msgspec.structs.replace(revision, sequence=_next(on, "revisions", "sequence"))
+            on.execute(
+                "INSERT INTO revisions (sequence, source, period, start, record) VALUES (?, ?, ?, ?, ?)",
+                (kept.sequence, kept.source, kept.period, _moment(kept.start), _text(kept)),
+            )
+        points.passing("load.after")
+        return kept
 
     def revisions(self, source: str, *, up_to: int | None = None) -> list[Revision]:
-        """Each period's last revision not after ``up_to``, in order of time."""
-        rows = self._read(
-            "SELECT max(sequence), record FROM revisions WHERE source = ? AND sequence <= ? GROUP BY period ORDER BY start",
-            (source, 2**62 if up_to is None else up_to),
+        """The latest revision of each period, by number no later than ``up_to``, in order of time."""
+        return self._all(
+            Revision,
+            "SELECT record FROM revisions WHERE sequence IN"
+            " (SELECT max(sequence) FROM revisions WHERE source = ? AND sequence <= ? GROUP BY period)"
+            " ORDER BY start, sequence",
+            (source, 2**63 - 1 if up_to is None else up_to),
         )
-        return [_revision(*row) for row in rows]
 
     def all_revisions(self, source: str | None = None) -> list[Revision]:
-        """Every revision ever loaded, in order of loading."""
-        rows = self._read("SELECT sequence, record FROM revisions WHERE ? IS NULL OR source = ? ORDER BY sequence", (source, source))
-        return [_revision(*row) for row in rows]
+        """Every revision ever loaded, of one source or of all, oldest first."""
+        where, values = _where(source=source)
+        return self._all(Revision, f"SELECT record FROM revisions{where} ORDER BY sequence", values)
 
-    # -- versions ------------------------------------------------------------------------------
+    def last_sequence(self, source: str) -> int:
+        """The number of a source's newest revision, 0 where nothing is loaded."""
+        ((found,),) = self._database.rows(
+            "SELECT coalesce(max(sequence), 0) FROM revisions WHERE source = ?", (source,)
+        )
+        return int(found)
+
+    def last_revision_per_source(self) -> dict[str, int]:
+        """Source → number of its newest revision."""
+        return dict(self._database.rows("SELECT source, max(sequence) FROM revisions GROUP BY source"))
+
+    # -- builds ------------------------------------------------------------------------------------
 
     def add_version(self, version: Version, build: Build | None = None) -> Version:
-        """Keep a version with its build; the first to commit wins, who comes later gets the one kept."""
-        with self._writing("build") as db:
-            there = db.execute("SELECT record FROM versions WHERE id = ?", (version.id,)).fetchone()
-            if there:
-                return _of(Version, there[0])
-            db.execute("INSERT INTO versions (id, node, record) VALUES (?, ?, ?)", (version.id, version.node, _text(version)))
-            db.executemany("INSERT INTO inputs VALUES (?, ?, ?)", [(version.id, n, v) for n, v in version.inputs.items()])
+        """The version of this id that the store keeps: of many that bring one, the first to commit wins.
+
+        The build that made it is kept with it, and so is the build of one that came second.
+        """
+        points.passing("build.before")
+        with self._database.writing() as on:
+            kept = _first(Version, on, "SELECT record FROM versions WHERE id = ?", (version.id,))
+            if kept is None:
+                kept = version
+                on.execute(
+                    "INSERT INTO versions (id, node, record) VALUES (?, ?, ?)", (kept.id, kept.node, _text(kept))
+                )
+                on.executemany(
+                    "INSERT INTO inputs (version, node, input) VALUES (?, ?, ?)",
+                    [(kept.id, node, needed) for node, needed in kept.inputs.items()],
+                )
             if build is not None:
-                _insert_build(db, build)
-            return version
+                _insert_build(on, msgspec.structs.replace(build, version=kept.id))
+        points.passing("build.after")
+        return kept
 
     def add_build(self, build: Build) -> None:
         """Keep a build that made no version."""
-        with self._writing("build") as db:
-            _insert_build(db, build)
+        points.passing("build.before")
+        with self._database.writing() as on:
+            _insert_build(on, build)
+        points.passing("build.after")
 
-    def builds(self, node: str | None = None, version: str | None = None) -> list[Build]:
-        """Builds of a node or version, oldest first."""
-        rows = self._read(
-            "SELECT record FROM builds WHERE (?1 IS NULL OR node = ?1) AND (?2 IS NULL OR version = ?2) ORDER BY number", (node, version)
-        )
-        return [_of(Build, row[0]) for row in rows]
+    def builds(self, node: str | None = None, *, version: str | None = None) -> list[Build]:
+        """The builds of a node, of a version, or all; in the order they ended."""
+        where, values = _where(node=node, version=version)
+        return self._all(Build, f"SELECT record FROM builds{where} ORDER BY number", values)
 
-    def version(self, version: str) -> Version | None:
+    def version(self, id: str) -> Version | None:
         """The version with this whole id."""
-        return self._one(Version, "SELECT record FROM versions WHERE id = ?", (version,))
+        return self._one(Version, "SELECT record FROM versions WHERE id = ?", (id,))
 
     def versions(self, node: str | None = None) -> list[Version]:
-        """The versions of a node, newest last."""
-        rows = self._read("SELECT record FROM versions WHERE ?1 IS NULL OR node = ?1 ORDER BY number", (node,))
-        return [_of(Version, row[0]) for row in rows]
+        """The versions of a node, or all; newest last."""
+        where, values = _where(node=node)
+        return self._all(Version, f"SELECT record FROM versions{where} ORDER BY number", values)
 
-    def has_versions(self, versions: Iterable[str]) -> set[str]:
-        """Those of the ids that are there."""
-        rows = self._read("SELECT id FROM versions WHERE id IN (SELECT value FROM json_each(?))", (_json(list(versions)),))
-        return {row[0] for row in rows}
-
-    def dependants(self, version: str) -> list[tuple[str, str]]:
-        """(node, version id) of whatever was built directly from the version."""
-        rows = self._read(
-            "SELECT v.node, v.id FROM inputs i JOIN versions v ON v.id = i.version WHERE i.input = ? ORDER BY v.number", (version,)
-        )
-        return [(row[0], row[1]) for row in rows]
+    def has_versions(self, ids: Iterable[str]) -> set[str]:
+        """Those of the ids that exist, in one query."""
+        wanted = msgspec.json.encode(list(ids)).decode()
+        found = self._database.rows("SELECT id FROM versions WHERE id IN (SELECT value FROM json_each(?))", (wanted,))
+        return {id for (id,) in found}
 
     def find(self, text: str) -> Version:
-        """The version that ``node@abc123`` or a bare prefix of at least four digits names.
+        """The one version that ``node@3f9c2e`` or a bare prefix of at least four hex digits means.
 
         Raises:
-            UnknownVersion: none, or more than one.
+            Misuse: the text is no such name, or fits several versions.
+            UnknownVersion: it fits none.
         """
-        node, _, prefix = text.rpartition("@")
-        if not re.fullmatch(r"[0-9a-f]{4,64}", prefix):
-            raise UnknownVersion(f"version expected like eta@3f9c2e, got {text!r}", do=self._guess(node or text))
-        rows = self._read(
-            "SELECT record FROM versions WHERE substr(id, 1, ?1) = ?2 AND (?3 = '' OR node = ?3) ORDER BY number", (len(prefix), prefix, node)
+        node, _, digits = text.rpartition("@")
+        digits = digits.lower()
+        if len(digits) < _LEAST or digits.strip("0123456789abcdef"):
+            raise Misuse(
+                f"version expected node@ and at least {_LEAST} hex digits, got `{text}`",
+                do="see them: funade compare NODE",
+            )
+        found = self._database.rows(
+            "SELECT node, id FROM versions WHERE id >= ? AND id < ? AND (node = ? OR ? = '') ORDER BY number",
+            (digits, digits + "g", node, node),
         )
-        found = [_of(Version, row[0]) for row in rows]
-        if len(found) == 1:
-            return found[0]
         if not found:
-            raise UnknownVersion(f"store expected a version {text}, got none", do=self._guess(node))
-        named = " and ".join(f"{v.node}@{v.id[: len(prefix) + 4]}" for v in found[:2])
-        raise UnknownVersion(f"version {text} expected to fit one, got {len(found)}: {named}", do="write more digits")
+            raise self._unknown(text, node)
+        if len(found) > 1:
+            raise _ambiguous(text, [f"{name}@{id}" for name, id in found])
+        version = self.version(found[0][1])
+        assert version is not None  # versions are only ever added
+        return version
 
-    def _guess(self, node: str) -> str:
-        names = [row[0] for row in self._read("SELECT DISTINCT node FROM versions", ())]
-        if node and node not in names:
-            return closest(node, names)
-        newest = [f"{v.node}@{v.id[:6]}" for v in self.versions(node or None)[-3:]]
-        return f"the newest: {', '.join(newest)}" if newest else "run: funade build"
+    def _unknown(self, text: str, node: str) -> UnknownVersion:
+        nodes = [name for (name,) in self._database.rows("SELECT DISTINCT node FROM versions ORDER BY node")]
+        if node and node not in nodes:
+            return UnknownVersion(
+                f"version `{text}` expected a node with versions, got none named `{node}`", do=closest(node, nodes)
+            )
+        where, values = _where(node=node or None)
+        newest = self._database.rows(f"SELECT node, id FROM versions{where} ORDER BY number DESC LIMIT 3", values)
+        names = ", ".join(f"{name}@{id[:SHORT]}" for name, id in newest)
+        return UnknownVersion(
+            f"version `{text}` expected a version of that id, got none", do=f"the newest are {names}" if names else ""
+        )
 
-    # -- checks --------------------------------------------------------------------------------
+    def dependants(self, id: str) -> list[tuple[str, str]]:
+        """(node, id) of every version built directly from this one, oldest first."""
+        return self._database.rows(
+            "SELECT v.node, v.id FROM inputs i JOIN versions v ON v.id = i.version WHERE i.input = ? ORDER BY v.number",
+            (id,),
+        )
+
+    # -- checks ------------------------------------------------------------------------------------
 
     def add_checked(self, checked: Checked) -> None:
-        """Keep what the data checks of a version found; made again they find the same."""
-        with self._writing("check") as db:
-            db.execute("INSERT OR IGNORE INTO checks VALUES (?, ?, ?)", (checked.version, checked.policies, _text(checked)))
+        """Keep the checks of a version; a second result under the same policies changes nothing."""
+        points.passing("check.before")
+        with self._database.writing() as on:
+            on.execute(
+                "INSERT INTO checks (version, policies, record) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+                (checked.version, checked.policies, _text(checked)),
+            )
+        points.passing("check.after")
 
     def checked(self, version: str, policies: str) -> Checked | None:
-        """What the checks of that digest found in a version."""
+        """The checks of a version under the policies of this digest."""
         return self._one(Checked, "SELECT record FROM checks WHERE version = ? AND policies = ?", (version, policies))
 
     def checks_of(self, version: str | None = None) -> list[Checked]:
-        """Everything that checks found in a version (or in all)."""
-        return [_of(Checked, row[0]) for row in self._read("SELECT record FROM checks WHERE ?1 IS NULL OR version = ?1", (version,))]
+        """Every check of a version, or of all, oldest first."""
+        where, values = _where(version=version)
+        return self._all(Checked, f"SELECT record FROM checks{where} ORDER BY number", values)
 
-    # -- holds and candidates --------------------------------------------------------------------
+    # -- staging -----------------------------------------------------------------------------------
 
-    def hold(self, holds: Iterable[Hold], *, replace: set[str]) -> None:
-        """Set holds; those of the nodes in ``replace`` end."""
-        with self._writing("hold") as db:
-            db.executemany("DELETE FROM holds WHERE node = ?", [(node,) for node in replace])
-            db.executemany("INSERT INTO holds VALUES (?, ?)", [(hold.node, _text(hold)) for hold in holds])
+    def hold(self, holds: Sequence[Hold], *, replace: Iterable[str]) -> None:
+        """End the holds of the nodes in ``replace`` and begin these, all at once; a newer hold ends an older."""
+        points.passing("hold.before")
+        with self._database.writing() as on:
+            on.executemany(
+                "DELETE FROM holds WHERE node = ?", [(node,) for node in [*replace, *(h.node for h in holds)]]
+            )
+            on.executemany(
+                "INSERT INTO holds (node, version, record) VALUES (?, ?, ?)",
+                [(h.node, h.version, _text(h)) for h in holds],
+            )
+        points.passing("hold.after")
 
     def unhold(self, node: str) -> bool:
-        """End a hold; False when there was none."""
-        with self._writing("hold") as db:
-            return db.execute("DELETE FROM holds WHERE node = ?", (node,)).rowcount > 0
+        """Whether the node was held; it is not any more."""
+        points.passing("hold.before")
+        with self._database.writing() as on:
+            ended = on.execute("DELETE FROM holds WHERE node = ?", (node,)).rowcount > 0
+        points.passing("hold.after")
+        return ended
 
     def holds(self) -> dict[str, Hold]:
         """Node → its hold."""
-        return {row[0]: _of(Hold, row[1]) for row in self._read("SELECT node, record FROM holds ORDER BY node", ())}
+        return {hold.node: hold for hold in self._all(Hold, "SELECT record FROM holds ORDER BY node")}
 
     def add_candidate(self, candidate: Candidate) -> Candidate:
-        """Stage a candidate: it is the latest now, also when it was staged before."""
-        with self._writing("stage") as db:
-            db.execute("INSERT OR IGNORE INTO candidates VALUES (?, ?)", (candidate.id, _text(candidate)))
-            db.execute("INSERT INTO stagings (candidate) VALUES (?)", (candidate.id,))
-            return _of(Candidate, db.execute("SELECT record FROM candidates WHERE id = ?", (candidate.id,)).fetchone()[0])
+        """The candidate of this id that the store keeps, which is now the latest."""
+        points.passing("stage.before")
+        with self._database.writing() as on:
+            kept = _first(Candidate, on, "SELECT record FROM candidates WHERE id = ?", (candidate.id,))
+            if kept is None:
+                kept = candidate
+                on.execute("INSERT INTO candidates (id, record) VALUES (?, ?)", (kept.id, _text(kept)))
+            if _latest(on) != kept.id:
+                on.execute("INSERT INTO stagings (candidate) VALUES (?)", (kept.id,))
+        points.passing("stage.after")
+        return kept
 
     def latest_candidate(self) -> Candidate | None:
         """The candidate staged last."""
-        return self._one(Candidate, _LATEST, ())
+        return self._one(
+            Candidate,
+            "SELECT c.record FROM stagings s JOIN candidates c ON c.id = s.candidate ORDER BY s.number DESC LIMIT 1",
+        )
 
-    def candidate(self, candidate: str) -> Candidate | None:
-        """The candidate with this id."""
-        return self._one(Candidate, "SELECT record FROM candidates WHERE id = ?", (candidate,))
+    def candidate(self, id: str) -> Candidate | None:
+        """The candidate with this whole id."""
+        return self._one(Candidate, "SELECT record FROM candidates WHERE id = ?", (id,))
 
     def candidates(self) -> list[Candidate]:
-        """Every candidate."""
-        return [_of(Candidate, row[0]) for row in self._read("SELECT record FROM candidates", ())]
+        """Every candidate, in the order they were first staged."""
+        return self._all(Candidate, "SELECT record FROM candidates ORDER BY number")
 
-    # -- releases ------------------------------------------------------------------------------
+    # -- releases ----------------------------------------------------------------------------------
 
     def current(self) -> Switch | None:
-        """The last switch: its ``after`` is the current release."""
-        return self._one(Switch, "SELECT record FROM switches ORDER BY generation DESC LIMIT 1", ())
+        """The last switch: ``after`` is the release that answers now."""
+        return self._one(Switch, _CURRENT)
 
-    def release(self, number: int | None) -> Release | None:
-        """The release with this number."""
+    def release(self, number: int) -> Release | None:
+        """The release of this number."""
         return self._one(Release, "SELECT record FROM releases WHERE number = ?", (number,))
 
     def releases(self) -> list[Release]:
-        """Every release, in order."""
-        return [_of(Release, row[0]) for row in self._read("SELECT record FROM releases ORDER BY number", ())]
+        """Every release, by number."""
+        return self._all(Release, "SELECT record FROM releases ORDER BY number")
 
     def switches(self) -> list[Switch]:
-        """Every switch, in order."""
-        return [_of(Switch, row[0]) for row in self._read("SELECT record FROM switches ORDER BY generation", ())]
+        """The audit: every switch, by generation."""
+        return self._all(Switch, "SELECT record FROM switches ORDER BY generation")
 
     def release_and_switch(
-        self, release: Release, *, expected_generation: int, expected_candidate: str, ended_holds: set[str], who: str, because: str
+        self,
+        release: Release,
+        *,
+        expected_generation: int,
+        expected_candidate: str,
+        ended_holds: Iterable[str],
+        who: str,
+        because: str,
     ) -> Switch:
-        """Number and keep a release, switch to it and end holds, in one transaction.
+        """Number the release, keep it, answer with it from now on and end the holds it ships, in one transaction.
+
+        A hold that names another version by now stays.
 
         Raises:
-            SwitchLost: the current release or the latest candidate is not the one expected; nothing changed.
+            SwitchLost: a switch or a candidate came between; nothing changed.
         """
-        with self._writing("release") as db:
-            latest = db.execute(_LATEST).fetchone()
-            staged = _of(Candidate, latest[0]).id if latest else ""
-            if staged != expected_candidate:
+
+        def change(on: sqlite3.Connection, now: Switch | None) -> Switch:
+            latest = _latest(on)
+            if latest != expected_candidate:
                 raise SwitchLost(
-                    f"release expected candidate {expected_candidate[:6]}, got {staged[:6] or 'none'} staged meanwhile", do="run: funade release"
+                    f"release expected candidate `{expected_candidate[:SHORT]}` to be the latest, got `{latest[:SHORT]}`",
+                    do="run: funade release",
                 )
-            before = _expect(db, expected_generation)
-            number = db.execute("SELECT coalesce(max(number), 0) + 1 FROM releases").fetchone()[0]
-            numbered = msgspec.structs.replace(release, number=number)
-            db.execute("INSERT INTO releases VALUES (?, ?, ?)", (number, release.candidate, _text(numbered)))
-            made = Switch(expected_generation + 1, before, number, "release", self._clock(), who, because)
-            _insert_switch(db, made)
-            db.executemany("DELETE FROM holds WHERE node = ?", [(node,) for node in ended_holds])
-            points.passing("release.inside")
-            return made
+            kept = msgspec.structs.replace(release, number=_next(on, "releases", "number"))
+            on.execute(
+                "INSERT INTO releases (number, candidate, record) VALUES (?, ?, ?)",
+                (kept.number, kept.candidate, _text(kept)),
+            )
+            on.executemany(
+                "DELETE FROM holds WHERE node = ? AND version = ?",
+                [(node, kept.pins.get(node, "")) for node in ended_holds],
+            )
+            return self._row(now, kept.number, "release", who, because)
+
+        return self._switch(expected_generation, "release", change)
 
     def switch_to(
-        self, number: int, *, expected_generation: int, action: Literal["release", "rollback"] = "rollback", who: str, because: str
+        self,
+        number: int,
+        *,
+        expected_generation: int,
+        action: Literal["release", "rollback"] = "rollback",
+        who: str,
+        because: str,
     ) -> Switch:
-        """Switch to a release that exists.
+        """Answer with an earlier release from now on.
 
         Raises:
-            SwitchLost: the current release is not the one expected; nothing changed.
+            RollbackRefused: there is no such release.
+            SwitchLost: a switch came between; nothing changed.
         """
-        with self._writing("release") as db:
-            before = _expect(db, expected_generation)
-            made = Switch(expected_generation + 1, before, number, action, self._clock(), who, because)
-            _insert_switch(db, made)
-            points.passing("release.inside")
-            return made
 
-    # -- SQLite --------------------------------------------------------------------------------
+        def change(on: sqlite3.Connection, now: Switch | None) -> Switch:
+            if on.execute("SELECT 1 FROM releases WHERE number = ?", (number,)).fetchone() is None:
+                raise RollbackRefused(f"{action} expected a release, got {number}", do="see them: funade releases")
+            return self._row(now, number, action, who, because)
 
-    def integrity(self) -> list[str]:
-        """What SQLite itself finds damaged; empty when nothing."""
-        rows = [row[0] for row in self._read("PRAGMA integrity_check", ())]
-        return [] if rows == ["ok"] else rows
+        return self._switch(expected_generation, action, change)
 
-    def _one(self, kind: type[T], query: str, values: tuple[Any, ...]) -> T | None:
-        rows = self._read(query, values)
-        return _of(kind, rows[0][0]) if rows else None
-
-    def _read(self, query: str, values: tuple[Any, ...]) -> list[Any]:
-        with _plain_errors(self.path):
-            return self._connection().execute(query, values).fetchall()
-
-    @contextlib.contextmanager
-    def _writing(self, point: str) -> Iterator[sqlite3.Connection]:
-        """One write transaction: all of it or nothing, on disk when it returns."""
-        with _plain_errors(self.path):
-            db = self._connection()
-            db.execute("BEGIN IMMEDIATE")
-            try:
-                yield db
-                points.passing(f"{point}.before")
-                db.execute("COMMIT")
-            except BaseException:
-                if db.in_transaction:
-                    db.execute("ROLLBACK")
-                raise
-            points.passing(f"{point}.after")
-
-    def _connection(self) -> sqlite3.Connection:
-        db: sqlite3.Connection | None = getattr(self._local, "db", None)
-        if db is None:
-            db = self._local.db = self._opened()
-        return db
-
-    def _opened(self) -> sqlite3.Connection:
-        _refuse_network(self.path.parent)
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StoreError(f"store expected a folder to write to, got {error.strerror}", at=str(self.path.parent)) from error
-        db = sqlite3.connect(self.path, timeout=BUSY_S, isolation_level=None)
-        db.execute(f"PRAGMA busy_timeout = {int(BUSY_S * 1000)}")
-        db.execute("PRAGMA synchronous = FULL")
-        db.execute("PRAGMA foreign_keys = ON")
-        self._migrate(db)
-        return db
-
-    def _migrate(self, db: sqlite3.Connection) -> None:
-        newest = max(self._migrations)
-        version = self._checked_version(db, newest)
-        if version == newest:
-            return
-        # Two processes that change the journal at once are refused without waiting.
-        for attempt in range(200):
-            try:
-                db.execute("PRAGMA journal_mode = WAL")
-                break
-            except sqlite3.OperationalError:
-                if attempt == 199:
-                    raise
-                time.sleep(0.02)
-        db.execute("BEGIN IMMEDIATE")
-        try:
-            for number in range(self._checked_version(db, newest) + 1, newest + 1):
-                for statement in _statements(self._migrations[number]):
-                    db.execute(statement)
-            db.execute(f"PRAGMA application_id = {APPLICATION}")
-            db.execute(f"PRAGMA user_version = {newest}")
-            db.execute("COMMIT")
-        except BaseException:
-            db.execute("ROLLBACK")
-            raise
-
-    def _checked_version(self, db: sqlite3.Connection, newest: int) -> int:
-        ours = db.execute("PRAGMA application_id").fetchone()[0]
-        version = int(db.execute("PRAGMA user_version").fetchone()[0])
-        if ours != APPLICATION and db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-            raise StoreError("store expected funade's records, got another program's database", at=str(self.path), do="name another [store] path")
-        if version > newest:
-            raise StoreTooNew(
-                f"store expected format {newest} or older, got {version}", at=str(self.path), do="install the funade that wrote it, or a newer one"
+    def _switch(
+        self, expected: int, action: str, change: Callable[[sqlite3.Connection, Switch | None], Switch]
+    ) -> Switch:
+        """The compare-and-swap: ``change`` only happens on the generation that was looked at."""
+        points.passing("release.before")
+        with self._database.writing() as on:
+            now = _first(Switch, on, _CURRENT)
+            if (now.generation if now else 0) != expected:
+                raise _lost(expected, now, action)
+            made = change(on, now)
+            on.execute(
+                "INSERT INTO switches (generation, release, record) VALUES (?, ?, ?)",
+                (made.generation, made.after, _text(made)),
             )
-        return version
+            points.passing("release.inside")
+        points.passing("release.after")
+        return made
 
-    @cached_property
-    def _migrations(self) -> dict[int, str]:
-        folder = files("funade.store") / "migrations"
-        return {int(f.name[:4]): f.read_text("utf-8") for f in folder.iterdir() if f.name.endswith(".sql")}
+    def _row(
+        self, now: Switch | None, after: int, action: Literal["release", "rollback"], who: str, because: str
+    ) -> Switch:
+        return Switch(
+            generation=now.generation + 1 if now else 1,
+            before=now.after if now else None,
+            after=after,
+            action=action,
+            at=self._clock(),
+            who=who,
+            because=because,
+        )
+
+    # -- soundness ---------------------------------------------------------------------------------
+
+    def unsound(self) -> list[str]:
+        """What SQLite itself finds wrong with the file; empty when it is sound."""
+        found = [str(line) for (line,) in self._database.rows("PRAGMA integrity_check") if line != "ok"]
+        broken = self._database.rows("PRAGMA foreign_key_check")
+        return found + [f"a row of {table} names a row of {other} that is not there" for table, _, other, _ in broken]
+
+    def _all(self, kind: type[R], sql: str, values: Sequence[object] = ()) -> list[R]:
+        return [_record(kind, text) for (text,) in self._database.rows(sql, values)]
+
+    def _one(self, kind: type[R], sql: str, values: Sequence[object] = ()) -> R | None:
+        found = self._all(kind, sql, values)
+        return found[0] if found else None
 
 
-_LATEST = "SELECT c.record FROM stagings s JOIN candidates c ON c.id = s.candidate ORDER BY s.number DESC LIMIT 1"
+_CURRENT = "SELECT record FROM switches ORDER BY generation DESC LIMIT 1"
 
 
-def _insert_build(db: sqlite3.Connection, build: Build) -> None:
-    db.execute("INSERT INTO builds (id, node, version, record) VALUES (?, ?, ?, ?)", (build.id, build.node, build.version, _text(build)))
+def _first(kind: type[R], on: sqlite3.Connection, sql: str, values: Sequence[object] = ()) -> R | None:
+    row = on.execute(sql, values).fetchone()
+    return _record(kind, row[0]) if row else None
 
 
-def _insert_switch(db: sqlite3.Connection, switch: Switch) -> None:
-    db.execute("INSERT INTO switches VALUES (?, ?, ?)", (switch.generation, switch.after, _text(switch)))
+def _insert_build(on: sqlite3.Connection, build: Build) -> None:
+    on.execute(
+        "INSERT INTO builds (id, node, version, record) VALUES (?, ?, ?, ?)",
+        (build.id, build.node, build.version, _text(build)),
+    )
 
 
-def _expect(db: sqlite3.Connection, generation: int) -> int | None:
-    row = db.execute("SELECT generation, release FROM switches ORDER BY generation DESC LIMIT 1").fetchone()
-    now = row[0] if row else 0
-    if now != generation:
-        raise SwitchLost(f"release expected generation {generation}, got {now} (release {row[1]}) meanwhile", do="run the command again")
-    return row[1] if row else None
+def _latest(on: sqlite3.Connection) -> str:
+    row = on.execute("SELECT candidate FROM stagings ORDER BY number DESC LIMIT 1").fetchone()
+    return str(row[0]) if row else ""
 
 
-def _statements(script: str) -> Iterator[str]:
-    statement = ""
-    for line in script.splitlines(keepends=True):
-        statement += line
-        if sqlite3.complete_statement(statement):
-            yield statement
-            statement = ""
+def _next(on: sqlite3.Connection, table: str, column: str) -> int:
+    return int(on.execute(f"SELECT coalesce(max({column}), 0) + 1 FROM {table}").fetchone()[0])
+
+
+def _where(**columns: str | None) -> tuple[str, list[str]]:
+    asked = {column: value for column, value in columns.items() if value is not None}
+    return " WHERE " + " AND ".join(f"{c} = ?" for c in asked) if asked else "", list(asked.values())
 
 
 def _text(record: msgspec.Struct) -> str:
     return msgspec.json.encode(record).decode()
 
 
-def _json(value: object) -> str:
-    return msgspec.json.encode(value).decode()
-
-
-def _of(kind: type[T], text: str) -> T:
-    return msgspec.json.decode(text, type=kind)
-
-
-def _revision(sequence: int, text: str) -> Revision:
-    return msgspec.structs.replace(_of(Revision, text), sequence=sequence)
-
-
-def _refuse_network(folder: Path) -> None:
-    """SQLite's locks do not hold on network file systems."""
+def _record(kind: type[R], text: str) -> R:
     try:
-        mounts = [line.split()[1:3] for line in Path("/proc/mounts").read_text().splitlines()]
-    except OSError:
-        return
-    place = folder.resolve()
-    over = [(len(where), kind) for where, kind in mounts if place.is_relative_to(where.replace("\\040", " "))]
-    kind = max(over, default=(0, ""))[1]
-    if kind in ("nfs", "nfs4", "cifs", "smb3", "fuse.sshfs", "glusterfs", "ceph", "lustre"):
-        raise StoreError(f"store expected a local file system, got {kind}", at=str(folder), do="keep records in PostgreSQL, or the store on a local disk")
+        found: R = _decoder(kind).decode(text)
+    except msgspec.DecodeError as error:
+        raise StoreError(
+            f"store expected a {kind.__name__.lower()}, got {text[:60]!r}: {error}", do="run: funade fsck"
+        ) from error
+    return found
 
 
-@contextlib.contextmanager
-def _plain_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.Error as error:
-        text = str(error)
-        if "full" in text:
-            raise DiskFull("store expected room to write, got a full disk", at=str(path), do="make room and run the command again") from error
-        if "not a database" in text or "malformed" in text:
-            raise StoreError("store expected funade's records, got a file that is not SQLite or is damaged", at=str(path)) from error
-        if "readonly" in text or "unable to open" in text:
-            raise StoreError("store expected a folder to write to, got one that is read-only", at=str(path.parent)) from error
-        raise StoreError(f"store expected to be read and written, got: {text}", at=str(path)) from error
+@functools.cache
+def _decoder(kind: type[Any]) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(kind)
+
+
+def _moment(moment: datetime) -> str:
+    """Text that sorts as time does."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def _ambiguous(text: str, names: list[str]) -> Misuse:
+    first, second = names[:2]
+    a, b = first.rpartition("@")[2], second.rpartition("@")[2]
+    alike = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), len(a))
+    cut = len(a) - max(alike + 1, SHORT)
+    said = ", ".join(f"`{name[:-cut] if cut else name}`" for name in (first, second))
+    more = f" and {len(names) - 2} more" if len(names) > 2 else ""
+    return Misuse(f"version `{text}` expected to fit one version, got {said}{more}", do="write more of its digits")
+
+
+def _lost(expected: int, now: Switch | None, action: str) -> SwitchLost:
+    got = (
+        f"{now.generation}: {now.action} of {now.after} by {now.who} at {now.at:%Y-%m-%d %H:%M:%S} UTC"
+        if now
+        else "0: no release"
+    )
+    return SwitchLost(
+        f"{action} expected generation {expected} to be the current one, got {got}", do=f"run: funade {action}"
+    )

@@ -21,6 +21,7 @@ from funade.store.records import Artifact
 if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
+
     from funade.store.blobs import Blobs
 
 FILE = "rows.parquet"
@@ -49,8 +50,7 @@ def keep(blobs: Blobs, table: pa.Table) -> str:
             row_group_size=ROW_GROUP,
             write_page_checksum=True,
         )
-        digest: str = blobs.adopt(path)
-        return digest
+        return blobs.adopt(path)
 
 
 def read(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import functools
 import shutil
 import sys
 import tempfile
@@ -13,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, get_args, get_origin
 
 from funade import digest
 from funade.declare.form import form_of
-from funade.errors import BlobDamaged, CodecError, DeclarationError, FunadeError, ResultRefused
+from funade.errors import BlobDamaged, CodecError, DeclarationError, DiskFull, FunadeError, ResultRefused
 from funade.store import snapshots
 from funade.store.codecs.json_value import JsonValue
 from funade.store.codecs.lightgbm_model import LightgbmModel
@@ -32,9 +34,12 @@ class Codec(Protocol):
     """One way to keep a value as the files of a folder.
 
     ``project_types`` are the names of the project's own packages: their classes may be part of a value.
+    ``remedy`` says what to return instead of a value that does not fit. An error's message begins with `expected`;
+    whose value it is about is added here.
     """
 
     name: str
+    remedy: str
 
     def fits(self, cls: type) -> bool:
         """Whether values of the class can be kept; told from the class alone, no library is imported."""
@@ -125,11 +130,11 @@ def encode(
         raise ResultRefused(
             f"{title} expected a result that codec `{codec}` keeps, got {got}",
             at=place,
-            do="return what the annotation says",
+            do=keeper.remedy,
         )
-    with _folder() as folder, _named_errors(title, place):
+    with _folder(blobs.tmp) as folder, _named_errors(title, place):
         keeper.save(value, folder, project_types)
-        return Artifact(codec=codec, files={name: blobs.put_file(path) for name, path in _files(folder)})
+        return Artifact(codec=codec, files={name: _adopted(blobs, path) for name, path in _files(folder)})
 
 
 def decode(artifact: Artifact, blobs: Blobs, *, project_types: Sequence[str] = (), title: str = "artifact") -> Any:
@@ -142,7 +147,7 @@ def decode(artifact: Artifact, blobs: Blobs, *, project_types: Sequence[str] = (
     if artifact.codec == FRAME:
         return snapshots.read([blobs.path(found) for found in artifact.files.values()])
     codec = _named(artifact.codec)
-    with _folder() as folder, _named_errors(title, ""):
+    with _folder(None) as folder, _named_errors(title, ""):
         for name, found in artifact.files.items():
             _restore(blobs, found, folder / _inside(name))
         return codec.load(folder, project_types)
@@ -155,6 +160,7 @@ def _named(name: str) -> Codec:
     raise CodecError(f"artifact expected codec {', '.join(c.name for c in CODECS)}, got `{name}`")
 
 
+@functools.cache
 def _installed(name: str) -> str:
     try:
         return metadata.version(name)
@@ -165,28 +171,33 @@ def _installed(name: str) -> str:
 
 
 @contextmanager
-def _folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="funade-") as name:
+def _folder(below: Path | None) -> Iterator[Path]:
+    """A private folder, removed at the end; below the store's ``tmp`` when its files become blobs by a link."""
+    if below is not None:
+        below.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="funade-", dir=below) as name:
         yield Path(name)
 
 
 @contextmanager
 def _named_errors(title: str, place: str) -> Iterator[None]:
-    """One line for whatever a library raises while it writes or reads."""
+    """One line, about this value, for whatever a codec, a library or the user's class raises."""
     try:
         yield
     except FunadeError as error:
-        error.at = error.at or place
-        error.what = error.what if error.what.startswith(title) else f"{title}: {error.what}"
-        raise
+        if not error.what.startswith("expected"):
+            raise
+        raise type(error)(f"{title} {error.what}", at=error.at or place, do=error.do) from error
     except FileNotFoundError as error:
         name = Path(str(error.filename)).name
         raise CodecError(f"{title} expected file `{name}`, got none", at=place, do="run: funade fsck") from error
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull(f"{title} expected room to write, got a full disk", at=place, do="make room") from error
+        raise CodecError(f"{title} expected files its codec can use, got {error}", at=place) from error
     except Exception as error:
-        first = (str(error).splitlines() or [""])[0]
-        raise CodecError(
-            f"{title} expected bytes its codec reads and writes, got {type(error).__name__}: {first}", at=place
-        ) from error
+        told = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise CodecError(f"{title} expected a value that its codec keeps and loads, got {told}", at=place) from error
 
 
 def _files(folder: Path) -> list[tuple[str, Path]]:
@@ -200,22 +211,27 @@ def _files(folder: Path) -> list[tuple[str, Path]]:
         if path.is_file():
             found.append((path.relative_to(folder).as_posix(), path))
     if not 0 < len(found) <= MOST_FILES:
-        raise CodecError(f"save() expected 1 to {MOST_FILES} files, got {len(found)}")
+        raise CodecError(f"expected save() to write 1 to {MOST_FILES} files, got {len(found)}")
     return found
+
+
+def _adopted(blobs: Blobs, path: Path) -> str:
+    with blobs.writing() as making:
+        path.rename(making)
+        return blobs.adopt(making)
 
 
 def _inside(name: str) -> PurePosixPath:
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or not path.parts or "\\" in name or "\0" in name:
-        raise CodecError(f"artifact expected file names below its folder, got {name!r}", do="run: funade fsck")
+        raise CodecError(f"expected file names below its folder, got {name!r}", do="run: funade fsck")
     return path
 
 
 def _restore(blobs: Blobs, found: str, target: Path) -> None:
+    """A copy, and no link: what a user's ``load`` does to its files must not reach the store."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        shutil.copyfile(blobs.path(found), target)
-    except FileNotFoundError as error:
-        raise CodecError(f"expected blob `{found[: digest.SHORT]}`, got no file", do="run: funade fsck") from error
+    shutil.copyfile(blobs.path(found), target)
     if digest.of_file(target) != found:
-        raise BlobDamaged(f"blob `{found[: digest.SHORT]}` expected its own bytes, got others", do="run: funade fsck")
+        told = f"blob `{found[: digest.SHORT]}` expected the bytes it is named by, got others"
+        raise BlobDamaged(told, do="run: funade fsck")

@@ -25,10 +25,11 @@ class JsonValue:
     """
 
     name = "json"
+    remedy = "return numbers, text, lists and dicts (of an array its .tolist())"
 
     def fits(self, cls: type) -> bool:
         """Whether the class is JSON's own or a NumPy scalar's."""
-        return cls in (dict, list, tuple, str, bool, int, float, type(None)) or _numpy(cls)
+        return cls in (dict, list, tuple, str, bool, int, float) or _numpy(cls)
 
     def distributions(self, cls: type) -> tuple[str, ...]:
         """None: Python reads JSON."""
@@ -36,9 +37,9 @@ class JsonValue:
 
     def save(self, value: Any, folder: Path, project_types: Sequence[str] = ()) -> None:
         """Write ``value.json``; equal values give equal bytes."""
-        data = digest.canonical(_plain(value, "value", 0))
+        data = digest.canonical(_plain(value, "$", 0))
         if len(data) > LARGEST:
-            raise CodecError(f"value expected at most {LARGEST} bytes of JSON, got {len(data)}", do="make it a dataset")
+            raise CodecError(f"expected at most {LARGEST} bytes of JSON, got {len(data)}", do="make it a dataset")
         (folder / FILE).write_bytes(data)
 
     def load(self, folder: Path, project_types: Sequence[str] = ()) -> Any:
@@ -47,15 +48,14 @@ class JsonValue:
 
 
 def _numpy(cls: type) -> bool:
-    return (
-        cls.__module__ == "numpy" and hasattr(cls, "item") and not hasattr(cls, "resize_") and cls.__name__ != "ndarray"
-    )
+    """Whether the class is that of a NumPy number or text."""
+    return cls.__module__ == "numpy" and any(parent.__name__ == "generic" for parent in cls.__mro__)
 
 
 def _plain(value: Any, path: str, depth: int) -> Any:
     """The value in Python's own types."""
     if depth > DEEPEST:
-        raise CodecError(f"value expected at most {DEEPEST} levels, got more at {path[:80]}")
+        raise CodecError(f"expected at most {DEEPEST} levels, got more at `{path[:80]}`")
     if _numpy(type(value)):
         value = value.item()
     if isinstance(value, dict):
@@ -63,16 +63,15 @@ def _plain(value: Any, path: str, depth: int) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(one, f"{path}[{index}]", depth + 1) for index, one in enumerate(value)]
     if isinstance(value, float) and not math.isfinite(value):
-        raise CodecError(f"value expected finite numbers, got {value} at {path}")
+        raise CodecError(f"expected finite numbers, got {value} at `{path}`")
     if type(value) is int and not -(2**63) <= value < 2**64:
-        raise CodecError(f"value expected whole numbers of 64 bits, got {value} at {path}", do="keep it as text")
+        raise CodecError(f"expected whole numbers of 64 bits, got {value} at `{path}`", do="keep it as text")
     if value is None or type(value) in (bool, int, float, str):
         return value
-    do = "return .tolist()" if type(value).__name__ == "ndarray" else "return numbers, text, lists and dicts"
-    raise CodecError(f"value expected JSON, got {type(value).__qualname__} at {path}", do=do)
+    raise CodecError(f"expected a JSON value, got {type(value).__qualname__} at `{path}`", do=JsonValue.remedy)
 
 
 def _key(key: Any, path: str) -> str:
     if type(key) is not str:
-        raise CodecError(f"value expected text keys, got {key!r} at {path}", do=f"write {str(key)!r}")
+        raise CodecError(f"expected text keys, got {key!r} at `{path}`", do=f"write {str(key)!r}")
     return key

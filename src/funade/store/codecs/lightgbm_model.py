@@ -32,6 +32,7 @@ class LightgbmModel:
     """
 
     name = "lightgbm"
+    remedy = "return a Booster, LGBMClassifier, LGBMRegressor or LGBMRanker"
 
     def fits(self, cls: type) -> bool:
         """Whether the class is one of these itself; a class derived from them is not."""
@@ -66,17 +67,15 @@ class LightgbmModel:
         if state["face"] == "Booster":
             return booster
         if state["face"] not in FACES:
-            raise CodecError(f"model expected one of {', '.join(sorted(FACES))}, got {state['face']!r}")
+            raise CodecError(f"expected one of {', '.join(sorted(FACES))}, got {state['face']!r}")
         return _dressed(getattr(lightgbm, state["face"]), booster, state)
 
 
 def _booster(value: Any, face: str) -> Any:
     if not value.__sklearn_is_fitted__():
-        raise CodecError(f"model expected a fitted {face}, got one that was never fitted", do="call fit")
+        raise CodecError(f"expected a fitted {face}, got one that was never fitted", do="call fit")
     if callable(value._objective):
-        raise CodecError(
-            "model expected an objective by name, got a function", do="wrap it in a class with save and load"
-        )
+        raise CodecError("expected an objective by name, got a function", do="wrap it in a class with save and load")
     return value.booster_
 
 
@@ -141,6 +140,6 @@ def _number(value: Any) -> Any:
     if type(value).__module__ == "numpy" and hasattr(value, "item") and not getattr(value, "shape", ()):
         return value.item()
     raise CodecError(
-        f"model expected parameters of numbers and text, got {type(value).__qualname__}",
+        f"expected parameters of numbers and text, got {type(value).__qualname__}",
         do="pass e.g. random_state as a whole number",
     )

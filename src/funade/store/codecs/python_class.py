@@ -22,13 +22,14 @@ class _Class(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PythonClass:
-    """Any class of the project with an instance method ``save(dir: Path)`` and a class or static method ``load(dir: Path)``.
+    """Any class of the project with a method ``save(self, dir: Path)`` and a class method ``load(dir: Path)``.
 
     The class is found again by its name in the project's present code. Files ``load`` leaves open or mapped stay
     readable; others are gone once it returns.
     """
 
     name = "python"
+    remedy = "return an instance of a class with save(self, dir) and a classmethod load(dir)"
 
     def fits(self, cls: type) -> bool:
         """Whether the class has both methods and is no library's."""
@@ -41,9 +42,10 @@ class PythonClass:
     def save(self, value: Any, folder: Path, project_types: Sequence[str] = ()) -> None:
         """Write ``class.json`` and, below ``files``, what the value itself writes."""
         cls = type(value)
-        if "<locals>" in cls.__qualname__:
-            raise CodecError(f"class `{cls.__qualname__}` expected at a module's top level, got inside a function")
-        (folder / FILE).write_bytes(msgspec.json.encode(_Class(cls.__module__, cls.__qualname__)))
+        named = _Class(cls.__module__, cls.__qualname__)
+        if _found(named, project_types) is not cls:
+            raise CodecError(f"expected class `{_told(named)}` at its module's top level, got another of that name")
+        (folder / FILE).write_bytes(msgspec.json.encode(named))
         (folder / FOLDER).mkdir()
         value.save(folder / FOLDER)
 
@@ -52,13 +54,13 @@ class PythonClass:
         try:
             named = msgspec.json.decode((folder / FILE).read_bytes(), type=_Class)
         except msgspec.DecodeError as error:
-            raise CodecError(f"`{FILE}` expected a module and a class, got {error}") from error
+            raise CodecError(f"expected a module and a class in `{FILE}`, got: {error}") from error
         cls = _found(named, project_types)
         (folder / FOLDER).mkdir(exist_ok=True)
         value = cls.load(folder / FOLDER)
         if not isinstance(value, cls):
             raise CodecError(
-                f"`{named.qualname}.load` expected to return a {named.qualname}, got {type(value).__qualname__}"
+                f"expected `{named.qualname}.load` to return a {named.qualname}, got {type(value).__qualname__}"
             )
         return value
 
@@ -67,17 +69,24 @@ def _keeps_itself(cls: type) -> bool:
     return callable(getattr(cls, "save", None)) and callable(getattr(cls, "load", None))
 
 
+def _told(named: _Class) -> str:
+    return f"{named.module}.{named.qualname}"
+
+
 def _found(named: _Class, project_types: Sequence[str]) -> Any:
-    """The class of that name, which must be the project's own and must keep itself."""
-    told = f"{named.module}.{named.qualname}"
-    if project_types and named.module.partition(".")[0] not in {*project_types, "__main__"}:
-        raise CodecError(f"artifact expected a class of {', '.join(project_types)}, got `{told}`")
+    """The class of that name: the project's own (or a notebook's), and one that keeps itself."""
+    told = _told(named)
+    if named.module.partition(".")[0] not in {*project_types, "__main__"}:
+        owners = ", ".join(project_types) or "the project"
+        raise CodecError(f"expected a class of {owners}, got `{told}`", do="wrap it in a class of the project")
     try:
         cls: Any = importlib.import_module(named.module)
         for part in named.qualname.split("."):
             cls = getattr(cls, part)
     except (ImportError, AttributeError) as error:
-        raise CodecError(f"artifact expected class `{told}`, got none in the project", do="restore it") from error
-    if not isinstance(cls, type) or not PythonClass().fits(cls) or cls.__module__ != named.module:
-        raise CodecError(f"artifact expected class `{told}` with save and load, got another thing of that name")
+        raise CodecError(
+            f"expected class `{told}` in the project's code, got none", do="define it at a module's top level"
+        ) from error
+    if not isinstance(cls, type) or cls.__module__ != named.module or not PythonClass().fits(cls):
+        raise CodecError(f"expected class `{told}` with save and load, got another thing of that name")
     return cls

@@ -41,6 +41,7 @@ class SkopsEstimator:
     """Estimators of scikit-learn, and of the project when they derive from scikit-learn's."""
 
     name = "skops"
+    remedy = "return a scikit-learn estimator or pipeline"
 
     def fits(self, cls: type) -> bool:
         """Whether the class or one of its parents is scikit-learn's."""
@@ -67,7 +68,7 @@ class SkopsEstimator:
         recorded = json.loads((folder / TRUSTED).read_text())
         trusted = _admitted(data, project_types)
         if trusted != recorded:
-            raise CodecError(f"estimator expected the types recorded with it {recorded}, got {trusted}")
+            raise CodecError(f"expected the types recorded with it {recorded}, got {trusted}")
         return skops.io.loads(data, trusted=trusted)
 
 
@@ -79,12 +80,12 @@ def _admitted(data: bytes, project_types: Sequence[str]) -> list[str]:
     """
     import skops.io
 
-    unknown = skops.io.get_untrusted_types(data=data)
+    unknown: list[str] = skops.io.get_untrusted_types(data=data)
     referred = {name for name, loader in _nodes(data) if loader not in _REFERRING}
     refused = [name for name in unknown if not _lets_through(name, name not in referred, project_types)]
     if refused:
         raise CodecError(
-            f"estimator expected types of scikit-learn or of the project, got {', '.join(refused)}",
+            f"expected types of scikit-learn or of the project, got {', '.join(refused)}",
             do="wrap it in a class with save(self, dir) and load(dir)",
         )
     return unknown
@@ -92,12 +93,12 @@ def _admitted(data: bytes, project_types: Sequence[str]) -> list[str]:
 
 def _lets_through(name: str, only_referred: bool, project_types: Sequence[str]) -> bool:
     module, _, member = name.rpartition(".")
-    root = module.partition(".")[0]
+    root, own = module.partition(".")[0], {*project_types, "__main__"}
     if name in TYPES:
         return True
     if name in FUNCTIONS:
         return only_referred
-    if root not in LIBRARIES and root not in project_types:
+    if root not in LIBRARIES and root not in own:
         return False
     try:
         found = getattr(importlib.import_module(module), member)
@@ -107,7 +108,7 @@ def _lets_through(name: str, only_referred: bool, project_types: Sequence[str]) 
         return False
     if isinstance(found, type):
         return True
-    return only_referred and callable(found) and (root in project_types or name.startswith(_REFERENCE_PACKAGES))
+    return only_referred and callable(found) and (root in own or name.startswith(_REFERENCE_PACKAGES))
 
 
 def _nodes(data: bytes) -> Iterator[tuple[str, str]]:

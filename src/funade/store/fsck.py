@@ -1,0 +1,88 @@
+"""Whether the store is sound: every record's bytes and neighbours are there, unchanged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from funade.digest import SHORT
+from funade.errors import BlobMissing, StoreError
+from funade.store.references import named, references
+
+if TYPE_CHECKING:
+    from funade.store.blobs import Blobs
+    from funade.store.metadata import Metadata
+    from funade.store.records import Pins
+
+SWEPT_AFTER_S = 3600.0
+"""How old a leftover in ``tmp`` is before it is removed."""
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """One thing that is wrong: ``subject`` ``what``, and what to ``do``."""
+
+    kind: Literal["database", "record", "missing", "altered", "foreign"]
+    subject: str
+    what: str
+    do: str = ""
+
+
+def fsck(metadata: Metadata, blobs: Blobs) -> list[Problem]:
+    """Everything that is wrong with a store. Reads each blob once; sweeps old leftovers; changes nothing else.
+
+    May run beside builds and releases: bytes are always there before a record names them.
+    """
+    blobs.sweep(SWEPT_AFTER_S)
+    try:
+        found = [Problem("database", "records.db", f"is not sound: {line}", _RESTORE) for line in metadata.unsound()]
+        found += _records(metadata)
+        held = references(metadata, blobs)
+    except StoreError as error:
+        return [Problem("database", "records.db", str(error), _RESTORE)]
+    found += (problem for digest in sorted(held) for problem in _bytes(blobs, digest, held[digest]))
+    return found + [_foreign(path.relative_to(blobs.root).as_posix()) for path in blobs.foreign()]
+
+
+def unreferenced(metadata: Metadata, blobs: Blobs) -> int:
+    """How many blobs no record names: no problem, they cost room only."""
+    return len(set(blobs.all()) - references(metadata, blobs).keys())
+
+
+_RESTORE = "put it back from a backup"
+
+
+def _records(metadata: Metadata) -> Iterator[Problem]:
+    ids = {version.id for version in metadata.versions()}
+    for version in metadata.versions():
+        yield from _lacking(f"{version.kind} `{version.node}@{version.id[:SHORT]}`", "input", version.inputs, ids)
+    for candidate in metadata.candidates():
+        yield from _lacking(f"candidate {candidate.id[:SHORT]}", "pin", candidate.pins, ids)
+    for release in metadata.releases():
+        yield from _lacking(f"release {release.number}", "pin", release.pins, ids)
+    for hold in metadata.holds().values():
+        yield from _lacking(f"the hold of `{hold.node}`", "pin", hold.pins, ids)
+
+
+def _lacking(subject: str, role: str, pins: Pins, ids: set[str]) -> Iterator[Problem]:
+    for node, id in pins.items():
+        if id and id not in ids:
+            yield Problem(
+                "record", subject, f"expected its {role} `{node}@{id[:SHORT]}`, got no such version", _RESTORE
+            )
+
+
+def _bytes(blobs: Blobs, digest: str, holders: list[str]) -> Iterator[Problem]:
+    subject, restore = f"blob `{digest[:SHORT]}`", f"put blobs/{digest[:2]}/{digest[2:]} back from a backup"
+    try:
+        if not blobs.sound(digest):
+            yield Problem("altered", subject, f"of {named(holders)} expected its own bytes, got others", restore)
+    except BlobMissing:
+        yield Problem("missing", subject, f"of {named(holders)} expected in the store, got no file", restore)
+    except (StoreError, OSError) as error:
+        yield Problem("altered", subject, f"of {named(holders)} expected to be read, got: {error}", restore)
+
+
+def _foreign(path: str) -> Problem:
+    return Problem("foreign", path, "expected a blob's name, got another file", "move it away")

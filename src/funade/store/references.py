@@ -1,0 +1,136 @@
+"""Who needs what: the holders of every blob and of every version."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from funade.digest import SHORT
+from funade.errors import StoreError, VersionInUse
+
+if TYPE_CHECKING:
+    from funade.store.blobs import Blobs
+    from funade.store.metadata import Metadata
+    from funade.store.records import Finding, Version
+
+
+def references(metadata: Metadata, blobs: Blobs) -> dict[str, list[str]]:
+    """Blob digest → everything that holds it, releases first: ``release 41``, ``eta@3f9c2e``, ``rides 2022-03-01``."""
+    found: defaultdict[str, dict[str, None]] = defaultdict(dict)
+    for digest, holder in _held(metadata, blobs):
+        found[digest][holder] = None
+    return {digest: sorted(holders, key=_release_first) for digest, holders in found.items()}
+
+
+def holders(metadata: Metadata, version: str) -> list[str]:
+    """What would miss a version: releases, candidates, its hold, and the versions built from it."""
+    releases = [f"release {r.number}" for r in metadata.releases() if version in r.pins.values()]
+    candidates = [f"candidate {c.id[:SHORT]}" for c in metadata.candidates() if version in c.pins.values()]
+    held = [f"the hold of {h.node}" for h in metadata.holds().values() if version in (h.version, *h.pins.values())]
+    return releases + candidates + held + [_short(node, id) for node, id in metadata.dependants(version)]
+
+
+def refuse_removal(metadata: Metadata, version: str) -> None:
+    """Nothing, for a version that nobody would miss.
+
+    Raises:
+        VersionInUse: somebody would; the message names every release that holds it.
+        StoreError: there is no such version.
+    """
+    found = metadata.version(version)
+    if found is None:
+        raise StoreError(f"removal expected a version, got `{version[:SHORT]}`")
+    who = holders(metadata, version)
+    if who:
+        raise VersionInUse(
+            f"{found.kind} `{_short(found.node, found.id)}` expected nobody to hold it, got {named(who)}",
+            do="released and built from versions are kept for good",
+            holders=tuple(who),
+        )
+
+
+def named(holders: Iterable[str], most: int = 3) -> str:
+    """Every release, and of the others the first few and a count.
+
+    >>> named(["release 1", "release 2", "eta@3f9c2e", "limit@77e0d2", "a@012345"], most=1)
+    'release 1, release 2, eta@3f9c2e and 2 more'
+    """
+    who = list(holders)
+    releases = [h for h in who if h.startswith("release ")]
+    others = [h for h in who if not h.startswith("release ")]
+    more = f" and {len(others) - most} more" if len(others) > most else ""
+    return ", ".join(releases + others[:most]) + more
+
+
+def _held(metadata: Metadata, blobs: Blobs) -> Iterator[tuple[str, str]]:
+    releases = _releases(metadata)
+    versions = {v.id: v for v in metadata.versions()}
+    for version in versions.values():
+        for digest in _bytes(version):
+            yield digest, _short(version.node, version.id)
+            yield from ((digest, release) for release in releases[version.id])
+    yield from _loaded(metadata, [v for v in versions.values() if releases[v.id]], releases)
+    for build in metadata.builds():
+        if build.log:
+            yield build.log, f"build {build.id[:SHORT]} of {build.node}"
+    for checked in metadata.checks_of():
+        node = versions[checked.version].node if checked.version in versions else ""
+        yield from _kept_aside(checked.findings, f"checks of {_short(node, checked.version)}")
+    yield from _code(metadata, blobs)
+    for release in metadata.releases():
+        yield from ((digest, f"release {release.number}") for digest in release.golden.values())
+        yield from _kept_aside(release.report, f"release {release.number}")
+
+
+def _releases(metadata: Metadata) -> defaultdict[str, list[str]]:
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for release in metadata.releases():
+        for version in release.pins.values():
+            found[version].append(f"release {release.number}")
+    return found
+
+
+def _bytes(version: Version) -> list[str]:
+    files = list(version.artifact.files.values()) if version.artifact else []
+    return [*files, version.lock] if version.lock else files
+
+
+def _loaded(metadata: Metadata, sources: list[Version], releases: dict[str, list[str]]) -> Iterator[tuple[str, str]]:
+    """A period's bytes are held by its revision, and by each release whose source version includes that revision."""
+    for revision in metadata.all_revisions():
+        holder = f"{revision.source} {revision.period}"
+        yield from ((digest, holder) for digest in (revision.digest, revision.bad_digest) if digest)
+    for version in sources:
+        if version.kind == "source":
+            for revision in metadata.revisions(version.node, up_to=version.sequence):
+                yield from ((revision.digest, release) for release in releases[version.id])
+
+
+def _kept_aside(findings: Iterable[Finding], holder: str) -> Iterator[tuple[str, str]]:
+    return ((finding.bad_digest, holder) for finding in findings if finding.bad_digest)
+
+
+def _code(metadata: Metadata, blobs: Blobs) -> Iterator[tuple[str, str]]:
+    """A candidate holds its code's manifest and every file that names; so does the release made of it."""
+    from funade.store import code
+
+    releases = defaultdict(list)
+    for release in metadata.releases():
+        releases[release.candidate].append(f"release {release.number}")
+    for candidate in metadata.candidates():
+        digests = [candidate.code] if candidate.code else []
+        try:
+            digests += code.manifest(blobs, candidate.code).values()
+        except (StoreError, ValueError):
+            pass  # named as a problem of the manifest's own blob
+        for digest in digests:
+            yield from ((digest, holder) for holder in (*releases[candidate.id], f"candidate {candidate.id[:SHORT]}"))
+
+
+def _short(node: str, id: str) -> str:
+    return f"{node}@{id[:SHORT]}"
+
+
+def _release_first(holder: str) -> bool:
+    return not holder.startswith("release ")
