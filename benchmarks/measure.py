@@ -58,7 +58,9 @@ def process(command: Sequence[str], folder: Path, environment: dict[str, str] | 
 
     def once() -> float:
         started = time.perf_counter()
-        done = subprocess.run(command, cwd=folder, env={**os.environ, **(environment or {})}, capture_output=True, text=True)
+        done = subprocess.run(
+            command, cwd=folder, env={**os.environ, **(environment or {})}, capture_output=True, text=True
+        )
         taken = time.perf_counter() - started
         if done.returncode:
             raise SystemExit(f"{' '.join(command)} failed:\n{done.stdout}\n{done.stderr}")
@@ -69,7 +71,16 @@ def process(command: Sequence[str], folder: Path, environment: dict[str, str] | 
 
 def machine() -> str:
     """The processor, its cores, the system and the versions that matter."""
-    model = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "unknown")
+    model = next(
+        (
+            line.split(":")[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        "unknown",
+    )
     names = ("duckdb", "pyarrow", "numpy", "pandas", "lightgbm", "msgspec", "click")
     versions = ", ".join(f"{name} {version(name)}" for name in names)
-    return f"{model}, {os.cpu_count()} cores, Linux {platform.release()}, Python {platform.python_version()}; {versions}"
+    return (
+        f"{model}, {os.cpu_count()} cores, Linux {platform.release()}, Python {platform.python_version()}; {versions}"
+    )

@@ -24,19 +24,28 @@ def write_funade(root: Path) -> None:
     ]
     (root / "wide/rows.py").write_text("\n".join(source) + "\n")
     for m in range(MODULES):
-        lines = ["import pandas as pd, lightgbm, funade as fn", "from wide.rows import rows", "def double(x): return 2 * x"]
+        lines = [
+            "import pandas as pd, lightgbm, funade as fn",
+            "from wide.rows import rows",
+            "def double(x): return 2 * x",
+        ]
         for i in range(m, NODES - 1, MODULES):
-            lines += [f"@fn.threshold(rows=rows)", f"def n{i}(rows: pd.DataFrame, k: float = {i}.0) -> float:", "    return double(float(rows['x'].sum() + k))"]
+            lines += [
+                "@fn.threshold(rows=rows)",
+                f"def n{i}(rows: pd.DataFrame, k: float = {i}.0) -> float:",
+                "    return double(float(rows['x'].sum() + k))",
+            ]
         (root / f"wide/part{m}.py").write_text("\n".join(lines) + "\n")
 
 
 def write_peer_module(path: Path, decorator: str = "") -> None:
-    lines = ["import pandas as pd, lightgbm", "def double(x): return 2 * x"]
+    lines = ["import pandas as pd, lightgbm", "def _double(x): return 2 * x"]
     if decorator:
         lines.append("from dagster import asset, AssetIn")
     lines += [decorator, "def rows() -> pd.DataFrame:", "    return pd.DataFrame({'x': range(10)})"]
     for i in range(NODES - 1):
-        lines += [decorator, f"def n{i}(rows: pd.DataFrame) -> float:", f"    return double(float(rows['x'].sum() + {i}))"]
+        lines += [decorator, f"def n{i}(rows: pd.DataFrame) -> float:"]
+        lines += [f"    return _double(float(rows['x'].sum() + {i}))"]
     path.write_text("\n".join(lines) + "\n")
 
 
@@ -58,5 +67,7 @@ def run(scratch: Path, runs: int) -> list[Row]:
         runs,
         funade_build=process([funade, "build"], root),
         Hamilton_with_cache=process([python, str(here / "hamilton_nothing.py")], peers),
-        Dagster_staleness_of_every_asset=process([python, str(here / "dagster_nothing.py")], peers, {"DAGSTER_HOME": str(peers)}),
+        Dagster_staleness_of_every_asset=process(
+            [python, str(here / "dagster_nothing.py")], peers, {"DAGSTER_HOME": str(peers)}
+        ),
     )

@@ -34,7 +34,8 @@ def main() -> None:
         print(f"{part.TITLE} …", flush=True)
         with tempfile.TemporaryDirectory(dir=REPOSITORY / ".venv") as scratch:
             rows = part.run(Path(scratch), RUNS)
-        text += f"\n## {part.TITLE}\n\nGoal: {part.GOAL}.\n\n| what | median | least to greatest | ratio |\n|---|---|---|---|\n"
+        text += f"\n## {part.TITLE}\n\nGoal: {part.GOAL}.\n\n"
+        text += "| what | median | least to greatest | ratio |\n|---|---|---|---|\n"
         for row in rows:
             print(row)
             text += f"{row}\n"

@@ -9,10 +9,10 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import pyarrow as pa
-from measure import Row, alternate
 
 from funade.store import snapshots
 from funade.store.blobs import Blobs
+from measure import Row, alternate
 
 GOAL = "≤ 2 × the COPY"
 TITLE = "Snapshot of 1M rows × 20 columns"

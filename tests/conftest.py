@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import toy
 from hypothesis import settings
+
+import toy
 
 settings.register_profile("default", deadline=None)
 settings.load_profile("default")

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import toy
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
+import toy
 from funade.cli import funade
 from funade.errors import CutIncomplete, CutInconsistent, FunadeError, HoldsDisagree
 from funade.project import Project
@@ -97,7 +97,9 @@ class Drawn:
                 i=i,
                 k=self.constants[i],
                 inputs=", ".join(f"n{j}=n{j}" for j in self.inputs[i]),
-                parameters=", ".join(f"n{j}: object" if self.kinds[j] == "threshold" else f"n{j}: pa.Table" for j in self.inputs[i]),
+                parameters=", ".join(
+                    f"n{j}: object" if self.kinds[j] == "threshold" else f"n{j}: pa.Table" for j in self.inputs[i]
+                ),
                 helper=" + shared.bias()" if self.helped[i] else "",
             )
         files = {
@@ -120,7 +122,9 @@ def oracle(here: Project, pins: dict[str, str]) -> bool:
             if pins.get(needed) != had:
                 return False
         for symbol, digest in version.symbols.items():
-            if here.graph[name].kind not in ("api", "source") and any(a.symbols.get(symbol, digest) != digest for a in apis):
+            if here.graph[name].kind not in ("api", "source") and any(
+                a.symbols.get(symbol, digest) != digest for a in apis
+            ):
                 return False
     return True
 
@@ -129,7 +133,9 @@ def act(root: Path, drawn: Drawn, data: st.DataObject, day: list[int]) -> None:
     """One step of a history."""
     here = toy.project(root)
     nodes = list(here.graph)
-    action = data.draw(st.sampled_from(["edit", "edit", "shared", "load", "build", "build", "attempt", "hold", "hold", "unhold"]))
+    action = data.draw(
+        st.sampled_from(["edit", "edit", "shared", "load", "build", "build", "attempt", "hold", "hold", "unhold"])
+    )
     if action == "edit":
         i = data.draw(st.integers(0, len(drawn.kinds) - 1))
         drawn.constants[i] += 1
@@ -161,7 +167,10 @@ def act(root: Path, drawn: Drawn, data: st.DataObject, day: list[int]) -> None:
 def run(root: Path, remedy: str) -> None:
     """Do what an error told to do."""
     assert remedy.startswith("run: funade "), remedy
-    funade.main(["-C", str(root), "--at", toy.NOW.isoformat(), *shlex.split(remedy.removeprefix("run: funade "))], standalone_mode=False)
+    funade.main(
+        ["-C", str(root), "--at", toy.NOW.isoformat(), *shlex.split(remedy.removeprefix("run: funade "))],
+        standalone_mode=False,
+    )
 
 
 def play(data: st.DataObject, steps: int) -> None:
@@ -191,7 +200,7 @@ def play(data: st.DataObject, steps: int) -> None:
 
 
 def told_truly(here: Project, error: FunadeError) -> None:
-    """The pair a refusal names does disagree: the version it stands at was built from what it says, not from what is wanted."""
+    """The pairs a refusal names do disagree: each version was built from what it says, not from what is wanted."""
     for pair in error.facts.get("pairs", []):  # type: ignore[attr-defined]
         version = here.store.version(pair.version)
         if pair.code:

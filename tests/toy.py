@@ -83,7 +83,8 @@ def line(rows: fn.Columns, bend: float = 1.0) -> Line:
 def cut(model: Line, rows: fn.Columns, share: float = 0.9) -> float:
     return float(np.quantile(model.predict(rows["x"]), share))
 
-@fn.api(fn.takes(Point), fn.gives(Verdict), fn.owner("toy-team"), fn.fallback(score=0.0, high=False), model=line, limit=cut)
+@fn.api(fn.takes(Point), fn.gives(Verdict), fn.owner("toy-team"), fn.fallback(score=0.0, high=False),
+        model=line, limit=cut)
 def judge(batch: fn.Columns, model: Line, limit: float) -> fn.Columns:
     score = model.predict(batch["x"])
     return {"score": score, "high": score >= limit}

@@ -93,7 +93,7 @@ __all__ = [
 ]
 
 
-def open(folder: str = ".") -> Project:  # noqa: A001 - `fn.open` is how a notebook says it
+def open(folder: str = ".") -> Project:
     """The project in ``folder``, or in the nearest folder above that has a ``funade.toml``."""
     from funade.project import Project
 

@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 class Bound:
     """One api with everything it needs, ready to answer."""
 
-    def __init__(self, spec: Spec, node: Node[Any, Any], inputs: Mapping[str, Any], settings: Mapping[str, Any], zone: ZoneInfo) -> None:
+    def __init__(
+        self, spec: Spec, node: Node[Any, Any], inputs: Mapping[str, Any], settings: Mapping[str, Any], zone: ZoneInfo
+    ) -> None:
         assert spec.contract is not None
         self.name = spec.name
         self.spec = spec
@@ -46,7 +48,7 @@ class Bound:
         self.answers = Answers(gives)
         self.decode = self.requests.decode
         self.encode = self.answers.encode
-        self._zone = zone
+        self.zone = zone
         self._function = node.function
         self._arguments = {**inputs, **settings}
 
@@ -65,9 +67,7 @@ class Bound:
         frame = to_frame(batch, self.spec.batch_form or "pandas", fields=self.contract.takes_fields)
         result = self._function(**{self.spec.batch: frame}, **self._arguments)
         names = [f.name for f in self.contract.gives_fields]
-        columns = from_frame(
-            result, form=self.spec.result_form, rows=rows, names=names, api=self.name, zone=self._zone
-        )
+        columns = from_frame(result, form=self.spec.result_form, rows=rows, names=names, api=self.name, zone=self.zone)
         return self.answers.check(columns, rows, api=self.name)
 
 
@@ -108,7 +108,9 @@ def bind(
         if graph[name].kind == "api":
             return _as_function(one(name), edge.form)
         if name not in pins:
-            raise CutIncomplete(f"api `{spec.name}` expected a version of `{name}`, got none", do=f"run: funade build {name}")
+            raise CutIncomplete(
+                f"api `{spec.name}` expected a version of `{name}`, got none", do=f"run: funade build {name}"
+            )
         if graph[name].kind == "dataset":
             version = store.version(pins[name])
             return tables.read(version, store.metadata, store.blobs, part=edge.part, form=edge.form)
@@ -138,7 +140,7 @@ def _as_function(api: Bound, form: str) -> Any:
         given = form_of(type(batch)) if not isinstance(batch, dict) else "columns"
         names = [f.name for f in api.contract.takes_fields]
         rows = len(batch) if not isinstance(batch, dict) else len(next(iter(batch.values())))
-        columns = from_frame(batch, form=given, rows=rows, names=names, api=api.name, extra=True)
+        columns = from_frame(batch, form=given, rows=rows, names=names, api=api.name, zone=api.zone, extra=True)
         return to_frame(api.call(columns, rows), given)
 
     return answer

@@ -71,7 +71,9 @@ def read(root: Path, profile: str = "") -> Config:
     try:
         config = msgspec.convert(tomllib.loads(path.read_text("utf-8")), Config)
     except FileNotFoundError:
-        raise ProjectError(f"project expected {FILE}, got none", at=str(root), do='write one: [project] name = "…"') from None
+        raise ProjectError(
+            f"project expected {FILE}, got none", at=str(root), do='write one: [project] name = "…"'
+        ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ProjectError(f"{FILE} expected TOML, got: {error}", at=str(path)) from None
     except msgspec.ValidationError as error:
@@ -96,4 +98,6 @@ def _check_zone(name: str, path: Path) -> None:
     try:
         ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError):
-        raise ProjectError(f"project expected an IANA time zone like 'Asia/Tokyo', got {name!r}", at=str(path)) from None
+        raise ProjectError(
+            f"project expected an IANA time zone like 'Asia/Tokyo', got {name!r}", at=str(path)
+        ) from None

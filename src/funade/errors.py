@@ -152,10 +152,6 @@ class BlobDamaged(StoreError):
     """Bytes in the store do not have the digest they are named by."""
 
 
-class BlobMissing(StoreError):
-    """Bytes that a record names are not in the store."""
-
-
 class DiskFull(StoreError):
     """No room is left; nothing was changed."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import getpass
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -131,14 +130,16 @@ class Project:
     def _check_graph(self, specs: Sequence[Spec]) -> None:
         if not specs:
             raise ProjectError(
-                f"project `{self.config.project.name}` expected nodes in {', '.join(self.config.project.modules) or 'its modules'}, got none",
+                f"project `{self.config.project.name}` expected nodes in "
+                f"{', '.join(self.config.project.modules) or 'its modules'}, got none",
                 at=str(self.root / configs.FILE),
                 do="decorate a function: @fn.source(…)",
             )
         dated = next((s for s in specs if s.policy(Every) or s.policy(Time)), None)
         if dated is not None and not self.config.project.timezone:
             raise ProjectError(
-                f"project `{self.config.project.name}` expected a time zone, got none, and {dated.kind} `{dated.name}` is dated",
+                f"project `{self.config.project.name}` expected a time zone, got none, "
+                f"and {dated.kind} `{dated.name}` is dated",
                 at=str(self.root / configs.FILE),
                 do='add timezone = "Asia/Tokyo" (or yours) under [project]',
             )
@@ -172,7 +173,9 @@ class Project:
             value = Path(file).read_text("utf-8").strip()
         if value is None:
             raise PlaceMissing(
-                f"{spec.kind} `{spec.name}` expected a secret `{name}`, got none", at=spec.place, do=f"set {name} or {name}_FILE"
+                f"{spec.kind} `{spec.name}` expected a secret `{name}`, got none",
+                at=spec.place,
+                do=f"set {name} or {name}_FILE",
             )
         return Secret(name, value)
 
@@ -200,18 +203,27 @@ class Project:
             return
         given = self.given(spec) | spec.settings | self.config.settings.get(spec.name, {})
         yield from loads.load(
-            spec, self.nodes[spec.name], periods, given=given, store=self.store, zone=self.zone, now=self.clock, root=self.root
+            spec,
+            self.nodes[spec.name],
+            periods,
+            given=given,
+            store=self.store,
+            zone=self.zone,
+            now=self.clock,
+            root=self.root,
         )
 
     def plan(self, attempt: Mapping[str, dict[str, Any]] | None = None) -> plans.Plan:
         """Which version every node has under its present recipe or hold."""
         return plans.plan(
-            self.graph, self.store.metadata, settings=self.config.settings, timezone=self.config.project.timezone, attempt=attempt
+            self.graph,
+            self.store.metadata,
+            settings=self.config.settings,
+            timezone=self.config.project.timezone,
+            attempt=attempt,
         )
 
-    def build(
-        self, *names: str, settings: Mapping[str, Any] | None = None, again: bool = False
-    ) -> Iterator[Built]:
+    def build(self, *names: str, settings: Mapping[str, Any] | None = None, again: bool = False) -> Iterator[Built]:
         """Make the named nodes (all, if none) and what they need; with settings or ``again``, as an attempt.
 
         Raises:
@@ -228,11 +240,16 @@ class Project:
             return
         yield from run.build(steps, targets, self._surroundings(imported=True), attempts=list(attempt))
 
-    def _attempt(self, targets: Sequence[str], settings: Mapping[str, Any], *, again: bool) -> dict[str, dict[str, Any]]:
+    def _attempt(
+        self, targets: Sequence[str], settings: Mapping[str, Any], *, again: bool
+    ) -> dict[str, dict[str, Any]]:
         if not settings and not again:
             return {}
         if len(targets) != 1:
-            raise Misuse("an attempt expected one node, got " + (", ".join(targets) or "none"), do="name it: funade build NODE --set k=v")
+            raise Misuse(
+                "an attempt expected one node, got " + (", ".join(targets) or "none"),
+                do="name it: funade build NODE --set k=v",
+            )
         node = targets[0]
         plans.check_settings(self.graph, {node: settings})
         import uuid
@@ -260,12 +277,22 @@ class Project:
         steps, holds = self.plan(), self.store.metadata.holds()
         released = self.released()
         unheld = plans.plan(
-            self.graph, self.store.metadata, settings=self.config.settings, timezone=self.config.project.timezone, holds={}
+            self.graph,
+            self.store.metadata,
+            settings=self.config.settings,
+            timezone=self.config.project.timezone,
+            holds={},
         )
         return [self._status(name, step, steps, unheld, holds, released) for name, step in steps.items()]
 
     def _status(
-        self, name: str, step: plans.Step, steps: plans.Plan, unheld: plans.Plan, holds: Mapping[str, Hold], released: Pins
+        self,
+        name: str,
+        step: plans.Step,
+        steps: plans.Plan,
+        unheld: plans.Plan,
+        holds: Mapping[str, Hold],
+        released: Pins,
     ) -> Status:
         metadata = self.store.metadata
         newest = next((v for v in reversed(metadata.versions(name))), None)
@@ -303,7 +330,9 @@ class Project:
         if not rest and node in self.graph.specs:
             versions = self.store.metadata.versions(node)
             if not versions:
-                raise NotBuilt(f"{self.graph[node].kind} `{node}` expected a version, got none", do=f"run: funade build {node}")
+                raise NotBuilt(
+                    f"{self.graph[node].kind} `{node}` expected a version, got none", do=f"run: funade build {node}"
+                )
             return versions[-1]
         return self.store.metadata.find(text)
 
@@ -325,7 +354,9 @@ class Project:
         """
         version = self.find_version(text)
         if version.node not in self.graph.specs:
-            raise Misuse(f"hold expected a node of the project, got `{version.node}`", do=closest(version.node, self.graph.specs))
+            raise Misuse(
+                f"hold expected a node of the project, got `{version.node}`", do=closest(version.node, self.graph.specs)
+            )
         if version.kind in ("api", "evaluation"):
             raise Misuse(f"hold expected a dataset, model or threshold, got {version.kind} `{version.node}`")
         metadata = self.store.metadata
@@ -379,19 +410,22 @@ class Project:
         unloaded = next((steps[n].missing for n in missing if steps[n].missing), "")
         if unloaded:
             raise CutIncomplete(f"release expected `{unloaded}` loaded, got nothing", do=f"run: funade load {unloaded}")
-        pairs: list[cut.Disagreement] = []
-        for name in missing:
-            newest = next(iter(reversed(self.store.metadata.versions(name))), None)
-            for needed, had in newest.inputs.items() if newest else ():
-                if steps[name].inputs.get(needed, had) != had:
-                    pairs.append(cut.Disagreement(name, newest.id, needed, had, steps[name].inputs[needed], f"run: funade build {name}"))
+        newest = {name: next(reversed(self.store.metadata.versions(name)), None) for name in missing}
+        pairs = [
+            cut.Disagreement(name, old.id, needed, had, steps[name].inputs[needed], f"run: funade build {name}")
+            for name, old in newest.items()
+            if old is not None
+            for needed, had in old.inputs.items()
+            if steps[name].inputs.get(needed, had) != had
+        ]
         do = f"run: funade build {' '.join(self._ends(missing))}"
-        first_newest = next(iter(reversed(self.store.metadata.versions(missing[0]))), None)
-        if pairs and (first_newest is None or pairs[0].node == missing[0]):
+        if pairs and pairs[0].node == missing[0]:
             raise CutInconsistent(str(pairs[0]), at=pairs[0].at, do=do, pairs=pairs, missing=missing)
-        got = "none" if first_newest is None else f"`{plans.short(first_newest.node, first_newest.id)}` ({'; '.join(plans.differences(first_newest, first))})"
+        old = newest[missing[0]]
+        why = "; ".join(plans.differences(old, first)) if old else ""
         raise CutIncomplete(
-            f"release expected `{plans.short(missing[0], first.version)}` built, got {got}",
+            f"release expected `{plans.short(missing[0], first.version)}` built, got "
+            + (f"`{plans.short(old.node, old.id)}` ({why})" if old else "none"),
             at=first.spec.place,
             do=do,
             pairs=pairs,
@@ -458,9 +492,15 @@ class Project:
         target = self._before(switch, number)
         wrong = gate.rehearse(target, self.store)
         if wrong and not because:
-            raise RollbackRefused(f"release {target.number} expected to answer as it did: {wrong}", do='override with --because "reason"')
+            raise RollbackRefused(
+                f"release {target.number} expected to answer as it did: {wrong}", do='override with --because "reason"'
+            )
         return metadata.switch_to(
-            target.number, expected_generation=switch.generation if switch else 0, action="rollback", who=who or whoami(), because=because
+            target.number,
+            expected_generation=switch.generation if switch else 0,
+            action="rollback",
+            who=who or whoami(),
+            because=because,
         )
 
     def _before(self, switch: Switch | None, number: int | None) -> Release:
@@ -469,7 +509,7 @@ class Project:
             raise RollbackRefused("rollback expected a current release, got none", do="run: funade release")
         if number is None:
             # Back from a rollback means one further back, not forth again.
-            earlier = [r.number for r in metadata.releases() if r.number < cast(int, switch.after)]
+            earlier = [r.number for r in metadata.releases() if r.number < switch.after]
             if not earlier:
                 raise RollbackRefused(f"rollback expected a release before {switch.after}, got none")
             number = earlier[-1]
@@ -521,7 +561,10 @@ class Project:
             return unbuilt(step, self._surroundings(imported=False))
         found = self.store.metadata.version(step.version)
         if found is None:
-            raise NotBuilt(f"{step.spec.kind} `{node}` expected its present version built, got none", do=f"run: funade build {node}")
+            raise NotBuilt(
+                f"{step.spec.kind} `{node}` expected its present version built, got none",
+                do=f"run: funade build {node}",
+            )
         return found
 
 

@@ -162,7 +162,7 @@ def test_parts_are_disjoint_whole_and_about_as_large_as_declared(blobs: Blobs) -
 
 def test_a_group_stays_in_its_part_for_ever() -> None:
     drawn = [snapshots.is_test(value, 0.5) for value in ("ann", "bob", 1, 2, 3, None, True)]
-    assert drawn == [False, False, True, False, True, False, False]
+    assert drawn == [True, False, True, False, True, False, True]
     assert snapshots.is_test(5, 0.5) == snapshots.is_test(5.0, 0.5)
     assert snapshots.is_test(None, 0.5) == snapshots.is_test(float("nan"), 0.5)
     assert not snapshots.is_test("ann", 0.0)
@@ -195,7 +195,7 @@ def test_a_reader_reads_a_file_only_when_its_turn_comes(blobs: Blobs) -> None:
         reader.read_next_batch()
 
 
-@pytest.mark.parametrize("at", [2, 100, -30])
+@pytest.mark.parametrize("at", [100, -6])
 def test_a_damaged_file_is_one_line(blobs: Blobs, at: int) -> None:
     (path,) = kept(blobs, days(0, 5000))
     data = bytearray(path.read_bytes())
@@ -223,7 +223,7 @@ def test_sql_joins_files_and_tables_by_name(blobs: Blobs) -> None:
 
 def test_sql_keeps_the_order_of_rows_and_speaks_utc(blobs: Blobs) -> None:
     paths = kept(blobs, days(5, 7)) + kept(blobs, days(0, 2))
-    result = snapshots.sql("SELECT ride, at FROM rides", {"rides": paths})
+    result = snapshots.sql('SELECT ride, "at" FROM rides', {"rides": paths})
     assert rides(result) == [5, 6, 0, 1]
     assert result.schema.field("at").type == pa.timestamp("us", tz="UTC")
 

@@ -21,9 +21,7 @@ def trips(day: str, tlc: Path = fn.place("tlc")) -> pa.Table:
     """One day of the month's file. Rows picked up in no day of that month come with its first day, as bad rows."""
     file = tlc / f"green_tripdata_{day[:7]}.parquet"
     if not file.is_file():
-        raise FileNotFoundError(
-            f"{file} is not there: set FUNADE_PLACE_TLC, or make a city with `python -m taxi.city data`"
-        )
+        raise FileNotFoundError(f"{file} is not there; set FUNADE_PLACE_TLC, or run: python -m taxi.city data")
     start = datetime.fromisoformat(day)
     wanted = _between(start, start + timedelta(days=1))
     if start.day == 1:

@@ -127,7 +127,8 @@ def set_aside(table: pa.Table, spec: Spec, period: Period, at: str) -> tuple[pa.
         if not pa.types.is_timestamp(moments.type):
             raise ResultRefused(f"source `{spec.name}` expected times in `{time.column}`, got {moments.type}", at=at)
         inside = pc.and_(
-            pc.greater_equal(moments, pa.scalar(period.start, moments.type)), pc.less(moments, pa.scalar(period.end, moments.type))
+            pc.greater_equal(moments, pa.scalar(period.start, moments.type)),
+            pc.less(moments, pa.scalar(period.end, moments.type)),
         )
         why[~inside.fill_null(True).to_numpy(zero_copy_only=False)] = "outside its period"
         why[moments.is_null().to_numpy(zero_copy_only=False)] = "no time"
@@ -155,5 +156,6 @@ def _refuse_columns(spec: Spec, at: str, expected: Iterable[str], got: Iterable[
     raise ResultRefused(
         f"source `{spec.name}` expected the columns loaded before, got {' and '.join(parts)}",
         at=at,
-        do="give every period the same columns" + (f"; {closest(extra[0], missing)}" if extra and missing and closest(extra[0], missing) else ""),
+        do="give every period the same columns"
+        + (f"; {closest(extra[0], missing)}" if extra and missing and closest(extra[0], missing) else ""),
     )

@@ -82,7 +82,11 @@ def check_settings(graph: Graph, settings: Settings) -> None:
     """Refuse settings of nodes or names that do not exist, and values of another type."""
     for node, values in settings.items():
         if node not in graph.specs:
-            raise SettingError(f"settings expected a node of the project, got `{node}`", at=f"[settings.{node}]", do=closest(node, graph.specs))
+            raise SettingError(
+                f"settings expected a node of the project, got `{node}`",
+                at=f"[settings.{node}]",
+                do=closest(node, graph.specs),
+            )
         defaults = graph[node].settings
         for name, value in values.items():
             if name not in defaults:
@@ -230,4 +234,6 @@ def _changed_values(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
 
 
 def _changed_runtime(old: dict[str, str], new: dict[str, str]) -> str:
-    return ", ".join(f"{k} {old.get(k, 'none')} -> {new.get(k, 'none')}" for k in sorted({*old, *new}) if old.get(k) != new.get(k))
+    return ", ".join(
+        f"{k} {old.get(k, 'none')} -> {new.get(k, 'none')}" for k in sorted({*old, *new}) if old.get(k) != new.get(k)
+    )

@@ -53,7 +53,9 @@ class Built(msgspec.Struct, frozen=True):
     findings: tuple[Finding, ...] = ()
 
 
-def build(steps: Plan, targets: Sequence[str], around: Surroundings, *, attempts: Sequence[str] = ()) -> Iterator[Built]:
+def build(
+    steps: Plan, targets: Sequence[str], around: Surroundings, *, attempts: Sequence[str] = ()
+) -> Iterator[Built]:
     """Make what the targets need, in order; a version that is there is only checked.
 
     Raises:
@@ -64,7 +66,10 @@ def build(steps: Plan, targets: Sequence[str], around: Surroundings, *, attempts
     needed = around.graph.ancestors(targets)
     for name, step in steps.items():
         if name in needed and step.missing:
-            raise NotBuilt(f"{step.spec.kind} `{name}` expected `{step.missing}` loaded, got nothing", do=f"run: funade load {step.missing}")
+            raise NotBuilt(
+                f"{step.spec.kind} `{name}` expected `{step.missing}` loaded, got nothing",
+                do=f"run: funade load {step.missing}",
+            )
     for name, step in steps.items():
         if name in needed:
             yield _one(step, steps, around, attempt=name in attempts)
@@ -118,7 +123,11 @@ def _make(step: Step, steps: Plan, around: Surroundings, *, attempt: bool) -> tu
             version = _version(step, steps, around)
     except Exception as error:
         failed = msgspec.structs.replace(
-            record, state="failed", seconds=time.perf_counter() - started, log=_log(store, printed), error=_reason(error)
+            record,
+            state="failed",
+            seconds=time.perf_counter() - started,
+            log=_log(store, printed),
+            error=_reason(error),
         )
         store.metadata.add_build(failed)
         raise _failure(spec, error, around.root) from error
@@ -146,11 +155,20 @@ def _version(step: Step, steps: Plan, around: Surroundings) -> Version:
         symbols=spec.symbols, classes=spec.classes, lock=around.lock, **seen,
     )  # fmt: skip
     if spec.kind == "evaluation":
-        return msgspec.structs.replace(version, metrics=metrics_of(spec, result), judged_rows=judged.least, refused=judged.refused)
+        return msgspec.structs.replace(
+            version, metrics=metrics_of(spec, result), judged_rows=judged.least, refused=judged.refused
+        )
     if spec.kind == "dataset":
         return _with_rows(version, spec, result, around)
     codec = spec.codec if spec.kind == "model" else "json"
-    artifact = codecs.encode(result, codec, store.blobs, place=spec.place, title=f"{spec.kind} `{spec.name}`", project_types=project_packages(around.graph))
+    artifact = codecs.encode(
+        result,
+        codec,
+        store.blobs,
+        place=spec.place,
+        title=f"{spec.kind} `{spec.name}`",
+        project_types=project_packages(around.graph),
+    )
     return msgspec.structs.replace(version, artifact=artifact)
 
 
@@ -208,10 +226,14 @@ def replay(api: Bound, table: Any) -> tuple[Any, int]:
     names = [f.name for f in api.contract.takes_fields]
     both = [f.name for f in api.contract.gives_fields if f.name in table.schema.names]
     if both:
-        raise ResultRefused(f"api `{api.name}` expected rows without its answers' columns, got `{both[0]}` on both sides")
+        raise ResultRefused(
+            f"api `{api.name}` expected rows without its answers' columns, got `{both[0]}` on both sides"
+        )
     missing = [f.name for f in api.contract.takes_fields if f.required and f.name not in table.schema.names]
     if missing:
-        raise ResultRefused(f"api `{api.name}` expected a column `{missing[0]}` in the rows, got {', '.join(table.schema.names)}")
+        raise ResultRefused(
+            f"api `{api.name}` expected a column `{missing[0]}` in the rows, got {', '.join(table.schema.names)}"
+        )
     rows, refused = api.requests.convert(table.select([n for n in names if n in table.schema.names]).to_pylist())
     if refused:
         keep = np.ones(table.num_rows, dtype=bool)
@@ -243,13 +265,18 @@ def _seen(spec: Spec, inputs: Mapping[str, Version], end: datetime | None, aroun
             fits[rows] = None
     known = [r for r in reaches if r is not None]
     reach = max(known) if known and len(known) == len(reaches) else None
-    return {"end": min(ends, default=None), "reach": reach, "fits": tuple(fits), "time": _inherited_time(spec, inputs), "key": _inherited_key(spec, inputs)}
+    return {
+        "end": min(ends, default=None),
+        "reach": reach,
+        "fits": tuple(fits),
+        "time": _inherited_time(spec, inputs),
+        "key": _inherited_key(spec, inputs),
+    }
 
 
 def _with_rows(version: Version, spec: Spec, result: Any, around: Surroundings) -> Version:
-    if spec.result_form == "sql":
-        if not isinstance(result, str):
-            raise ResultRefused(f"dataset `{spec.name}` expected SQL text, got {type(result).__name__}", at=spec.place)
+    if spec.result_form == "sql" and not isinstance(result, str):
+        raise ResultRefused(f"dataset `{spec.name}` expected SQL text, got {type(result).__name__}", at=spec.place)
     table = to_arrow(result, zone=around.zone, place=f"dataset `{spec.name}`")
     artifact = snapshots.write(around.store.blobs, table)
     return msgspec.structs.replace(
@@ -264,7 +291,9 @@ def _survived(spec: Spec, column: str, artifact: Artifact, *, declared: bool) ->
     if not column or column in artifact.columns:
         return column
     if declared:
-        raise ResultRefused(f"dataset `{spec.name}` expected a column `{column}`, got {', '.join(artifact.columns)}", at=spec.place)
+        raise ResultRefused(
+            f"dataset `{spec.name}` expected a column `{column}`, got {', '.join(artifact.columns)}", at=spec.place
+        )
     return ""
 
 
@@ -277,13 +306,17 @@ def metrics_of(spec: Spec, result: Any) -> dict[str, float | None]:
     import math
 
     if not isinstance(result, dict) or not all(isinstance(k, str) for k in result):
-        raise ResultRefused(f"evaluation `{spec.name}` expected numbers by name, got {type(result).__name__}", at=spec.place)
+        raise ResultRefused(
+            f"evaluation `{spec.name}` expected numbers by name, got {type(result).__name__}", at=spec.place
+        )
     numbers: dict[str, float | None] = {}
     for name, value in result.items():
         try:
             number = float(value)
         except (TypeError, ValueError):
-            raise ResultRefused(f"evaluation `{spec.name}` expected a number for {name}, got {value!r}", at=spec.place) from None
+            raise ResultRefused(
+                f"evaluation `{spec.name}` expected a number for {name}, got {value!r}", at=spec.place
+            ) from None
         numbers[name] = number if math.isfinite(number) else None
     return numbers
 
@@ -301,7 +334,9 @@ def checked(step: Step, version: Version, around: Surroundings) -> tuple[Finding
     store = around.store
     done = store.metadata.checked(version.id, digest)
     if done is None:
-        findings = check(tables.paths(version, store.metadata, store.blobs), policies, blobs=store.blobs, dataset=version.node)
+        findings = check(
+            tables.paths(version, store.metadata, store.blobs), policies, blobs=store.blobs, dataset=version.node
+        )
         done = Checked(version.id, digest, findings, around.now())
         store.metadata.add_checked(done)
     bad = next((f for f in done.findings if not f.holds), None)

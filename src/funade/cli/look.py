@@ -22,7 +22,9 @@ def check() -> None:
     check_settings(here.graph, here.config.settings)
     for line in [w for spec in here.graph for w in spec.warnings] + deprecations(here.graph, here.clock().date()):
         say(f"warning: {line}")
-    kinds = [f"{len(found)} {kind}{'' if len(found) == 1 else 's'}" for kind in _KINDS if (found := here.graph.of_kind(kind))]
+    kinds = [
+        f"{len(found)} {kind}{'' if len(found) == 1 else 's'}" for kind in _KINDS if (found := here.graph.of_kind(kind))
+    ]
     say(f"the declarations hold: {', '.join(kinds)}")
 
 
@@ -44,7 +46,7 @@ def graph(json: bool) -> None:
 
 
 def _edge(edge: Any) -> str:
-    rows = edge.node + (f" {edge.window}" if edge.window else "") + (f".{edge.part}" if edge.part else "")
+    rows = str(edge.node) + (f" {edge.window}" if edge.window else "") + (f".{edge.part}" if edge.part else "")
     if not edge.api:
         return rows
     replaced = "".join(f", {k}={v}" for k, v in edge.replaced.items())
@@ -200,5 +202,3 @@ def fsck(json: bool) -> None:
             say("the store is sound")
     if problems:
         sys.exit(1)
-
-

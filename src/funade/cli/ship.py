@@ -122,7 +122,11 @@ def diff(first: int, second: int, json: bool) -> None:
     here = project()
     old, new = (_release(here, number) for number in (first, second))
     if json:
-        pairs = {n: [old.pins.get(n), new.pins.get(n)] for n in {**old.pins, **new.pins} if old.pins.get(n) != new.pins.get(n)}
+        pairs = {
+            n: [old.pins.get(n), new.pins.get(n)]
+            for n in {**old.pins, **new.pins}
+            if old.pins.get(n) != new.pins.get(n)
+        }
         as_json(pairs)
         return
     lines = _changes(old.pins, new.pins)

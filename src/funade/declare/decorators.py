@@ -34,14 +34,14 @@ MAY_TAKE: dict[Kind, frozenset[str]] = {
 """Which kinds of node each kind takes as input; an evaluation also takes answers."""
 
 
-class Takes(_Policy):
+class Takes(_Policy, frozen=True):
     """The struct of an api's request."""
 
     on = frozenset({"api"})
     struct: Any
 
 
-class Gives(_Policy):
+class Gives(_Policy, frozen=True):
     """The struct of an api's answer."""
 
     on = frozenset({"api"})
@@ -115,7 +115,7 @@ def _node(
         raise DeclarationError(f"{kind} expected a plain function, got {type(function).__name__}", at=at)
     title = f"{kind} `{function.__name__}`"
     bound = {name: _checked_input(kind, title, at, name, value) for name, value in inputs.items()}
-    node = Node(function, kind, place=at, policies=policies, inputs=bound)
+    node: Node[P, R] = Node(function, kind, place=at, policies=policies, inputs=bound)
     _read_parameters(node, title)
     _check_policies(node, title)
     return node
@@ -124,7 +124,9 @@ def _node(
 def _checked_input(kind: Kind, title: str, at: str, name: str, value: object) -> Rows | Answers:
     if isinstance(value, Answers):
         if kind != "evaluation":
-            raise DeclarationError(f"{title} expected a node for `{name}`, got answers", at=at, do="judge answers in an evaluation")
+            raise DeclarationError(
+                f"{title} expected a node for `{name}`, got answers", at=at, do="judge answers in an evaluation"
+            )
         _check_answers(title, at, value)
         return value
     rows = Rows(value) if isinstance(value, Node) else value
@@ -253,7 +255,9 @@ def _check_policies(node: Node[Any, Any], title: str) -> None:
 def _require(node: Node[Any, Any], title: str, seen: set[type]) -> None:
     if node.kind == "source" and Every not in seen:
         raise DeclarationError(
-            f"{title} expected the rhythm of its periods, got none", at=node.place, do='add fn.every("1 day", since="2022-01-01")'
+            f"{title} expected the rhythm of its periods, got none",
+            at=node.place,
+            do='add fn.every("1 day", since="2022-01-01")',
         )
     if node.kind == "api":
         missing = [name for name, policy in (("takes", Takes), ("gives", Gives)) if policy not in seen]
@@ -268,7 +272,8 @@ def _require(node: Node[Any, Any], title: str, seen: set[type]) -> None:
     split = next((p for p in node.policies if isinstance(p, Split)), None)
     if split and not split.despite_time and node.time_column():
         raise DeclarationError(
-            f"{title} is dated by `{node.time_column()}` and split at random: rows of the future would train what is judged on the past",
+            f"{title} is dated by `{node.time_column()}` and split at random: "
+            "rows of the future would train what is judged on the past",
             at=node.place,
             do='judge a later window (.last(days=7)) instead, or say fn.split(…, despite_time="reason")',
         )
@@ -305,4 +310,3 @@ def _def_line(file: str, first: int) -> int:
 
 def _described(value: object) -> str:
     return f"`{value!r}`" if isinstance(value, int | float | str | bool | None) else f"a {type(value).__name__}"
-

@@ -197,5 +197,7 @@ def deprecations(specs: Iterable[Spec], today: date) -> list[str]:
                     at=spec.place,
                     do=old.use,
                 )
-            lines.append(f"{spec.kind} `{spec.name}` uses deprecated `{name}` (until {old.until}) - at {spec.place}; {old.use}")
+            lines.append(
+                f"{spec.kind} `{spec.name}` uses deprecated `{name}` (until {old.until}) - at {spec.place}; {old.use}"
+            )
     return lines

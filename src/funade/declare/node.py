@@ -31,7 +31,9 @@ class Secret:
             PlaceMissing: it was not given.
         """
         if self._value is None:
-            raise PlaceMissing(f"secret `{self.name}` expected a value, got none", do=f"set {self.name} or {self.name}_FILE")
+            raise PlaceMissing(
+                f"secret `{self.name}` expected a value, got none", do=f"set {self.name} or {self.name}_FILE"
+            )
         return self._value
 
     def __repr__(self) -> str:
@@ -114,6 +116,7 @@ class Node(Generic[P, R]):
         self.__wrapped__ = function
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call the user's function, unchanged."""
         return self.function(*args, **kwargs)
 
     def __repr__(self) -> str:
@@ -150,7 +153,9 @@ class Node(Generic[P, R]):
     def on(self, rows: Node[Any, Any] | Rows, **replaced: Node[Any, Any]) -> Answers:
         """This api's answers for rows, some of its inputs replaced by other nodes."""
         if self.kind != "api":
-            raise DeclarationError(f"{self.kind} `{self.name}` expected an api for `.on(rows)`, got a {self.kind}", at=self.place)
+            raise DeclarationError(
+                f"{self.kind} `{self.name}` expected an api for `.on(rows)`, got a {self.kind}", at=self.place
+            )
         return Answers(self, rows if isinstance(rows, Rows) else Rows(rows), dict(replaced))
 
     def load(self, version: str = "") -> Any:
@@ -177,7 +182,9 @@ class Node(Generic[P, R]):
 
     def _windowed(self, window: Window) -> Rows:
         if self.kind not in ("source", "dataset"):
-            raise DeclarationError(f"{self.kind} `{self.name}` expected a dataset under a window, got a {self.kind}", at=self.place)
+            raise DeclarationError(
+                f"{self.kind} `{self.name}` expected a dataset under a window, got a {self.kind}", at=self.place
+            )
         if not self.time_column():
             raise DeclarationError(
                 f"{self.kind} `{self.name}` expected a time column for a window, got none",

@@ -20,8 +20,8 @@ class _Policy(msgspec.Struct, frozen=True, tag=str.lower, tag_field="policy"):
     many: ClassVar[bool] = False  # whether one node may carry several
 
 
-class Every(_Policy):
-    """A source's periods: ``1 hour``, ``1 day``, ``1 week`` or ``1 month`` from ``since``, due at ``at`` after their end."""
+class Every(_Policy, frozen=True):
+    """A source's periods (``1 hour``, ``day``, ``week``, ``month``) from ``since``, due at ``at`` after their end."""
 
     on = frozenset({"source"})
     period: str
@@ -29,7 +29,7 @@ class Every(_Policy):
     at: str = "00:00"
 
 
-class Time(_Policy):
+class Time(_Policy, frozen=True):
     """The column that dates a row."""
 
     on = TABLES
@@ -37,7 +37,7 @@ class Time(_Policy):
     column: str
 
 
-class Key(_Policy):
+class Key(_Policy, frozen=True):
     """The columns that name a row."""
 
     on = TABLES
@@ -45,14 +45,14 @@ class Key(_Policy):
     columns: tuple[str, ...]
 
 
-class Revised(_Policy):
+class Revised(_Policy, frozen=True):
     """For how long a period may still be revised at its origin: it is loaded again until then."""
 
     on = frozenset({"source"})
     within: str
 
 
-class Within(_Policy):
+class Within(_Policy, frozen=True):
     """Every value of a column lies in [least, greatest]; missing values are left to ``not_null``."""
 
     on = frozenset({"dataset"})
@@ -63,7 +63,7 @@ class Within(_Policy):
     greatest: float | None
 
 
-class NotNull(_Policy):
+class NotNull(_Policy, frozen=True):
     """No value of these columns is missing or NaN."""
 
     on = frozenset({"dataset"})
@@ -72,7 +72,7 @@ class NotNull(_Policy):
     columns: tuple[str, ...]
 
 
-class OneOf(_Policy):
+class OneOf(_Policy, frozen=True):
     """Every value of a column is one of these; missing values are left to ``not_null``."""
 
     on = frozenset({"dataset"})
@@ -82,7 +82,7 @@ class OneOf(_Policy):
     values: tuple[Any, ...]
 
 
-class Unique(_Policy):
+class Unique(_Policy, frozen=True):
     """No two rows agree in all these columns."""
 
     on = frozenset({"dataset"})
@@ -91,7 +91,7 @@ class Unique(_Policy):
     columns: tuple[str, ...]
 
 
-class RowCount(_Policy):
+class RowCount(_Policy, frozen=True):
     """A dataset has, or an evaluation judges, at least (and at most) so many rows."""
 
     on = frozenset({"dataset", "evaluation"})
@@ -100,7 +100,7 @@ class RowCount(_Policy):
     most: int | None = None
 
 
-class Fresh(_Policy):
+class Fresh(_Policy, frozen=True):
     """The data's end is no older than this when the gate judges."""
 
     on = frozenset({"dataset"})
@@ -108,7 +108,7 @@ class Fresh(_Policy):
     within: str
 
 
-class Split(_Policy):
+class Split(_Policy, frozen=True):
     """Rows parted into ``train`` and ``test`` by a stable hash of a group; ``test`` is the latter's share, 0…1."""
 
     on = frozenset({"dataset"})
@@ -118,40 +118,40 @@ class Split(_Policy):
     despite_time: str = ""
 
 
-class Files(_Policy):
+class Files(_Policy, frozen=True):
     """Project files the function reads; glob patterns below the project's folder."""
 
     many = True
     patterns: tuple[str, ...]
 
 
-class Owner(_Policy):
+class Owner(_Policy, frozen=True):
     """Who answers for the node."""
 
     name: str
 
 
-class Deprecated(_Policy):
+class Deprecated(_Policy, frozen=True):
     """What to use instead, and the date after which using this fails."""
 
     use: str
     until: str
 
 
-class Private(_Policy):
+class Private(_Policy, frozen=True):
     """Only these nodes may use it; none named: only nodes of its own module."""
 
     nodes: tuple[str, ...] = ()
 
 
-class Was(_Policy):
+class Was(_Policy, frozen=True):
     """A former name, whose history this node carries on."""
 
     many = True
     name: str
 
 
-class Fallback(_Policy):
+class Fallback(_Policy, frozen=True):
     """The answer given when the api itself gives none."""
 
     on = frozenset({"api"})
@@ -159,7 +159,7 @@ class Fallback(_Policy):
     answer: dict[str, Any]
 
 
-class Golden(_Policy):
+class Golden(_Policy, frozen=True):
     """A JSON-lines file of requests that every release must answer."""
 
     on = frozenset({"api"})
@@ -167,7 +167,7 @@ class Golden(_Policy):
     file: str
 
 
-class AnswersWithin(_Policy):
+class AnswersWithin(_Policy, frozen=True):
     """The 99th percentile of a one-row call, in milliseconds."""
 
     on = frozenset({"api"})
@@ -175,7 +175,7 @@ class AnswersWithin(_Policy):
     p99_ms: float
 
 
-class UsedBy(_Policy):
+class UsedBy(_Policy, frozen=True):
     """Who outside the project calls the api."""
 
     on = frozenset({"api"})
@@ -183,7 +183,7 @@ class UsedBy(_Policy):
     name: str
 
 
-class AtLeast(_Policy):
+class AtLeast(_Policy, frozen=True):
     """Metrics that may not be smaller."""
 
     on = frozenset({"evaluation"})
@@ -192,7 +192,7 @@ class AtLeast(_Policy):
     bars: dict[str, float]
 
 
-class AtMost(_Policy):
+class AtMost(_Policy, frozen=True):
     """Metrics that may not be greater."""
 
     on = frozenset({"evaluation"})
@@ -201,7 +201,7 @@ class AtMost(_Policy):
     bars: dict[str, float]
 
 
-class Inside(_Policy):
+class Inside(_Policy, frozen=True):
     """Metrics that lie in [least, greatest]."""
 
     on = frozenset({"evaluation"})
@@ -210,7 +210,7 @@ class Inside(_Policy):
     bars: dict[str, tuple[float, float]]
 
 
-class MayRise(_Policy):
+class MayRise(_Policy, frozen=True):
     """How much a metric may rise over the current release's: a number, or text like ``2%``."""
 
     on = frozenset({"evaluation"})
@@ -219,7 +219,7 @@ class MayRise(_Policy):
     bars: dict[str, float | str]
 
 
-class MayFall(_Policy):
+class MayFall(_Policy, frozen=True):
     """How much a metric may fall below the current release's: a number, or text like ``2%``."""
 
     on = frozenset({"evaluation"})

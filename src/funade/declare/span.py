@@ -16,7 +16,9 @@ def span(text: str) -> timedelta:
     >>> span("45 days").days
     45
     """
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s+(second|minute|hour|day|week)s?\s*", text if isinstance(text, str) else "")
+    match = re.fullmatch(
+        r"\s*(\d+(?:\.\d+)?)\s+(second|minute|hour|day|week)s?\s*", text if isinstance(text, str) else ""
+    )
     if match is None:
         raise DeclarationError(f"length of time expected like '45 days' or '1 hour', got {text!r}")
     return timedelta(seconds=float(match[1]) * _UNITS[match[2]])

@@ -30,7 +30,8 @@ class Disagreement(msgspec.Struct, frozen=True):
     def __str__(self) -> str:
         if self.code:
             return f"release expected one state of `{self.needs}`, got another in `{self.node}@{self.version[:6]}`"
-        return f"release expected `{self.node}` built from `{_short(self.needs, self.pinned)}`, got `{_short(self.needs, self.had)}`"
+        wanted, had = _short(self.needs, self.pinned), _short(self.needs, self.had)
+        return f"release expected `{self.node}` built from `{wanted}`, got `{had}`"
 
     @property
     def at(self) -> str:
@@ -76,7 +77,9 @@ def _code_disagreements(version: Version, pins: Pins, graph: Graph) -> list[Disa
             changed |= {s: d for s, d in version.symbols.items() if s in api.symbols and api.symbols[s] != d}
             now |= api.symbols
     return [
-        Disagreement(version.node, version.id, symbol, had, now[symbol], f"run: funade unstage {version.node}", code=True)
+        Disagreement(
+            version.node, version.id, symbol, had, now[symbol], f"run: funade unstage {version.node}", code=True
+        )
         for symbol, had in sorted(changed.items())
     ]
 

@@ -195,15 +195,13 @@ def _fsync(path: Path) -> None:
 
 
 def _missing(digest: str, place: Path) -> BlobMissing:
-    return BlobMissing(
-        f"blob `{digest[:SHORT]}` expected in the store, got no file", at=str(place), do="run: funade fsck"
-    )
+    what = f"blob `{digest[:SHORT]}` expected in the store, got no file"
+    return BlobMissing(what, at=str(place), do="run: funade fsck")
 
 
 def _damaged(digest: str, place: Path) -> BlobDamaged:
-    return BlobDamaged(
-        f"blob `{digest[:SHORT]}` expected its own bytes, got others", at=str(place), do="run: funade fsck"
-    )
+    what = f"blob `{digest[:SHORT]}` expected its own bytes, got others"
+    return BlobDamaged(what, at=str(place), do="run: funade fsck")
 
 
 @contextmanager
@@ -215,10 +213,8 @@ def _said(root: Path) -> Iterator[None]:
     except FileNotFoundError:
         raise
     except OSError as error:
-        why, place = error.strerror or str(error), str(error.filename or root)
-        raise StoreError(
-            f"store expected a folder it can write, got: {why}", at=place, do="make it writable"
-        ) from error
+        what = f"store expected a folder it can write, got: {error.strerror or error}"
+        raise StoreError(what, at=str(error.filename or root), do="make it writable") from error
 
 
 @contextmanager
@@ -229,7 +225,5 @@ def _room(root: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno not in _FULL:
             raise
-        why = os.strerror(error.errno)
-        raise DiskFull(
-            f"store expected room for a blob, got: {why}", at=str(root), do="free some room, then run it again"
-        ) from error
+        what = f"store expected room for a blob, got: {os.strerror(error.errno)}"
+        raise DiskFull(what, at=str(root), do="free some room, then run it again") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import uuid
 from collections.abc import Iterable
@@ -45,7 +44,7 @@ def unpack(blobs: Blobs, digest: str, into: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(blobs.read(blob))
     try:
-        os.rename(making, folder)
+        making.rename(folder)
     except OSError:  # another process was first; its bytes are the same
         shutil.rmtree(making)
         if not folder.is_dir():

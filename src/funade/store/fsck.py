@@ -9,6 +9,7 @@ import msgspec
 
 from funade.digest import SHORT
 from funade.errors import BlobMissing, StoreError
+from funade.store.naming import short
 from funade.store.references import named, references
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ _RESTORE = "put it back from a backup"
 def _records(metadata: Metadata) -> Iterator[Problem]:
     ids = {version.id for version in metadata.versions()}
     for version in metadata.versions():
-        yield from _lacking(f"{version.kind} `{version.node}@{version.id[:SHORT]}`", "input", version.inputs, ids)
+        yield from _lacking(f"{version.kind} `{short(version.node, version.id)}`", "input", version.inputs, ids)
     for candidate in metadata.candidates():
         yield from _lacking(f"candidate {candidate.id[:SHORT]}", "pin", candidate.pins, ids)
     for release in metadata.releases():

@@ -93,7 +93,7 @@ def _type(kind: pa.DataType, where: Where) -> pa.DataType:
         return pa.list_(_type(kind.value_type, where))
     if types.is_fixed_size_list(kind):
         return pa.list_(_type(kind.value_type, where), kind.list_size)
-    if types.is_struct(kind):
+    if types.is_struct(kind) and kind.num_fields:
         return pa.struct([(field.name, _type(field.type, where)) for field in kind.fields])
     if types.is_timestamp(kind) and kind.tz is not None:
         return _moment()
@@ -127,7 +127,7 @@ def _plain() -> tuple[Callable[[Any], bool], ...]:
 
     return (
         types.is_boolean, types.is_integer, types.is_floating, types.is_string, types.is_binary, types.is_date32,
-        types.is_decimal128, types.is_decimal256, types.is_null,
+        types.is_decimal128, types.is_null,
     )  # fmt: skip
 
 

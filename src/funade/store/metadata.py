@@ -1,4 +1,4 @@
-"""The records a store remembers: the one module that knows SQL."""
+"""The records a store remembers: the one module that knows its tables."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ import msgspec
 from funade import points
 from funade.clock import Clock
 from funade.digest import SHORT
-from funade.errors import Misuse, RollbackRefused, StoreError, SwitchLost, UnknownVersion, closest
+from funade.errors import RollbackRefused, StoreError, SwitchLost
+from funade.store import naming
 from funade.store.records import Build, Candidate, Checked, Hold, Release, Revision, Switch, Version
 from funade.store.sqlite import Database
 
 R = TypeVar("R", bound=msgspec.Struct)
 
-_LEAST = 4
-"""Hex digits that may name a version."""
+Action = Literal["release", "rollback"]
 
 
 class Metadata:
     """Records in one SQLite file. Each method is one transaction; nothing is opened before the first.
 
-    Every method may raise ``StoreError`` (the file cannot be opened or written; ``DiskFull``, ``StoreTooNew``).
+    Any method may raise ``StoreError``: the file cannot be opened or written (``DiskFull``, ``StoreTooNew``).
     """
 
     def __init__(self, path: Path, *, clock: Clock) -> None:
@@ -45,31 +45,18 @@ class Metadata:
         """The revision with its number, the next of the whole store; None if it brings the bytes there are already."""
         points.passing("load.before")
         with self._database.writing() as on:
-            latest = _first(
-                Revision,
-                on,
-                "SELECT record FROM revisions WHERE source = ? AND period = ? ORDER BY sequence DESC LIMIT 1",
-                (revision.source, revision.period),
-            )
+            latest = _first(on, Revision, _LATEST_OF_PERIOD, (revision.source, revision.period))
             if latest and (latest.digest, latest.bad_digest) == (revision.digest, revision.bad_digest):
                 return None
             kept = msgspec.structs.replace(revision, sequence=_next(on, "revisions", "sequence"))
-            on.execute(
-                "INSERT INTO revisions (sequence, source, period, start, record) VALUES (?, ?, ?, ?, ?)",
-                (kept.sequence, kept.source, kept.period, _moment(kept.start), _text(kept)),
-            )
+            start = _moment(kept.start)
+            _keep(on, "revisions", kept, sequence=kept.sequence, source=kept.source, period=kept.period, start=start)
         points.passing("load.after")
         return kept
 
     def revisions(self, source: str, *, up_to: int | None = None) -> list[Revision]:
         """The latest revision of each period, by number no later than ``up_to``, in order of time."""
-        return self._all(
-            Revision,
-            "SELECT record FROM revisions WHERE sequence IN"
-            " (SELECT max(sequence) FROM revisions WHERE source = ? AND sequence <= ? GROUP BY period)"
-            " ORDER BY start, sequence",
-            (source, 2**63 - 1 if up_to is None else up_to),
-        )
+        return self._all(Revision, _LATEST_OF_SOURCE, (source, _GREATEST if up_to is None else up_to))
 
     def all_revisions(self, source: str | None = None) -> list[Revision]:
         """Every revision ever loaded, of one source or of all, oldest first."""
@@ -78,10 +65,7 @@ class Metadata:
 
     def last_sequence(self, source: str) -> int:
         """The number of a source's newest revision, 0 where nothing is loaded."""
-        ((found,),) = self._database.rows(
-            "SELECT coalesce(max(sequence), 0) FROM revisions WHERE source = ?", (source,)
-        )
-        return int(found)
+        return int(self._database.rows("SELECT max(sequence) FROM revisions WHERE source = ?", (source,))[0][0] or 0)
 
     def last_revision_per_source(self) -> dict[str, int]:
         """Source → number of its newest revision."""
@@ -96,18 +80,13 @@ class Metadata:
         """
         points.passing("build.before")
         with self._database.writing() as on:
-            kept = _first(Version, on, "SELECT record FROM versions WHERE id = ?", (version.id,))
+            kept = _first(on, Version, "SELECT record FROM versions WHERE id = ?", (version.id,))
             if kept is None:
                 kept = version
-                on.execute(
-                    "INSERT INTO versions (id, node, record) VALUES (?, ?, ?)", (kept.id, kept.node, _text(kept))
-                )
-                on.executemany(
-                    "INSERT INTO inputs (version, node, input) VALUES (?, ?, ?)",
-                    [(kept.id, node, needed) for node, needed in kept.inputs.items()],
-                )
+                _keep(on, "versions", kept, id=kept.id, node=kept.node)
+                on.executemany(_ADD_INPUT, [(kept.id, node, needed) for node, needed in kept.inputs.items()])
             if build is not None:
-                _insert_build(on, msgspec.structs.replace(build, version=kept.id))
+                _keep_build(on, msgspec.structs.replace(build, version=kept.id))
         points.passing("build.after")
         return kept
 
@@ -115,10 +94,10 @@ class Metadata:
         """Keep a build that made no version."""
         points.passing("build.before")
         with self._database.writing() as on:
-            _insert_build(on, build)
+            _keep_build(on, build)
         points.passing("build.after")
 
-    def builds(self, node: str | None = None, *, version: str | None = None) -> list[Build]:
+    def builds(self, node: str | None = None, version: str | None = None) -> list[Build]:
         """The builds of a node, of a version, or all; in the order they ended."""
         where, values = _where(node=node, version=version)
         return self._all(Build, f"SELECT record FROM builds{where} ORDER BY number", values)
@@ -145,44 +124,23 @@ class Metadata:
             Misuse: the text is no such name, or fits several versions.
             UnknownVersion: it fits none.
         """
-        node, _, digits = text.rpartition("@")
-        digits = digits.lower()
-        if len(digits) < _LEAST or digits.strip("0123456789abcdef"):
-            raise Misuse(
-                f"version expected node@ and at least {_LEAST} hex digits, got `{text}`",
-                do="see them: funade compare NODE",
-            )
-        found = self._database.rows(
-            "SELECT node, id FROM versions WHERE id >= ? AND id < ? AND (node = ? OR ? = '') ORDER BY number",
-            (digits, digits + "g", node, node),
-        )
-        if not found:
-            raise self._unknown(text, node)
-        if len(found) > 1:
-            raise _ambiguous(text, [f"{name}@{id}" for name, id in found])
-        version = self.version(found[0][1])
-        assert version is not None  # versions are only ever added
-        return version
-
-    def _unknown(self, text: str, node: str) -> UnknownVersion:
-        nodes = [name for (name,) in self._database.rows("SELECT DISTINCT node FROM versions ORDER BY node")]
-        if node and node not in nodes:
-            return UnknownVersion(
-                f"version `{text}` expected a node with versions, got none named `{node}`", do=closest(node, nodes)
-            )
+        node, digits = naming.parse(text)
         where, values = _where(node=node or None)
-        newest = self._database.rows(f"SELECT node, id FROM versions{where} ORDER BY number DESC LIMIT 3", values)
-        names = ", ".join(f"{name}@{id[:SHORT]}" for name, id in newest)
-        return UnknownVersion(
-            f"version `{text}` expected a version of that id, got none", do=f"the newest are {names}" if names else ""
-        )
+        named = f"SELECT node, id FROM versions{where}"
+        span = (*values, digits, digits + "g")  # "g" sorts right behind every hex digit
+        fits = self._database.rows(f"SELECT node, id FROM ({named}) WHERE id >= ? AND id < ?", span)
+        if not fits:
+            nodes = self._database.rows("SELECT DISTINCT node FROM versions ORDER BY node")
+            newest = self._database.rows(f"{named} ORDER BY number DESC LIMIT 3", values)
+            raise naming.unknown(text, node, [name for (name,) in nodes], newest)
+        if len(fits) > 1:
+            raise naming.ambiguous(text, fits)
+        ((_, id),) = fits
+        return self._all(Version, "SELECT record FROM versions WHERE id = ?", (id,))[0]
 
     def dependants(self, id: str) -> list[tuple[str, str]]:
         """(node, id) of every version built directly from this one, oldest first."""
-        return self._database.rows(
-            "SELECT v.node, v.id FROM inputs i JOIN versions v ON v.id = i.version WHERE i.input = ? ORDER BY v.number",
-            (id,),
-        )
+        return self._database.rows(_DEPENDANTS, (id,))
 
     # -- checks ------------------------------------------------------------------------------------
 
@@ -190,15 +148,13 @@ class Metadata:
         """Keep the checks of a version; a second result under the same policies changes nothing."""
         points.passing("check.before")
         with self._database.writing() as on:
-            on.execute(
-                "INSERT INTO checks (version, policies, record) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-                (checked.version, checked.policies, _text(checked)),
-            )
+            if _first(on, Checked, _CHECKED, (checked.version, checked.policies)) is None:
+                _keep(on, "checks", checked, version=checked.version, policies=checked.policies)
         points.passing("check.after")
 
     def checked(self, version: str, policies: str) -> Checked | None:
         """The checks of a version under the policies of this digest."""
-        return self._one(Checked, "SELECT record FROM checks WHERE version = ? AND policies = ?", (version, policies))
+        return self._one(Checked, _CHECKED, (version, policies))
 
     def checks_of(self, version: str | None = None) -> list[Checked]:
         """Every check of a version, or of all, oldest first."""
@@ -207,17 +163,15 @@ class Metadata:
 
     # -- staging -----------------------------------------------------------------------------------
 
-    def hold(self, holds: Sequence[Hold], *, replace: Iterable[str]) -> None:
+    def hold(self, holds: Iterable[Hold], *, replace: Iterable[str]) -> None:
         """End the holds of the nodes in ``replace`` and begin these, all at once; a newer hold ends an older."""
+        begun = list(holds)
         points.passing("hold.before")
         with self._database.writing() as on:
-            on.executemany(
-                "DELETE FROM holds WHERE node = ?", [(node,) for node in [*replace, *(h.node for h in holds)]]
-            )
-            on.executemany(
-                "INSERT INTO holds (node, version, record) VALUES (?, ?, ?)",
-                [(h.node, h.version, _text(h)) for h in holds],
-            )
+            ended = {*replace, *(hold.node for hold in begun)}
+            on.executemany("DELETE FROM holds WHERE node = ?", [(node,) for node in ended])
+            for hold in begun:
+                _keep(on, "holds", hold, node=hold.node, version=hold.version)
         points.passing("hold.after")
 
     def unhold(self, node: str) -> bool:
@@ -236,21 +190,18 @@ class Metadata:
         """The candidate of this id that the store keeps, which is now the latest."""
         points.passing("stage.before")
         with self._database.writing() as on:
-            kept = _first(Candidate, on, "SELECT record FROM candidates WHERE id = ?", (candidate.id,))
+            kept = _first(on, Candidate, "SELECT record FROM candidates WHERE id = ?", (candidate.id,))
             if kept is None:
                 kept = candidate
-                on.execute("INSERT INTO candidates (id, record) VALUES (?, ?)", (kept.id, _text(kept)))
-            if _latest(on) != kept.id:
+                _keep(on, "candidates", kept, id=kept.id)
+            if _staged(on) != kept.id:
                 on.execute("INSERT INTO stagings (candidate) VALUES (?)", (kept.id,))
         points.passing("stage.after")
         return kept
 
     def latest_candidate(self) -> Candidate | None:
         """The candidate staged last."""
-        return self._one(
-            Candidate,
-            "SELECT c.record FROM stagings s JOIN candidates c ON c.id = s.candidate ORDER BY s.number DESC LIMIT 1",
-        )
+        return self._one(Candidate, f"SELECT record FROM candidates WHERE id = ({_STAGED})")
 
     def candidate(self, id: str) -> Candidate | None:
         """The candidate with this whole id."""
@@ -296,34 +247,20 @@ class Metadata:
             SwitchLost: a switch or a candidate came between; nothing changed.
         """
 
-        def change(on: sqlite3.Connection, now: Switch | None) -> Switch:
-            latest = _latest(on)
-            if latest != expected_candidate:
-                raise SwitchLost(
-                    f"release expected candidate `{expected_candidate[:SHORT]}` to be the latest, got `{latest[:SHORT]}`",
-                    do="run: funade release",
-                )
+        def keep(on: sqlite3.Connection) -> int:
+            staged = _staged(on)
+            if staged != expected_candidate:
+                raise _candidate_moved(expected_candidate, staged)
             kept = msgspec.structs.replace(release, number=_next(on, "releases", "number"))
-            on.execute(
-                "INSERT INTO releases (number, candidate, record) VALUES (?, ?, ?)",
-                (kept.number, kept.candidate, _text(kept)),
-            )
-            on.executemany(
-                "DELETE FROM holds WHERE node = ? AND version = ?",
-                [(node, kept.pins.get(node, "")) for node in ended_holds],
-            )
-            return self._row(now, kept.number, "release", who, because)
+            _keep(on, "releases", kept, number=kept.number, candidate=kept.candidate)
+            shipped = [(node, kept.pins.get(node, "")) for node in ended_holds]
+            on.executemany("DELETE FROM holds WHERE node = ? AND version = ?", shipped)
+            return kept.number
 
-        return self._switch(expected_generation, "release", change)
+        return self._switch(keep, expected_generation, "release", who, because)
 
     def switch_to(
-        self,
-        number: int,
-        *,
-        expected_generation: int,
-        action: Literal["release", "rollback"] = "rollback",
-        who: str,
-        because: str,
+        self, number: int, *, expected_generation: int, action: Action = "rollback", who: str, because: str
     ) -> Switch:
         """Answer with an earlier release from now on.
 
@@ -332,43 +269,29 @@ class Metadata:
             SwitchLost: a switch came between; nothing changed.
         """
 
-        def change(on: sqlite3.Connection, now: Switch | None) -> Switch:
+        def keep(on: sqlite3.Connection) -> int:
             if on.execute("SELECT 1 FROM releases WHERE number = ?", (number,)).fetchone() is None:
                 raise RollbackRefused(f"{action} expected a release, got {number}", do="see them: funade releases")
-            return self._row(now, number, action, who, because)
+            return number
 
-        return self._switch(expected_generation, action, change)
+        return self._switch(keep, expected_generation, action, who, because)
 
     def _switch(
-        self, expected: int, action: str, change: Callable[[sqlite3.Connection, Switch | None], Switch]
+        self, keep: Callable[[sqlite3.Connection], int], expected: int, action: Action, who: str, because: str
     ) -> Switch:
-        """The compare-and-swap: ``change`` only happens on the generation that was looked at."""
+        """The compare-and-swap: ``keep`` gives the release to switch to, on the generation that was looked at."""
         points.passing("release.before")
         with self._database.writing() as on:
-            now = _first(Switch, on, _CURRENT)
-            if (now.generation if now else 0) != expected:
-                raise _lost(expected, now, action)
-            made = change(on, now)
-            on.execute(
-                "INSERT INTO switches (generation, release, record) VALUES (?, ?, ?)",
-                (made.generation, made.after, _text(made)),
-            )
+            now = _first(on, Switch, _CURRENT)
+            generation, before = (now.generation, now.after) if now else (0, None)
+            if generation != expected:
+                raise _generation_moved(expected, now, action)
+            after = keep(on)
+            made = Switch(generation + 1, before, after, action, self._clock(), who, because)
+            _keep(on, "switches", made, generation=made.generation, release=after)
             points.passing("release.inside")
         points.passing("release.after")
         return made
-
-    def _row(
-        self, now: Switch | None, after: int, action: Literal["release", "rollback"], who: str, because: str
-    ) -> Switch:
-        return Switch(
-            generation=now.generation + 1 if now else 1,
-            before=now.after if now else None,
-            after=after,
-            action=action,
-            at=self._clock(),
-            who=who,
-            because=because,
-        )
 
     # -- soundness ---------------------------------------------------------------------------------
 
@@ -382,50 +305,60 @@ class Metadata:
         return [_record(kind, text) for (text,) in self._database.rows(sql, values)]
 
     def _one(self, kind: type[R], sql: str, values: Sequence[object] = ()) -> R | None:
-        found = self._all(kind, sql, values)
-        return found[0] if found else None
+        return next(iter(self._all(kind, sql, values)), None)
 
 
+_GREATEST = 2**63 - 1
+_LATEST_OF_PERIOD = "SELECT record FROM revisions WHERE source = ? AND period = ? ORDER BY sequence DESC LIMIT 1"
+_LATEST_OF_SOURCE = (
+    "SELECT record FROM revisions WHERE sequence IN"
+    " (SELECT max(sequence) FROM revisions WHERE source = ? AND sequence <= ? GROUP BY period) ORDER BY start, sequence"
+)
+_ADD_INPUT = "INSERT INTO inputs (version, node, input) VALUES (?, ?, ?)"
+_DEPENDANTS = (
+    "SELECT v.node, v.id FROM inputs i JOIN versions v ON v.id = i.version WHERE i.input = ? ORDER BY v.number"
+)
+_CHECKED = "SELECT record FROM checks WHERE version = ? AND policies = ?"
+_STAGED = "SELECT candidate FROM stagings ORDER BY number DESC LIMIT 1"
 _CURRENT = "SELECT record FROM switches ORDER BY generation DESC LIMIT 1"
 
 
-def _first(kind: type[R], on: sqlite3.Connection, sql: str, values: Sequence[object] = ()) -> R | None:
+def _first(on: sqlite3.Connection, kind: type[R], sql: str, values: Sequence[object] = ()) -> R | None:
     row = on.execute(sql, values).fetchone()
     return _record(kind, row[0]) if row else None
 
 
-def _insert_build(on: sqlite3.Connection, build: Build) -> None:
-    on.execute(
-        "INSERT INTO builds (id, node, version, record) VALUES (?, ?, ?, ?)",
-        (build.id, build.node, build.version, _text(build)),
-    )
+def _keep(on: sqlite3.Connection, table: str, record: msgspec.Struct, **columns: str | int) -> None:
+    """One row: the record as JSON beside the columns it is looked up by."""
+    marks = ", ".join("?" for _ in columns)
+    text = msgspec.json.encode(record).decode()
+    on.execute(f"INSERT INTO {table} ({', '.join(columns)}, record) VALUES ({marks}, ?)", (*columns.values(), text))
 
 
-def _latest(on: sqlite3.Connection) -> str:
-    row = on.execute("SELECT candidate FROM stagings ORDER BY number DESC LIMIT 1").fetchone()
+def _keep_build(on: sqlite3.Connection, build: Build) -> None:
+    _keep(on, "builds", build, id=build.id, node=build.node, version=build.version)
+
+
+def _staged(on: sqlite3.Connection) -> str:
+    row = on.execute(_STAGED).fetchone()
     return str(row[0]) if row else ""
 
 
 def _next(on: sqlite3.Connection, table: str, column: str) -> int:
-    return int(on.execute(f"SELECT coalesce(max({column}), 0) + 1 FROM {table}").fetchone()[0])
+    return int(on.execute(f"SELECT max({column}) FROM {table}").fetchone()[0] or 0) + 1
 
 
 def _where(**columns: str | None) -> tuple[str, list[str]]:
     asked = {column: value for column, value in columns.items() if value is not None}
-    return " WHERE " + " AND ".join(f"{c} = ?" for c in asked) if asked else "", list(asked.values())
-
-
-def _text(record: msgspec.Struct) -> str:
-    return msgspec.json.encode(record).decode()
+    return " WHERE " + " AND ".join(f"{column} = ?" for column in asked) if asked else "", list(asked.values())
 
 
 def _record(kind: type[R], text: str) -> R:
     try:
         found: R = _decoder(kind).decode(text)
     except msgspec.DecodeError as error:
-        raise StoreError(
-            f"store expected a {kind.__name__.lower()}, got {text[:60]!r}: {error}", do="run: funade fsck"
-        ) from error
+        what = f"store expected a {kind.__name__.lower()}, got {text[:60]!r}: {error}"
+        raise StoreError(what, do="put the store back from a backup") from error
     return found
 
 
@@ -439,22 +372,14 @@ def _moment(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="microseconds")
 
 
-def _ambiguous(text: str, names: list[str]) -> Misuse:
-    first, second = names[:2]
-    a, b = first.rpartition("@")[2], second.rpartition("@")[2]
-    alike = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), len(a))
-    cut = len(a) - max(alike + 1, SHORT)
-    said = ", ".join(f"`{name[:-cut] if cut else name}`" for name in (first, second))
-    more = f" and {len(names) - 2} more" if len(names) > 2 else ""
-    return Misuse(f"version `{text}` expected to fit one version, got {said}{more}", do="write more of its digits")
+def _generation_moved(expected: int, now: Switch | None, action: str) -> SwitchLost:
+    got = "0, no release"
+    if now:
+        got = f"{now.generation}, {now.action} of {now.after} by {now.who} at {now.at:%Y-%m-%d %H:%M:%S} UTC"
+    what = f"{action} expected generation {expected} to be the current one, got {got}"
+    return SwitchLost(what, do=f"run: funade {action}")
 
 
-def _lost(expected: int, now: Switch | None, action: str) -> SwitchLost:
-    got = (
-        f"{now.generation}: {now.action} of {now.after} by {now.who} at {now.at:%Y-%m-%d %H:%M:%S} UTC"
-        if now
-        else "0: no release"
-    )
-    return SwitchLost(
-        f"{action} expected generation {expected} to be the current one, got {got}", do=f"run: funade {action}"
-    )
+def _candidate_moved(expected: str, staged: str) -> SwitchLost:
+    what = f"release expected candidate `{expected[:SHORT]}` to be the latest, got `{staged[:SHORT]}`"
+    return SwitchLost(what, do="run: funade release")

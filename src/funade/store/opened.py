@@ -44,5 +44,7 @@ class Store:
 
         record = self.version(version)
         if record.artifact is None:
-            raise NotBuilt(f"{record.kind} `{record.node}` expected an artifact, got none", at=f"{record.node}@{version[:6]}")
+            raise NotBuilt(
+                f"{record.kind} `{record.node}` expected an artifact, got none", at=f"{record.node}@{version[:6]}"
+            )
         return codecs.decode(record.artifact, self.blobs, project_types=tuple(project_types))

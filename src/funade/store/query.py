@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from funade.errors import ResultRefused
+from funade.digest import SHORT
+from funade.errors import BlobDamaged, ResultRefused
 
 if TYPE_CHECKING:
     import duckdb
@@ -63,8 +64,35 @@ def rows_of(relation: duckdb.DuckDBPyRelation) -> pa.Table:
 
 def parquet(paths: Sequence[Path]) -> str:
     """Files of one table as a FROM clause; a column that some lack is missing there."""
-    listed = literal([str(path) for path in paths])
-    return f"read_parquet({listed}, union_by_name = true, hive_partitioning = false)"
+    import pyarrow.parquet as pq
+
+    listed = []
+    for path in paths:
+        with whole(path):
+            listed += [str(path)] if pq.read_schema(path).names else []  # DuckDB reads no file without columns
+    if not listed:
+        return "(SELECT NULL AS nothing WHERE false)"
+    return f"read_parquet({literal(listed)}, union_by_name = true, hive_partitioning = false)"
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[None]:
+    """Says in one line that a file is no whole Parquet, whatever its reader raises in this block."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise BlobDamaged(f"blob `{_digest(path)}` expected rows, got no file", do="run: funade fsck") from error
+    except (pa.ArrowException, OSError) as error:
+        first = str(error).splitlines()[0]
+        raise BlobDamaged(
+            f"blob `{_digest(path)}` expected whole Parquet, got: {first}", do="run: funade fsck"
+        ) from error
+
+
+def _digest(path: Path) -> str:
+    return (path.parent.name + path.name)[:SHORT]
 
 
 def quoted(name: str) -> str:

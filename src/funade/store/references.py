@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from funade.digest import SHORT
 from funade.errors import StoreError, VersionInUse
+from funade.store.naming import short
 
 if TYPE_CHECKING:
     from funade.store.blobs import Blobs
@@ -28,7 +30,7 @@ def holders(metadata: Metadata, version: str) -> list[str]:
     releases = [f"release {r.number}" for r in metadata.releases() if version in r.pins.values()]
     candidates = [f"candidate {c.id[:SHORT]}" for c in metadata.candidates() if version in c.pins.values()]
     held = [f"the hold of {h.node}" for h in metadata.holds().values() if version in (h.version, *h.pins.values())]
-    return releases + candidates + held + [_short(node, id) for node, id in metadata.dependants(version)]
+    return releases + candidates + held + [short(node, id) for node, id in metadata.dependants(version)]
 
 
 def refuse_removal(metadata: Metadata, version: str) -> None:
@@ -44,7 +46,7 @@ def refuse_removal(metadata: Metadata, version: str) -> None:
     who = holders(metadata, version)
     if who:
         raise VersionInUse(
-            f"{found.kind} `{_short(found.node, found.id)}` expected nobody to hold it, got {named(who)}",
+            f"{found.kind} `{short(found.node, found.id)}` expected nobody to hold it, got {named(who)}",
             do="released and built from versions are kept for good",
             holders=tuple(who),
         )
@@ -68,7 +70,7 @@ def _held(metadata: Metadata, blobs: Blobs) -> Iterator[tuple[str, str]]:
     versions = {v.id: v for v in metadata.versions()}
     for version in versions.values():
         for digest in _bytes(version):
-            yield digest, _short(version.node, version.id)
+            yield digest, short(version.node, version.id)
             yield from ((digest, release) for release in releases[version.id])
     yield from _loaded(metadata, [v for v in versions.values() if releases[v.id]], releases)
     for build in metadata.builds():
@@ -76,7 +78,7 @@ def _held(metadata: Metadata, blobs: Blobs) -> Iterator[tuple[str, str]]:
             yield build.log, f"build {build.id[:SHORT]} of {build.node}"
     for checked in metadata.checks_of():
         node = versions[checked.version].node if checked.version in versions else ""
-        yield from _kept_aside(checked.findings, f"checks of {_short(node, checked.version)}")
+        yield from _kept_aside(checked.findings, f"checks of {short(node, checked.version)}")
     yield from _code(metadata, blobs)
     for release in metadata.releases():
         yield from ((digest, f"release {release.number}") for digest in release.golden.values())
@@ -120,16 +122,10 @@ def _code(metadata: Metadata, blobs: Blobs) -> Iterator[tuple[str, str]]:
         releases[release.candidate].append(f"release {release.number}")
     for candidate in metadata.candidates():
         digests = [candidate.code] if candidate.code else []
-        try:
+        with suppress(StoreError, ValueError):  # named as a problem of the manifest's own blob
             digests += code.manifest(blobs, candidate.code).values()
-        except (StoreError, ValueError):
-            pass  # named as a problem of the manifest's own blob
-        for digest in digests:
-            yield from ((digest, holder) for holder in (*releases[candidate.id], f"candidate {candidate.id[:SHORT]}"))
-
-
-def _short(node: str, id: str) -> str:
-    return f"{node}@{id[:SHORT]}"
+        holders = [*releases[candidate.id], f"candidate {candidate.id[:SHORT]}"]
+        yield from ((digest, holder) for digest in digests for holder in holders)
 
 
 def _release_first(holder: str) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 import uuid
 from collections.abc import Iterable
@@ -24,7 +23,7 @@ class _Remembered(msgspec.Struct):
 
 
 def key(root: Path, *beside: str) -> str:
-    """What the graph depends on: every Python file of the project, funade.toml, the interpreter and what is installed."""
+    """What the graph depends on: the project's Python files, funade.toml, the interpreter, what is installed."""
     parts = [sys.version, *beside]
     for path in [*project_files(root), root / "funade.toml"]:
         parts += [path.relative_to(root).as_posix(), of_bytes(path.read_bytes())]
@@ -54,7 +53,7 @@ def remember(folder: Path, key: str, root: Path, specs: Iterable[Spec]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         making = folder / f".{uuid.uuid4().hex}"
         making.write_bytes(data)
-        os.replace(making, folder / f"graph-{key}.json")
+        making.replace(folder / f"graph-{key}.json")
         for old in sorted(folder.glob("graph-*.json"), key=lambda p: p.stat().st_mtime_ns)[:-_KEPT]:
             old.unlink(missing_ok=True)
 
@@ -71,7 +70,12 @@ def _patterns(specs: Iterable[Spec], root: Path) -> set[str]:
     for spec in specs:
         for policy in spec.policies:
             if isinstance(policy, Files):
-                names |= {p.relative_to(root).as_posix() for pattern in policy.patterns for p in root.glob(pattern) if p.is_file()}
+                names |= {
+                    p.relative_to(root).as_posix()
+                    for pattern in policy.patterns
+                    for p in root.glob(pattern)
+                    if p.is_file()
+                }
             elif isinstance(policy, Golden):
                 names.add(policy.file)
     return names

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 from weakref import WeakSet
 
 from funade.errors import DiskFull, StoreError, StoreTooNew
@@ -79,7 +79,8 @@ class Database:
 class _Opened:
     """A connection that is closed when its thread ends."""
 
-    _parents: list[sqlite3.Connection] = []
+    # Connections of a process this one was forked from: kept, since closing one would end its parent's too.
+    parents: ClassVar[list[sqlite3.Connection]] = []
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.connection = connection
@@ -89,7 +90,7 @@ class _Opened:
         if self.process == os.getpid():
             self.connection.close()
         else:
-            self._parents.append(self.connection)
+            self.parents.append(self.connection)
 
     def __del__(self) -> None:
         self.close()

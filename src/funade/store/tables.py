@@ -24,7 +24,9 @@ def paths(version: Version, metadata: Metadata, blobs: Blobs) -> list[Path]:
     if version.kind == "source":
         return [blobs.path(r.digest) for r in metadata.revisions(version.node, up_to=version.sequence)]
     if version.artifact is None:
-        raise NotBuilt(f"{version.kind} `{version.node}` expected rows, got none", at=f"{version.node}@{version.id[:6]}")
+        raise NotBuilt(
+            f"{version.kind} `{version.node}` expected rows, got none", at=f"{version.node}@{version.id[:6]}"
+        )
     return [blobs.path(digest) for digest in version.artifact.files.values()]
 
 

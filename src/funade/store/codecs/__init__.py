@@ -78,15 +78,15 @@ def codec_for(annotation: object, *, place: str, what: str = "model") -> str:
 
 def class_of(annotation: object, *, place: str, what: str = "model") -> type:
     """The one class a return annotation names."""
-    if annotation is None or annotation is Any or getattr(annotation, "__name__", "") == "_empty":
+    if annotation in (None, type(None), Any) or getattr(annotation, "__name__", "") == "_empty":
         got = "Any" if annotation is Any else "none"
         raise DeclarationError(
             f"{what} expected an annotated return type, got {got}", at=place, do="write e.g. `-> LGBMClassifier`"
         )
     if form_of(annotation) not in ("", "sql"):
-        raise DeclarationError(
-            f"{what} expected a model, got a frame: {annotation!r}", at=place, do="declare it with @fn.dataset"
-        )
+        got = f"a frame ({getattr(annotation, '__name__', annotation)})"
+        told = f"{what} expected a model as return type, got {got}"
+        raise DeclarationError(told, at=place, do="declare it with @fn.dataset")
     cls = get_origin(annotation) or annotation
     if not isinstance(cls, type) or (get_args(annotation) and cls not in (dict, list, tuple)):
         raise DeclarationError(
@@ -145,7 +145,7 @@ def decode(artifact: Artifact, blobs: Blobs, *, project_types: Sequence[str] = (
         CodecError: a file is missing, or the codec cannot read it.
     """
     if artifact.codec == FRAME:
-        return snapshots.read([blobs.path(found) for found in artifact.files.values()])
+        return snapshots.read([_sound(blobs, found) for found in artifact.files.values()])
     codec = _named(artifact.codec)
     with _folder(None) as folder, _named_errors(title, ""):
         for name, found in artifact.files.items():
@@ -231,7 +231,12 @@ def _inside(name: str) -> PurePosixPath:
 def _restore(blobs: Blobs, found: str, target: Path) -> None:
     """A copy, and no link: what a user's ``load`` does to its files must not reach the store."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(blobs.path(found), target)
-    if digest.of_file(target) != found:
+    shutil.copyfile(_sound(blobs, found), target)
+
+
+def _sound(blobs: Blobs, found: str) -> Path:
+    path = blobs.path(found)
+    if digest.of_file(path) != found:
         told = f"blob `{found[: digest.SHORT]}` expected the bytes it is named by, got others"
         raise BlobDamaged(told, do="run: funade fsck")
+    return path

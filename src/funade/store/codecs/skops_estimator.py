@@ -68,7 +68,7 @@ class SkopsEstimator:
         recorded = json.loads((folder / TRUSTED).read_text())
         trusted = _admitted(data, project_types)
         if trusted != recorded:
-            raise CodecError(f"expected the types recorded with it {recorded}, got {trusted}")
+            raise CodecError(f"expected the types recorded with it {recorded}, got {trusted}", do="run: funade fsck")
         return skops.io.loads(data, trusted=trusted)
 
 
