@@ -133,7 +133,7 @@ class Reader:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = str(free.getsockname()[1])
-        arguments = [Path(sys.executable).parent / "funade", *shlex.split(command)[1:], "--port", self.port]
+        arguments = [str(Path(sys.executable).parent / "funade"), *shlex.split(command)[1:], "--port", self.port]
         with (self.folder / "server.log").open("wb") as log:
             self.server = subprocess.Popen(
                 arguments, cwd=self.folder, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
@@ -273,4 +273,4 @@ def test_every_key_of_the_configuration_is_documented() -> None:
     for section in msgspec.structs.fields(Config):
         if isinstance(section.type, type) and issubclass(section.type, msgspec.Struct):
             names += [f.name for f in msgspec.structs.fields(section.type)]
-    assert [name for name in names if f"`{name}`" not in page and f"[{name}" not in page] == []
+    assert [name for name in names if not re.search(rf"^{name} = |^\[{name}\b", page, flags=re.M)] == []

@@ -80,6 +80,10 @@ class LoadFailed(FunadeError):
     """A source's function failed or gave rows that cannot be kept; nothing of that period changed."""
 
 
+class UserCodeError(FunadeError):
+    """A module of the project failed when it was imported; ``traceback`` holds the user's own frames."""
+
+
 class BuildFailed(FunadeError):
     """The user's function failed; ``traceback`` holds their own frames."""
 

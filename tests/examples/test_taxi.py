@@ -64,7 +64,6 @@ def test_the_real_files_hold_51_rides_of_other_months_and_all_are_set_aside(tmp_
     assert sum(p.rows + p.bad_rows for p in loaded) == 62_495 + 69_399 + 78_537
 
 
-@pytest.mark.slow
 @needs_real_rides
 def test_on_real_rides_of_march_the_model_beats_the_rule_and_promises_are_kept(tmp_path: Path) -> None:
     project = copied(tmp_path / "taxi", REAL)

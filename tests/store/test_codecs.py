@@ -28,7 +28,7 @@ from hypothesis import strategies as st
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingRegressor, RandomForestClassifier
-from sklearn.feature_selection import SelectKBest
+from sklearn.feature_selection import SelectKBest, f_regression
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
@@ -95,6 +95,10 @@ def kilometres(rows: Any) -> Any:
     return rows[["metres"]] / 1000
 
 
+def small(face: Any, **settings: Any) -> Any:
+    return face(n_estimators=5, verbose=-1, **settings)
+
+
 def classifier() -> Any:
     return lgb.LGBMClassifier(n_estimators=15, verbose=-1, class_weight={"late": 2, "on time": 1}).fit(rides(), late())
 
@@ -124,17 +128,17 @@ KEPT: dict[str, tuple[str, Callable[[], Any]]] = {
     "numpy number": ("json", lambda: np.float32(0.1)),
     "rule": ("python", lambda: FareRule(1000.0)),
     "classifier": ("lightgbm", classifier),
-    "classifier of three": ("lightgbm", lambda: lgb.LGBMClassifier(n_estimators=5, verbose=-1).fit(rides(), rides().hour % 3)),
-    "classifier of bools": ("lightgbm", lambda: lgb.LGBMClassifier(n_estimators=5, verbose=-1).fit(rides(), late() == "late")),
-    "regressor": ("lightgbm", lambda: lgb.LGBMRegressor(linear_tree=True, n_estimators=9, verbose=-1).fit(rides()[["metres"]], minutes())),
+    "classifier of three": ("lightgbm", lambda: small(lgb.LGBMClassifier).fit(rides(), rides().hour % 3)),
+    "classifier of bools": ("lightgbm", lambda: small(lgb.LGBMClassifier).fit(rides(), late() == "late")),
+    "regressor": ("lightgbm", lambda: small(lgb.LGBMRegressor, linear_tree=True).fit(rides()[["metres"]], minutes())),
     "stopped early": ("lightgbm", stopped_early),
-    "ranker": ("lightgbm", lambda: lgb.LGBMRanker(n_estimators=5, verbose=-1).fit(rides(), rides().hour % 4, group=[30] * 10)),
+    "ranker": ("lightgbm", lambda: small(lgb.LGBMRanker).fit(rides(), rides().hour % 4, group=[30] * 10)),
     "booster": ("lightgbm", booster),
     "logistic": ("skops", lambda: pipeline(LogisticRegression())),
     "forest": ("skops", lambda: pipeline(RandomForestClassifier(7, random_state=0))),
     "gradient boosting": ("skops", lambda: pipeline(GradientBoostingClassifier(n_estimators=5, random_state=0))),
     "hist boosting": ("skops", lambda: of_metres(HistGradientBoostingRegressor(max_iter=5, random_state=0))),
-    "own function": ("skops", lambda: of_metres(SelectKBest(k=1), Ridge())),
+    "own function": ("skops", lambda: of_metres(SelectKBest(f_regression, k=1), Ridge())),
     "own estimator": ("skops", lambda: Clipped().fit(rides(), late())),
     "lightgbm in a pipeline": ("skops", lambda: pipeline(lgb.LGBMClassifier(n_estimators=5, verbose=-1))),
     "rows": ("frame", lambda: pa.table({"x": [1, None], "s": ["a", "日本"]})),
@@ -328,7 +332,8 @@ NOT_ANNOTATED = "model `m` expected an annotated return type, got none - at m.py
         ),
         (
             pd.DataFrame,
-            "model `m` expected a model as return type, got a frame (DataFrame) - at m.py:1; declare it with @fn.dataset",
+            "model `m` expected a model as return type, got a frame (DataFrame)"
+            " - at m.py:1; declare it with @fn.dataset",
         ),
         (
             Harm,
@@ -460,6 +465,10 @@ def test_the_best_iteration_and_the_trees_after_it_are_kept(blobs: Blobs) -> Non
     assert loaded.predict(rides(), num_iteration=more).tolist() == value.predict(rides(), num_iteration=more).tolist()
 
 
+def own_objective(y: Any, p: Any) -> Any:
+    return p - y, np.ones_like(y)
+
+
 def test_rows_whose_categories_stand_in_another_order_get_the_same_answers(blobs: Blobs) -> None:
     value, artifact = keep(blobs, "booster")
     rows = rides()
@@ -470,22 +479,21 @@ def test_rows_whose_categories_stand_in_another_order_get_the_same_answers(blobs
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        (lambda: lgb.LGBMRegressor(), "expected a fitted LGBMRegressor, got one that was never fitted - at m.py:1; call fit"),
         (
-            lambda: lgb.LGBMRegressor(n_estimators=2, verbose=-1, objective=lambda y, p: (p - y, np.ones_like(y))).fit(
-                rides()[["metres"]], minutes()
-            ),
+            lambda: lgb.LGBMRegressor(),
+            "expected a fitted LGBMRegressor, got one that was never fitted - at m.py:1; call fit",
+        ),
+        (
+            lambda: small(lgb.LGBMRegressor, objective=own_objective).fit(rides()[["metres"]], minutes()),
             "expected an objective by name, got a function - at m.py:1; wrap it in a class with save and load",
         ),
         (
-            lambda: lgb.LGBMRegressor(n_estimators=2, verbose=-1, random_state=np.random.RandomState(1)).fit(
-                rides()[["metres"]], minutes()
-            ),
+            lambda: small(lgb.LGBMRegressor, random_state=np.random.RandomState(1)).fit(rides()[["metres"]], minutes()),
             "expected parameters of numbers and text, got RandomState"
             " - at m.py:1; pass e.g. random_state as a whole number",
         ),
     ],
-)  # fmt: skip
+)
 def test_a_model_that_text_cannot_keep_is_refused(blobs: Blobs, model: Callable[[], Any], message: str) -> None:
     assert refused(blobs, "lightgbm", model()) == f"model `m` {message}"
 
@@ -547,7 +555,7 @@ def test_a_crafted_file_runs_nothing(blobs: Blobs, tmp_path: Path, name: str, lo
 
 
 def harmful(path: str) -> None:
-    os.mkdir(path)
+    Path(path).mkdir()
 
 
 Popen = subprocess.Popen

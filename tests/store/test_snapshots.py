@@ -278,6 +278,13 @@ def test_sql_that_does_not_run_says_why_in_one_line(blobs: Blobs) -> None:
     )
 
 
+def test_sql_finds_nan_among_equal_numbers(blobs: Blobs) -> None:
+    paths = kept(blobs, pa.table({"x": [float("nan"), 0.0, 0.0]}))
+    counts = "count(*) FILTER (isnan(x)) AS nan, count(*) FILTER (x > 0) AS more"
+    assert snapshots.sql(f"SELECT {counts} FROM t", {"t": paths}).to_pylist() == [{"nan": 1, "more": 1}]
+    assert snapshots.sql("SELECT * FROM t WHERE isnan(x)", {"t": paths}).num_rows == 1
+
+
 def test_unsigned_numbers_and_odd_names_survive_the_file(blobs: Blobs) -> None:
     table = pa.table({"a.b": pa.array([2**64 - 1], pa.uint64()), "c \"d' 日本": ["x"], "n": pa.nulls(1)})
     (path,) = kept(blobs, table)

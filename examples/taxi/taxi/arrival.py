@@ -2,7 +2,8 @@
 
 ``planned_miles`` stands for the router's planned distance; here it is the distance driven (see ``taxi.features``).
 
-Loaded to 31 March 2022, the windows are: models fitted on January, the promise on February, both judged on March.
+The windows are dates, so that every night of March judges the same models on one more day: fitted on January, the
+promise on February, judged on March. An app that lives on counts back instead: ``rides.between(days=(90, 59))``.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ from taxi.features import features
 from taxi.rides import rides
 from taxi.rule import HourlySpeed
 
-FIT = rides.between(days=(90, 59))
-PROMISE = rides.between(days=(59, 31))
-JUDGE = rides.last(days=31)
+FIT = rides.between("2022-01-01", "2022-02-01")
+PROMISE = rides.between("2022-02-01", "2022-03-01")
+JUDGE = rides.between("2022-03-01", "2022-04-01")
 
 
 class Trip(msgspec.Struct):

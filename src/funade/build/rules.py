@@ -151,7 +151,8 @@ def _value(column: str, schema: pa.Schema) -> str:
     import pyarrow as pa
 
     name = quoted(column)
-    return f"nullif({name}, 'nan')" if pa.types.is_floating(schema.field(column).type) else name
+    floating = pa.types.is_floating(schema.field(column).type)
+    return f"(CASE WHEN NOT isnan({name}) THEN {name} END)" if floating else name
 
 
 def _numeric(kind: pa.DataType) -> bool:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import linecache
 import math
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Container, Iterable
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 
@@ -13,7 +15,7 @@ import msgspec
 from funade.declare.form import form_of, hints
 from funade.declare.node import Answers, Node, Place, Rows, Secret
 from funade.declare.period import check_every
-from funade.declare.policy import Every, Policy, Split, _Policy
+from funade.declare.policy import TABLES, Every, Policy, Split, _Policy
 from funade.declare.spec import Kind
 from funade.errors import DeclarationError, FunadeError, closest
 
@@ -98,6 +100,7 @@ def _declare(kind: Kind, policies: tuple[Any, ...], inputs: dict[str, Input]) ->
 
     def decorate(function: Callable[P, R]) -> Node[P, R]:
         at = place_of(function)
+        _check_function(kind, function, at)
         try:
             return _node(kind, function, at, policies, inputs)
         except FunadeError as error:
@@ -111,14 +114,27 @@ def _declare(kind: Kind, policies: tuple[Any, ...], inputs: dict[str, Input]) ->
 def _node(
     kind: Kind, function: Callable[P, R], at: str, policies: tuple[Any, ...], inputs: dict[str, Input]
 ) -> Node[P, R]:
-    if not inspect.isfunction(function) or inspect.iscoroutinefunction(function):
-        raise DeclarationError(f"{kind} expected a plain function, got {type(function).__name__}", at=at)
     title = f"{kind} `{function.__name__}`"
     bound = {name: _checked_input(kind, title, at, name, value) for name, value in inputs.items()}
     node: Node[P, R] = Node(function, kind, place=at, policies=policies, inputs=bound)
     _read_parameters(node, title)
     _check_policies(node, title)
     return node
+
+
+def _check_function(kind: Kind, function: object, at: str) -> None:
+    """A node is named after its function and calls it once: refuse what has no name or gives no result."""
+    if not inspect.isfunction(function):
+        got = _described(function)
+    elif function.__name__ == "<lambda>":
+        got = "a lambda"
+    elif inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+        got = f"`{function.__name__}`, which is async"
+    elif inspect.isgeneratorfunction(function):
+        got = f"`{function.__name__}`, which yields"
+    else:
+        return
+    raise DeclarationError(f"{kind} expected a plain function, got {got}", at=at, do="write def name(…) and return its result")
 
 
 def _checked_input(kind: Kind, title: str, at: str, name: str, value: object) -> Rows | Answers:
@@ -131,12 +147,23 @@ def _checked_input(kind: Kind, title: str, at: str, name: str, value: object) ->
         return value
     rows = Rows(value) if isinstance(value, Node) else value
     if not isinstance(rows, Rows):
-        raise DeclarationError(f"{title} expected a node for `{name}`, got {_described(value)}", at=at)
+        raise DeclarationError(
+            f"{title} expected a node for `{name}`, got {_described(value)}",
+            at=at,
+            do=f"make it the parameter's default to have it as a setting: {name}=…",
+        )
     if rows.node.kind not in MAY_TAKE[kind]:
-        allowed = ", ".join(sorted(MAY_TAKE[kind])) or "no input"
         remedy = f"write {name}={rows.node.name}.on(rows)" if (kind, rows.node.kind) == ("evaluation", "api") else ""
         raise DeclarationError(
-            f"{title} expected {allowed} for `{name}`, got {rows.node.kind} `{rows.node.name}`", at=at, do=remedy
+            f"{title} expected {_one_of(MAY_TAKE[kind])} for `{name}`, got {rows.node.kind} `{rows.node.name}`",
+            at=at,
+            do=remedy,
+        )
+    if kind == "api" and rows.window is not None:
+        raise DeclarationError(
+            f"{title} expected the whole of `{rows.node.name}` for `{name}`, got its {rows.window}",
+            at=at,
+            do="choose the rows in a dataset of their own",
         )
     return rows
 
@@ -176,7 +203,12 @@ def _read_parameters(node: Node[Any, Any], title: str) -> None:
     left: list[str] = []
     for name, parameter in signature.parameters.items():
         if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
-            raise DeclarationError(f"{title} expected named parameters, got `{parameter}`", at=node.place)
+            stars = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}.get(parameter.kind, "")
+            raise DeclarationError(
+                f"{title} expected parameters that can be given by name, got `{stars}{name}`",
+                at=node.place,
+                do="name each of them",
+            )
         form = form_of(annotations.get(name))
         node.forms[name] = "" if form == "sql" else form
         if name in node.inputs:
@@ -192,6 +224,29 @@ def _read_parameters(node: Node[Any, Any], title: str) -> None:
     node.returns = annotations.get("return")
     node.result_form = form_of(node.returns)
     node.batch = _left_over(node, title, left)
+    _refuse_unread(node, title, annotations)
+
+
+def _refuse_unread(node: Node[Any, Any], title: str, read: Container[str]) -> None:
+    """An annotation that decides how something arrives or is kept may not be a name that is not there."""
+    for name, annotation in node.function.__annotations__.items():
+        if name not in read and _decides(node, name):
+            raise DeclarationError(
+                f"{title} expected {'a return type' if name == 'return' else f'an annotation of `{name}`'} "
+                f"that can be read, got `{annotation}`",
+                at=node.place,
+                do="define or import it above, not only under TYPE_CHECKING",
+            )
+
+
+def _decides(node: Node[Any, Any], name: str) -> bool:
+    value = node.inputs.get(name)
+    if isinstance(value, Rows):
+        return value.node.kind in TABLES
+    return value is not None or (name, node.kind) in {("return", "model"), (node.batch, "api")}
+
+
+_USUAL: dict[Kind, str] = {"source": "day: str", "api": "batch: pd.DataFrame"}
 
 
 def _left_over(node: Node[Any, Any], title: str, left: list[str]) -> str:
@@ -199,7 +254,9 @@ def _left_over(node: Node[Any, Any], title: str, left: list[str]) -> str:
     if expects and len(left) == 1:
         return left[0]
     if expects and not left:
-        raise DeclarationError(f"{title} expected one parameter for {expects}, got none", at=node.place)
+        raise DeclarationError(
+            f"{title} expected one parameter for {expects}, got none", at=node.place, do=f"add it: def {node.name}({_USUAL[node.kind]}, …)"
+        )
     if not left:
         return ""
     spare = left[1:] if expects else left
@@ -222,13 +279,15 @@ def _setting(title: str, at: str, name: str, value: object) -> object:
 
 
 def _plain(value: object) -> bool:
-    if isinstance(value, float):
+    if type(value) is float:
         return math.isfinite(value)
     if isinstance(value, list | tuple):
         return all(map(_plain, value))
     if isinstance(value, dict):
         return all(isinstance(k, str) and _plain(v) for k, v in value.items())
-    return value is None or isinstance(value, bool | int | str)
+    if isinstance(value, int):
+        return -(2**63) <= value < 2**63
+    return value is None or type(value) is str
 
 
 def _check_policies(node: Node[Any, Any], title: str) -> None:
@@ -240,12 +299,15 @@ def _check_policies(node: Node[Any, Any], title: str) -> None:
                 at=node.place,
                 do="bind a node by keyword: rows=…" if isinstance(policy, Node | Rows) else "",
             )
-        name = type(policy).__name__.lower()
+        name = policy_name(policy)
         if node.kind not in policy.on:
-            allowed = " or ".join(sorted(policy.on))
-            raise DeclarationError(f"{title} carries `{name}`, which belongs on a {allowed}", at=node.place)
+            raise DeclarationError(
+                f"{title} expected policies of {_one_of([node.kind])}, got `{name}`, which belongs on {_one_of(policy.on)}",
+                at=node.place,
+                do=f"move `{name}` there",
+            )
         if type(policy) in seen and not policy.many:
-            raise DeclarationError(f"{title} expected one `{name}`, got several", at=node.place)
+            raise DeclarationError(f"{title} expected one `{name}`, got several", at=node.place, do="keep one")
         seen.add(type(policy))
         if isinstance(policy, Every):
             check_every(policy)
@@ -268,12 +330,14 @@ def _require(node: Node[Any, Any], title: str, seen: set[type]) -> None:
                 do="add " + ", ".join(f"fn.{name}(Struct)" for name in missing),
             )
     if node.kind == "evaluation" and not node.inputs:
-        raise DeclarationError(f"{title} expected something to judge, got no input", at=node.place)
+        raise DeclarationError(
+            f"{title} expected something to judge, got no input", at=node.place, do="bind answers: answers=API.on(rows)"
+        )
     split = next((p for p in node.policies if isinstance(p, Split)), None)
     if split and not split.despite_time and node.time_column():
         raise DeclarationError(
-            f"{title} is dated by `{node.time_column()}` and split at random: "
-            "rows of the future would train what is judged on the past",
+            f"{title} expected a split by time, as `{node.time_column()}` dates its rows, got one at random: "
+            "what is judged on the past would have been fitted on its future",
             at=node.place,
             do='judge a later window (.last(days=7)) instead, or say fn.split(…, despite_time="reason")',
         )
@@ -297,16 +361,39 @@ def place_of(function: object) -> str:
 
 def _def_line(file: str, first: int) -> int:
     """The line of ``def`` itself; a code object starts at its first decorator."""
-    import linecache
-
+    linecache.checkcache(file)
     for number in range(first, first + 60):
-        line = linecache.getline(file, number).lstrip()
-        if line.startswith(("def ", "async def ")):
+        line = linecache.getline(file, number)
+        if line.lstrip().startswith(("def ", "async def ")):
             return number
         if not line:
             break
     return first
 
 
+def policy_name(policy: _Policy) -> str:
+    """A policy as users write it: ``not_null``, ``rows``."""
+    name = type(policy).__name__
+    return {"RowCount": "rows", "Private": "only_for" if getattr(policy, "nodes", ()) else "private"}.get(
+        name, re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+    )
+
+
+def _one_of(kinds: Iterable[str]) -> str:
+    """``a dataset, model or source``, with the right article; ``no input`` of none."""
+    *others, last = sorted(kinds) or ["no input"]
+    listed = f"{', '.join(others)} or {last}" if others else last
+    return listed if listed == "no input" else _with_article(listed)
+
+
+def _with_article(noun: str) -> str:
+    # "an `ndarray`" too: n is said "en".
+    return f"{'an' if noun[0].lower() in 'aeiou' or noun.startswith('nd') else 'a'} {noun}"
+
+
 def _described(value: object) -> str:
-    return f"`{value!r}`" if isinstance(value, int | float | str | bool | None) else f"a {type(value).__name__}"
+    if isinstance(value, Node):
+        return f"{value.kind} `{value.name}`"
+    if isinstance(value, int | float | str | bool | None):
+        return f"`{value!r}`"
+    return _with_article(value.__name__ if isinstance(value, type) else type(value).__name__)

@@ -174,6 +174,7 @@ def _check_use(spec: Spec, by_name: dict[str, Spec]) -> None:
                 f"{spec.kind} `{spec.name}` expected a node it may use, got `{name}`, "
                 f"which is private to {', '.join(private.nodes) or by_name[name].module}",
                 at=spec.place,
+                do=f"name it in fn.only_for(…) of `{name}`, or take another node",
             )
 
 

@@ -17,7 +17,7 @@ import types
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from funade.errors import DeclarationError, FunadeError, ProjectError
+from funade.errors import DeclarationError, FunadeError, ProjectError, UserCodeError
 
 SKIPPED = frozenset({".venv", "venv", "site-packages", "node_modules", "__pycache__", "build", "dist"})
 
@@ -48,10 +48,6 @@ def import_project(root: Path, names: Sequence[str]) -> list[types.ModuleType]:
     for module in modules.values():
         _assert_from(root, module)
     return list(modules.values())
-
-
-class UserCodeError(FunadeError):
-    """The user's own code failed; ``traceback`` holds their frames only."""
 
 
 def user_traceback(error: BaseException, root: Path) -> str:
@@ -139,12 +135,24 @@ def _import(root: Path, name: str) -> types.ModuleType:
         if isinstance(error, DeclarationError) and not error.at:
             raise DeclarationError(error.what, at=_last_line(error, root), do=error.do) from None
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UserCodeError(
-            f"module `{name}` expected to be imported, got {type(error).__name__}: {error}",
+            f"module `{name}` expected to be imported, got {told(error)}",
             at=_last_line(error, root),
+            do="install it, or mend the import" if isinstance(error, ModuleNotFoundError) else "",
             traceback=user_traceback(error, root),
         ) from error
+
+
+def told(error: BaseException) -> str:
+    """What a user's code raised, in one line: its class and its message's first line.
+
+    >>> told(KeyError("fare"))
+    "KeyError: 'fare'"
+    """
+    message = error.msg if isinstance(error, SyntaxError) else str(error)
+    first = next(iter(message.splitlines()), "")
+    return type(error).__name__ + (f": {first}" if first else "")
 
 
 def _last_line(error: BaseException, root: Path) -> str:

@@ -156,6 +156,11 @@ class Node(Generic[P, R]):
             raise DeclarationError(
                 f"{self.kind} `{self.name}` expected an api for `.on(rows)`, got a {self.kind}", at=self.place
             )
+        if not isinstance(rows, Node | Rows):
+            raise DeclarationError(
+                f"api `{self.name}` expected a node for `.on(rows)`, got {type(rows).__name__}",
+                do="call it to answer a frame in hand",
+            )
         return Answers(self, rows if isinstance(rows, Rows) else Rows(rows), dict(replaced))
 
     def load(self, version: str = "") -> Any:

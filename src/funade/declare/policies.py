@@ -22,7 +22,7 @@ def every(period: str, *, since: str, at: str = "00:00") -> p.Every:
 
 def time(column: str) -> p.Time:
     """The column that dates a row; naive times are taken in the project's time zone."""
-    return p.Time(column)
+    return p.Time(_name("time", column))
 
 
 def key(*columns: str) -> p.Key:
@@ -64,6 +64,8 @@ def unique(*columns: str) -> p.Unique:
 
 def rows(least: int = 0, most: int | None = None) -> p.RowCount:
     """How many rows a dataset has, or an evaluation judges at least (200 unless said)."""
+    if least < 0 or (most is not None and most < least):
+        raise DeclarationError(f"policy `rows` expected 0 <= least <= most, got {least}, {most}")
     return p.RowCount(least, most)
 
 
@@ -76,7 +78,9 @@ def fresh(within: str) -> p.Fresh:
 def split(*, by: str, test: float, despite_time: str = "") -> p.Split:
     """Part rows into ``.train`` and ``.test`` by a stable hash of ``by``; ``test`` is the latter's share."""
     if not 0 < test < 1:
-        raise DeclarationError(f"policy `split` expected 0 < test < 1, got {test}")
+        raise DeclarationError(
+            f"policy `split` expected 0 < test < 1, got {test}", do="give the share to judge on: test=0.2"
+        )
     return p.Split(by, float(test), despite_time)
 
 
@@ -87,7 +91,7 @@ def files(*patterns: str) -> p.Files:
 
 def owner(name: str) -> p.Owner:
     """Who answers for the node."""
-    return p.Owner(name)
+    return p.Owner(_name("owner", name))
 
 
 def deprecated(use: str, *, until: str) -> p.Deprecated:
@@ -106,32 +110,37 @@ def private() -> p.Private:
 
 def only_for(*nodes: Any) -> p.Private:
     """Only these nodes (or names) may use this one."""
-    return p.Private(_some("only_for", tuple(n if isinstance(n, str) else n.name for n in nodes)))
+    return p.Private(_some("only_for", tuple(getattr(n, "name", n) for n in nodes)))
 
 
 def was(name: str) -> p.Was:
     """A former name of the node, whose history goes on here."""
-    return p.Was(name)
+    return p.Was(_name("was", name))
 
 
 def fallback(**answer: Any) -> p.Fallback:
     """The answer given when the api itself gives none: a value for each field of its contract."""
-    return p.Fallback(msgspec.to_builtins(answer))
+    try:
+        return p.Fallback(msgspec.to_builtins(answer))
+    except TypeError as error:
+        raise DeclarationError(f"policy `fallback` expected JSON values, got: {error}") from None
 
 
 def golden(file: str) -> p.Golden:
     """A JSON-lines file of requests, below the project's folder, that every release must answer."""
-    return p.Golden(file)
+    return p.Golden(_name("golden", file))
 
 
 def answers_within(*, p99_ms: float) -> p.AnswersWithin:
     """The 99th percentile of a one-row call stays below ``p99_ms`` milliseconds at the gate."""
+    if not p99_ms > 0:
+        raise DeclarationError(f"policy `answers_within` expected milliseconds above 0, got {p99_ms}")
     return p.AnswersWithin(float(p99_ms))
 
 
 def used_by(name: str) -> p.UsedBy:
     """Somebody outside the project who calls the api."""
-    return p.UsedBy(name)
+    return p.UsedBy(_name("used_by", name))
 
 
 def at_least(**bars: float) -> p.AtLeast:
@@ -171,6 +180,12 @@ def allowance(bar: float | str, current: float) -> float:
     if isinstance(bar, str):
         return float(bar.removesuffix("%")) / 100 * abs(current)
     return float(bar)
+
+
+def _name(policy: str, value: str) -> str:
+    if not isinstance(value, str) or not value:
+        raise DeclarationError(f"policy `{policy}` expected a name, got {value!r}")
+    return value
 
 
 def _some(name: str, values: tuple[str, ...]) -> tuple[str, ...]:

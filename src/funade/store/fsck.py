@@ -36,12 +36,14 @@ def fsck(metadata: Metadata, blobs: Blobs) -> list[Problem]:
     May run beside builds and releases: bytes are always there before a record names them.
     """
     blobs.sweep(SWEPT_AFTER_S)
+    found: list[Problem] = []
+    held: dict[str, list[str]] = {}
     try:
-        found = [Problem("database", "records.db", f"is not sound: {line}", _RESTORE) for line in metadata.unsound()]
+        found += (_unsound(line) for line in metadata.unsound())
         found += _records(metadata)
         held = references(metadata, blobs)
     except StoreError as error:
-        return [Problem("database", "records.db", str(error), _RESTORE)]
+        found.append(Problem("database", "records.db", f"expected to be read, got: {error.what}", error.do))
     found += (problem for digest in sorted(held) for problem in _bytes(blobs, digest, held[digest]))
     return found + [_foreign(path.relative_to(blobs.root).as_posix()) for path in blobs.foreign()]
 
@@ -52,6 +54,10 @@ def unreferenced(metadata: Metadata, blobs: Blobs) -> int:
 
 
 _RESTORE = "put it back from a backup"
+
+
+def _unsound(line: str) -> Problem:
+    return Problem("database", "records.db", f"expected to be sound, got: {line}", _RESTORE)
 
 
 def _records(metadata: Metadata) -> Iterator[Problem]:

@@ -126,12 +126,12 @@ class Metadata:
         """
         node, digits = naming.parse(text)
         where, values = _where(node=node or None)
-        named = f"SELECT node, id FROM versions{where}"
+        named = f"SELECT node, id, number FROM versions{where}"
         span = (*values, digits, digits + "g")  # "g" sorts right behind every hex digit
-        fits = self._database.rows(f"SELECT node, id FROM ({named}) WHERE id >= ? AND id < ?", span)
+        fits = self._database.rows(f"SELECT node, id FROM ({named}) WHERE id >= ? AND id < ? ORDER BY number", span)
         if not fits:
             nodes = self._database.rows("SELECT DISTINCT node FROM versions ORDER BY node")
-            newest = self._database.rows(f"{named} ORDER BY number DESC LIMIT 3", values)
+            newest = self._database.rows(f"SELECT node, id FROM ({named}) ORDER BY number DESC LIMIT 3", values)
             raise naming.unknown(text, node, [name for (name,) in nodes], newest)
         if len(fits) > 1:
             raise naming.ambiguous(text, fits)

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from funade.digest import SHORT
 from funade.errors import StoreError, VersionInUse
 from funade.store.naming import short
@@ -122,7 +124,7 @@ def _code(metadata: Metadata, blobs: Blobs) -> Iterator[tuple[str, str]]:
         releases[release.candidate].append(f"release {release.number}")
     for candidate in metadata.candidates():
         digests = [candidate.code] if candidate.code else []
-        with suppress(StoreError, ValueError):  # named as a problem of the manifest's own blob
+        with suppress(StoreError, msgspec.DecodeError):  # named as a problem of the manifest's own blob
             digests += code.manifest(blobs, candidate.code).values()
         holders = [*releases[candidate.id], f"candidate {candidate.id[:SHORT]}"]
         yield from ((digest, holder) for digest in digests for holder in holders)

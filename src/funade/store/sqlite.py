@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from errno import EDQUOT, ENOSPC
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 from weakref import WeakSet
@@ -208,16 +209,16 @@ def _said(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise _reading(error, path) from error
-    except (PermissionError, FileExistsError, NotADirectoryError) as error:
-        raise _unwritable(path, error.strerror or "no permission") from error
+    except OSError as error:
+        if error.errno in (ENOSPC, EDQUOT):
+            raise _full(path) from error
+        raise _unwritable(path, error.strerror or str(error)) from error
 
 
 def _reading(error: sqlite3.Error, path: Path) -> StoreError:
     name, at = _name(error), str(path)
-    if name == "SQLITE_FULL":
-        return DiskFull(
-            "store expected room for a record, got a full disk", at=at, do="free some room, then run it again"
-        )
+    if name in ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE"):
+        return _full(path)
     if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
         return _unwritable(path, str(error))
     if name == "SQLITE_NOTADB":
@@ -230,7 +231,14 @@ def _reading(error: sqlite3.Error, path: Path) -> StoreError:
             at=at,
             do="end that process, then run it again",
         )
+    if isinstance(error, sqlite3.IntegrityError):
+        return StoreError(f"store expected a record that fits the others, got: {error}", at=at)
     return StoreError(f"store expected its records to be read and written, got: {error}", at=at, do="run: funade fsck")
+
+
+def _full(path: Path) -> DiskFull:
+    what = "store expected room for a record, got a full disk"
+    return DiskFull(what, at=str(path), do="free some room, then run it again")
 
 
 def _foreign(path: Path) -> StoreError:

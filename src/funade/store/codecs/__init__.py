@@ -204,12 +204,11 @@ def _files(folder: Path) -> list[tuple[str, Path]]:
     """Every file below a folder by its relative name, in order of name."""
     found: list[tuple[str, Path]] = []
     for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
         if path.is_symlink() or not (path.is_file() or path.is_dir()):
-            raise CodecError(
-                f"save() expected plain files, got `{path.relative_to(folder)}`, which is a link or a device"
-            )
+            raise CodecError(f"expected save() to write plain files, got `{name}`, which is a link or a device")
         if path.is_file():
-            found.append((path.relative_to(folder).as_posix(), path))
+            found.append((name, path))
     if not 0 < len(found) <= MOST_FILES:
         raise CodecError(f"expected save() to write 1 to {MOST_FILES} files, got {len(found)}")
     return found

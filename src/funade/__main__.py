@@ -1,0 +1,5 @@
+"""``python -m funade`` is ``funade``."""
+
+from funade.cli import main
+
+main()

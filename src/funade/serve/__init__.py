@@ -1,0 +1,1 @@
+"""One release answered over HTTP by worker processes that a supervisor watches."""

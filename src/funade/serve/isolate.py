@@ -1,0 +1,64 @@
+"""Answers of a batch of which some rows fail: the failing rows are found by halving, the others are answered."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from funade.serve.served import Api
+
+if TYPE_CHECKING:
+    from funade.serve.served import Columns
+
+MOST_CALLS = 64
+"""Calls spent on one batch; what is still unknown then counts as failed."""
+
+MOST_S = 1.0
+"""Seconds spent on one batch, looked at between calls."""
+
+
+class Span(NamedTuple):
+    """Rows [start, stop) of a batch and their answers, or the error that stands for them."""
+
+    start: int
+    stop: int
+    columns: Columns | None
+    error: BaseException | None
+
+
+def spans(api: Api, rows: Sequence[Any]) -> list[Span]:
+    """The batch as spans in order: one span where the api answers the batch whole.
+
+    Every row of a failed span fails alone too, unless ``MOST_CALLS`` or ``MOST_S`` ended the search.
+    """
+    try:
+        return [Span(0, len(rows), api.answer(rows), None)]
+    except BaseException as error:  # the user's function may raise anything, SystemExit too
+        if len(rows) == 1:
+            return [Span(0, 1, None, error)]
+        return _halves(api, rows, error)
+
+
+def _halves(api: Api, rows: Sequence[Any], error: BaseException) -> list[Span]:
+    ends = time.monotonic() + MOST_S
+    middle = len(rows) // 2
+    open_ = [(middle, len(rows)), (0, middle)]
+    found: list[Span] = []
+    calls = 0
+    while open_:
+        start, stop = open_.pop()
+        if calls >= MOST_CALLS or time.monotonic() > ends:
+            found.append(Span(start, stop, None, error))
+            continue
+        calls += 1
+        try:
+            found.append(Span(start, stop, api.answer(rows[start:stop]), None))
+        except BaseException as again:
+            error = again
+            if stop - start == 1:
+                found.append(Span(start, stop, None, again))
+            else:
+                middle = (start + stop) // 2
+                open_ += [(middle, stop), (start, middle)]
+    return found

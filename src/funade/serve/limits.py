@@ -1,0 +1,27 @@
+"""How much one client and one worker may ask for."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """Bounds of one worker; times in seconds.
+
+    ``waiting_rows`` wait for one api, beyond what is being answered; ``batch_rows`` are answered by one call unless a
+    single request brings more; ``held_bytes`` of half-received bodies are kept for all clients together.
+    """
+
+    head_bytes: int = 32 * 1024
+    headers: int = 100
+    body_bytes: int = 16 * 1024 * 1024
+    held_bytes: int = 256 * 1024 * 1024
+    pipelined: int = 64
+    connections: int = 10_000
+    waiting_rows: int = 8192
+    batch_rows: int = 1024
+    head_s: float = 10.0
+    body_s: float = 30.0
+    idle_s: float = 75.0
+    write_s: float = 30.0
+    linger_s: float = 2.0
