@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, get_args, get_type_hints
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
-from funade.errors import ProjectError
+from funade.errors import ProjectError, closest
 
 FILE = "funade.toml"
 
@@ -36,9 +37,9 @@ class ServeSection(_Section, frozen=True):
     """``[serve]``: how the server listens; ``drain_s`` is how long a begun request may still take after a switch."""
 
     host: str = "127.0.0.1"
-    port: int = 8080
-    workers: int = 2
-    drain_s: float = 30.0
+    port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8080
+    workers: Annotated[int, msgspec.Meta(ge=1, le=256)] = 2
+    drain_s: Annotated[float, msgspec.Meta(ge=0)] = 30.0
 
 
 class Profile(_Section, frozen=True):
@@ -69,22 +70,26 @@ def read(root: Path, profile: str = "") -> Config:
     """
     path = root / FILE
     try:
-        config = msgspec.convert(tomllib.loads(path.read_text("utf-8")), Config)
+        config = msgspec.convert(msgspec.to_builtins(tomllib.loads(path.read_text("utf-8"))), Config)
     except FileNotFoundError:
         raise ProjectError(
-            f"project expected {FILE}, got none", at=str(root), do='write one: [project] name = "…"'
+            f"project expected {FILE}, got none", at=str(root), do='write one: [project] name = "…", modules = ["…"]'
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ProjectError(f"{FILE} expected TOML, got: {error}", at=str(path)) from None
     except msgspec.ValidationError as error:
-        raise ProjectError(f"{FILE} is not as it must be: {error}", at=str(path)) from None
+        raise _refusal(str(error), path) from None
     if config.project.timezone:
         _check_zone(config.project.timezone, path)
     if not profile:
         return config
     if profile not in config.profile:
         known = ", ".join(config.profile) or "none"
-        raise ProjectError(f"project expected one of its profiles ({known}), got `{profile}`", at=str(path))
+        raise ProjectError(
+            f"project expected one of its profiles ({known}), got `{profile}`",
+            at=str(path),
+            do=closest(profile, config.profile) or f"add [profile.{profile}], or mend FUNADE_PROFILE",
+        )
     chosen = config.profile[profile]
     return msgspec.structs.replace(
         config,
@@ -94,10 +99,34 @@ def read(root: Path, profile: str = "") -> Config:
     )
 
 
+def _refusal(problem: str, path: Path) -> ProjectError:
+    """What msgspec says of a value, in the file's own words."""
+    said, _, place = problem.partition(" - at ")
+    inside = place.strip("`$.").replace("[...]", ".NAME")
+    section = f"[{inside}]" if inside else FILE
+    field = re.fullmatch(r"Object (contains unknown|missing required) field `(.*)`", said)
+    if field is None:
+        return ProjectError(f"{FILE} expected `{inside}` as {said.removeprefix('Expected ')}", at=str(path))
+    if field[1] == "missing required":
+        return ProjectError(f"{section} expected `{field[2]}`, got none", at=str(path))
+    known = _keys(inside)
+    return ProjectError(
+        f"{section} takes no key `{field[2]}` (its keys: {', '.join(known)})", at=str(path), do=closest(field[2], known)
+    )
+
+
+def _keys(inside: str) -> tuple[str, ...]:
+    """The keys of the section that ``profile.NAME.store`` names."""
+    section: Any = Config
+    for part in inside.split(".") if inside else ():
+        section = get_args(section)[1] if part == "NAME" else get_type_hints(section)[part]
+    return tuple(getattr(section, "__struct_fields__", None) or get_args(section)[0].__struct_fields__)
+
+
 def _check_zone(name: str, path: Path) -> None:
     try:
         ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError):
+    except (ZoneInfoNotFoundError, ValueError, OSError):
         raise ProjectError(
             f"project expected an IANA time zone like 'Asia/Tokyo', got {name!r}", at=str(path)
         ) from None

@@ -28,7 +28,7 @@ def declared(root: Path, nodes: Sequence[Node[Any, Any]]) -> list[Spec]:
 def _with_codec(spec: Spec, node: Node[Any, Any], root: Path) -> Spec:
     if spec.kind != "model":
         return spec
-    codec = codecs.codec_for(node.returns, place=f"model `{spec.name}` at {spec.place}")
+    codec = codecs.codec_for(node.returns, place=spec.place, what=f"model `{spec.name}`")
     return msgspec.structs.replace(
         spec,
         codec=codec,

@@ -170,7 +170,14 @@ class Project:
         """The secret ``name``, from the environment or the file that ``NAME_FILE`` names."""
         value, file = self.environ.get(name), self.environ.get(f"{name}_FILE")
         if value is None and file:
-            value = Path(file).read_text("utf-8").strip()
+            try:
+                value = Path(file).read_text("utf-8").strip()
+            except (OSError, UnicodeDecodeError) as error:
+                raise PlaceMissing(
+                    f"{spec.kind} `{spec.name}` expected a secret `{name}` in {file}, got {type(error).__name__}",
+                    at=spec.place,
+                    do=f"mend {name}_FILE",
+                ) from None
         if value is None:
             raise PlaceMissing(
                 f"{spec.kind} `{spec.name}` expected a secret `{name}`, got none",
@@ -189,10 +196,11 @@ class Project:
         every = cast(Every, spec.policy(Every))
         if not first and not last and not again:
             return loads.wanted(spec, self.store, self.zone, self.clock())
-        due = [p.name for p in period.due(every, self.zone, self.clock())]
-        if not first and not last:
-            return period.chosen(every, self.zone, due[0], due[-1]) if due else []
-        named = period.chosen(every, self.zone, first or every.since[: len(last)], last or (due[-1] if due else first))
+        now = self.clock()
+        newest = [p.name for p in period.due(every, self.zone, now)][-1:]
+        if not last and not newest:
+            return []
+        named = period.chosen(every, self.zone, first, last or newest[0], now=now)
         return named if again else loads.unloaded(spec, self.store, named)
 
     def load(self, spec: Spec, periods: Sequence[Period]) -> Iterator[Loaded]:
@@ -251,7 +259,12 @@ class Project:
                 do="name it: funade build NODE --set k=v",
             )
         node = targets[0]
-        plans.check_settings(self.graph, {node: settings})
+        if self.graph[node].kind in ("source", "api"):
+            raise Misuse(
+                f"an attempt expected a node that is built, got {self.graph[node].kind} `{node}`",
+                do="load a source again: funade load SOURCE --again" if self.graph[node].kind == "source" else "",
+            )
+        plans.check_settings(self.graph, {node: settings}, place="--set")
         import uuid
 
         return {node: {"settings": dict(settings)} | ({"again": uuid.uuid4().hex} if again else {})}

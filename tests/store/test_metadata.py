@@ -1,4 +1,4 @@
-# ruff: noqa: E501
+# ruff: noqa: E501 - a message is asserted whole, on one line
 from __future__ import annotations
 
 import os
@@ -15,10 +15,10 @@ from typing import Any
 
 import msgspec
 import pytest
-from crowd import crowd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from crowd import crowd
 from funade import points
 from funade.clock import frozen
 from funade.declare.spec import Edge, Spec
@@ -309,7 +309,7 @@ def test_a_switch_from_a_release_that_moved_is_lost_and_changes_nothing(metadata
         "release expected generation 0 to be the current one, got 1, release of 1 by ann at 2022-03-01 12:00:00 UTC;"
         " run: funade release"
     )
-    with pytest.raises(SwitchLost, match="^rollback expected generation 5 to be the current one, got 1, "):
+    with pytest.raises(SwitchLost, match=r"^rollback expected generation 5 to be the current one, got 1, "):
         metadata.switch_to(1, expected_generation=5, who="ann", because="")
     assert everything(metadata) == before
 

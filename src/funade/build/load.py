@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from funade.declare.importing import user_traceback
+from funade.declare.importing import told, user_traceback
 from funade.declare.node import Node
 from funade.declare.period import Period, due
 from funade.declare.policy import Every, Key, Revised, Time
@@ -81,7 +81,7 @@ def load(
     columns = known.columns if known else {}
     for period in periods:
         at = f"{spec.name} {period.name}"
-        table = to_arrow(_call(node, spec, period, given, root), zone=zone, place=at)
+        table = to_arrow(_call(node, spec, period, given, root), zone=zone, place=at, what=f"source `{spec.name}`")
         good, bad = set_aside(table, spec, period, at)
         if columns and table.num_columns and set(columns) != set(good.schema.names):
             _refuse_columns(spec, at, columns, good.schema.names)
@@ -140,9 +140,9 @@ def set_aside(table: pa.Table, spec: Spec, period: Period, at: str) -> tuple[pa.
 def _call(node: Node[Any, Any], spec: Spec, period: Period, given: dict[str, Any], root: Path) -> Any:
     try:
         return node.function(**{spec.batch: period.name}, **given)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise LoadFailed(
-            f"source `{spec.name}` expected rows of {period.name}, got {type(error).__name__}: {error}",
+            f"source `{spec.name}` expected rows of {period.name}, got {told(error)}",
             at=spec.place,
             do="mend it and run the command again; what is loaded stays",
             traceback=user_traceback(error, root),

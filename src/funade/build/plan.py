@@ -8,6 +8,7 @@ from typing import Any, Literal
 import msgspec
 
 from funade.declare.graph import Graph
+from funade.declare.setting import is_json
 from funade.declare.spec import Edge, Spec
 from funade.digest import of_value
 from funade.errors import SettingError, closest
@@ -78,13 +79,17 @@ def pins(steps: Plan, names: list[str]) -> Pins:
     return {name: steps[name].version for name in names}
 
 
-def check_settings(graph: Graph, settings: Settings) -> None:
-    """Refuse settings of nodes or names that do not exist, and values of another type."""
+def check_settings(graph: Graph, settings: Settings, *, place: str = "") -> None:
+    """Refuse settings of nodes or names that do not exist, and values of another type.
+
+    ``place`` is where they were given; unless said, the node's section in ``funade.toml``.
+    """
     for node, values in settings.items():
+        at = place or f"[settings.{node}] in funade.toml"
         if node not in graph.specs:
             raise SettingError(
                 f"settings expected a node of the project, got `{node}`",
-                at=f"[settings.{node}]",
+                at=at,
                 do=closest(node, graph.specs),
             )
         defaults = graph[node].settings
@@ -93,19 +98,22 @@ def check_settings(graph: Graph, settings: Settings) -> None:
                 known = ", ".join(defaults) or "none"
                 raise SettingError(
                     f"{graph[node].kind} `{node}` takes no setting `{name}` (its settings: {known})",
-                    at=f"[settings.{node}]",
+                    at=at,
                     do=closest(name, defaults),
                 )
-            _check_type(graph[node], name, defaults[name], value)
+            _check_type(graph[node], name, defaults[name], value, at)
 
 
-def _check_type(spec: Spec, name: str, default: object, value: object) -> None:
+def _check_type(spec: Spec, name: str, default: object, value: object, at: str) -> None:
+    title = f"{spec.kind} `{spec.name}` expected `{name}`"
+    if not is_json(value):
+        raise SettingError(f"{title} as a JSON value, got {value!r}", at=at)
     if default is None or type(value) is type(default):
         return
     if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
         return
     raise SettingError(
-        f"{spec.kind} `{spec.name}` expected `{name}` as {type(default).__name__}, got {value!r}", at=spec.place
+        f"{title} as {type(default).__name__}, got {value!r}", at=at, do=f"its default is {default!r} at {spec.place}"
     )
 
 

@@ -15,16 +15,16 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from funade.bind import Bound, bind, project_packages
+from funade.bind import bind, project_packages
 from funade.build.check import check
 from funade.build.plan import Plan, Step, bound
 from funade.declare.graph import Graph
-from funade.declare.importing import user_traceback
+from funade.declare.importing import told, user_traceback
 from funade.declare.node import Node
-from funade.declare.policy import CHECKS, Key, Policy, Time
+from funade.declare.policy import Key, Time
 from funade.declare.spec import Edge, Spec
-from funade.digest import of_value
 from funade.errors import BuildFailed, CheckFailed, FunadeError, NotBuilt, ResultRefused, WindowEmpty
+from funade.evaluation import Judged, metrics_of, replay
 from funade.store import codecs, snapshots, tables
 from funade.store.frames import from_arrow, to_arrow
 from funade.store.opened import Store
@@ -67,7 +67,8 @@ def build(
     for name, step in steps.items():
         if name in needed and step.missing:
             raise NotBuilt(
-                f"{step.spec.kind} `{name}` expected `{step.missing}` loaded, got nothing",
+                f"source `{step.missing}` expected a period loaded, got none",
+                at=around.graph[step.missing].place,
                 do=f"run: funade load {step.missing}",
             )
     for name, step in steps.items():
@@ -121,7 +122,7 @@ def _make(step: Step, steps: Plan, around: Surroundings, *, attempt: bool) -> tu
     try:
         with _captured(printed):
             version = _version(step, steps, around)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         failed = msgspec.structs.replace(
             record,
             state="failed",
@@ -172,19 +173,6 @@ def _version(step: Step, steps: Plan, around: Surroundings) -> Version:
     return msgspec.structs.replace(version, artifact=artifact)
 
 
-class Judged:
-    """How many rows an evaluation looked at."""
-
-    def __init__(self) -> None:
-        self.least: int | None = None
-        self.refused = 0
-
-    def saw(self, rows: int, refused: int = 0) -> None:
-        """Count one input's rows."""
-        self.least = rows if self.least is None else min(self.least, rows)
-        self.refused += refused
-
-
 def _argument(
     edge: Edge, version: Version, end: datetime | None, steps: Plan, around: Surroundings, judged: Judged
 ) -> Any:
@@ -208,41 +196,8 @@ def _argument(
         project_types=project_packages(around.graph),
     )[edge.api]  # fmt: skip
     answered, refused = replay(api, table)
-    judged.saw(answered.num_rows, refused)
+    judged.saw(answered.num_rows, len(refused))
     return from_arrow(answered, edge.form or "pandas")
-
-
-def replay(api: Bound, table: Any) -> tuple[Any, int]:
-    """An api's answers for a table's rows, joined to them; and how many rows its contract refused.
-
-    Only the contract's columns go in, decoded as requests.
-
-    Raises:
-        ResultRefused: a column stands on both sides, or one that the contract requires is missing.
-    """
-    import numpy as np
-    import pyarrow as pa
-
-    names = [f.name for f in api.contract.takes_fields]
-    both = [f.name for f in api.contract.gives_fields if f.name in table.schema.names]
-    if both:
-        raise ResultRefused(
-            f"api `{api.name}` expected rows without its answers' columns, got `{both[0]}` on both sides"
-        )
-    missing = [f.name for f in api.contract.takes_fields if f.required and f.name not in table.schema.names]
-    if missing:
-        raise ResultRefused(
-            f"api `{api.name}` expected a column `{missing[0]}` in the rows, got {', '.join(table.schema.names)}"
-        )
-    rows, refused = api.requests.convert(table.select([n for n in names if n in table.schema.names]).to_pylist())
-    if refused:
-        keep = np.ones(table.num_rows, dtype=bool)
-        keep[[index for index, _ in refused]] = False
-        table = table.filter(pa.array(keep))
-    answers = api.answer(rows)
-    for name, values in answers.items():
-        table = table.append_column(name, pa.array(values, from_pandas=True))
-    return table, len(refused)
 
 
 def _seen(spec: Spec, inputs: Mapping[str, Version], end: datetime | None, around: Surroundings) -> dict[str, Any]:
@@ -277,7 +232,7 @@ def _seen(spec: Spec, inputs: Mapping[str, Version], end: datetime | None, aroun
 def _with_rows(version: Version, spec: Spec, result: Any, around: Surroundings) -> Version:
     if spec.result_form == "sql" and not isinstance(result, str):
         raise ResultRefused(f"dataset `{spec.name}` expected SQL text, got {type(result).__name__}", at=spec.place)
-    table = to_arrow(result, zone=around.zone, place=f"dataset `{spec.name}`")
+    table = to_arrow(result, zone=around.zone, place=spec.place, what=f"dataset `{spec.name}`")
     artifact = snapshots.write(around.store.blobs, table)
     return msgspec.structs.replace(
         version,
@@ -297,40 +252,15 @@ def _survived(spec: Spec, column: str, artifact: Artifact, *, declared: bool) ->
     return ""
 
 
-def metrics_of(spec: Spec, result: Any) -> dict[str, float | None]:
-    """An evaluation's numbers; None where one is NaN or infinite.
-
-    Raises:
-        ResultRefused: it gave something else than numbers by name.
-    """
-    import math
-
-    if not isinstance(result, dict) or not all(isinstance(k, str) for k in result):
-        raise ResultRefused(
-            f"evaluation `{spec.name}` expected numbers by name, got {type(result).__name__}", at=spec.place
-        )
-    numbers: dict[str, float | None] = {}
-    for name, value in result.items():
-        try:
-            number = float(value)
-        except (TypeError, ValueError):
-            raise ResultRefused(
-                f"evaluation `{spec.name}` expected a number for {name}, got {value!r}", at=spec.place
-            ) from None
-        numbers[name] = number if math.isfinite(number) else None
-    return numbers
-
-
 def checked(step: Step, version: Version, around: Surroundings) -> tuple[Finding, ...]:
     """The data checks of a dataset's version under its present policies: remembered, or made now.
 
     Raises:
         CheckFailed: a check does not hold.
     """
-    policies = checks_of(step.spec)
+    policies, digest = step.spec.checks, step.spec.checks_digest
     if step.spec.kind != "dataset" or not policies:
         return ()
-    digest = of_value([msgspec.to_builtins(p) for p in policies])
     store = around.store
     done = store.metadata.checked(version.id, digest)
     if done is None:
@@ -344,15 +274,10 @@ def checked(step: Step, version: Version, around: Surroundings) -> tuple[Finding
         raise CheckFailed(
             f"dataset `{version.node}` expected {bad.expected}, got {bad.got}",
             at=f"{version.node}@{version.id[:6]}",
-            do=f"see them: funade show {version.node}@{version.id[:6]} --bad",
+            do=bad.do or (f"see them: funade show {version.node}@{version.id[:6]} --bad" if bad.bad_digest else ""),
             findings=done.findings,
         )
     return done.findings
-
-
-def checks_of(spec: Spec) -> tuple[Policy, ...]:
-    """The policies that the node's rows are held against."""
-    return tuple(p for p in spec.policies if isinstance(p, CHECKS))
 
 
 @contextlib.contextmanager
@@ -372,16 +297,16 @@ def _log(store: Store, printed: io.StringIO) -> str:
     return store.blobs.put_bytes(text.encode(errors="replace")) if text else ""
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     return str(error) if isinstance(error, FunadeError) else f"{type(error).__name__}: {error}"
 
 
-def _failure(spec: Spec, error: Exception, root: Path) -> FunadeError:
+def _failure(spec: Spec, error: BaseException, root: Path) -> FunadeError:
     if isinstance(error, FunadeError):
         named = error.what if f"`{spec.name}`" in error.what else f"{spec.kind} `{spec.name}`: {error.what}"
         return type(error)(named, at=error.at or spec.place, do=error.do, **error.facts)
     return BuildFailed(
-        f"{spec.kind} `{spec.name}` expected to be built, got {type(error).__name__}: {error}",
+        f"{spec.kind} `{spec.name}` expected to be built, got {told(error)}",
         at=spec.place,
         do="mend it and run the command again; what was built stays",
         traceback=user_traceback(error, root),

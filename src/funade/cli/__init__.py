@@ -69,7 +69,7 @@ def main(arguments: list[str] | None = None) -> None:
         _print_error(error)
         sys.exit(error.exit_code)
     except click.ClickException as error:
-        error.show()
+        _print_error(_misuse(error))
         sys.exit(2)
     except click.exceptions.Exit as exit_:
         sys.exit(exit_.exit_code)
@@ -79,6 +79,14 @@ def main(arguments: list[str] | None = None) -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
+
+
+def _misuse(error: click.ClickException) -> Misuse:
+    """What click says of a command's arguments, in one line."""
+    told = error.format_message().rstrip(".")
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "funade"
+    return Misuse(f"{command}: {told[:1].lower()}{told[1:]}", do=f"run: {command} --help")
 
 
 def _print_error(error: FunadeError) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import tomllib
+from datetime import date, time
 from typing import Any
 
 import click
 
 from funade.cli.output import number, progress, project, say, seconds
-from funade.errors import LoadFailed, Misuse
+from funade.errors import FunadeError, Misuse
 
 
 @click.command()
@@ -24,7 +25,7 @@ def load(source: str | None, first: str, last: str, again: bool) -> None:
         raise Misuse("load expected a source, got none in the project")
     for spec in sources:
         if spec.kind != "source":
-            raise Misuse(f"load expected a source, got {spec.kind} `{spec.name}`")
+            raise Misuse(f"load expected a source, got {spec.kind} `{spec.name}`", do=f"run: funade build {spec.name}")
         periods = here.periods(spec, first, last, again=again)
         new = rows = bad = 0
         with progress(f"loading {spec.name}", len(periods)) as step:
@@ -33,7 +34,7 @@ def load(source: str | None, first: str, last: str, again: bool) -> None:
                     step(loaded.period)
                     new += loaded.revision is not None
                     rows, bad = rows + loaded.rows, bad + loaded.bad_rows
-            except LoadFailed:
+            except (FunadeError, KeyboardInterrupt):
                 if new:
                     say(f"loaded {spec.name}: {_count(new, 'period')}, then stopped")
                 raise
@@ -73,10 +74,12 @@ def build(nodes: tuple[str, ...], settings: tuple[str, ...], again: bool) -> Non
                 continue
             made += 1
             say(f"built {version.node}@{version.id[:6]}  {seconds(built.seconds)}{_facts(built)}")
+            for warning in here.graph[version.node].warnings:
+                say(f"  warning: {warning}")
     if made == 0:
         say(f"nothing to build: {_count(there, 'version')} of the present recipe {'is' if there == 1 else 'are'} there")
-    elif attempt or again:
-        say(f"an attempt: nothing uses it until you say  funade stage {nodes[0]}@…")
+    elif (attempt or again) and version.kind != "evaluation":
+        say(f"an attempt: nothing uses it until you say  funade stage {version.node}@{version.id[:6]}")
 
 
 def _facts(built: Any) -> str:
@@ -96,11 +99,12 @@ def _facts(built: Any) -> str:
 def _setting(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not equals or not name:
-        raise Misuse(f"--set expected NAME=VALUE, got {text!r}")
+        raise Misuse(f"--set expected NAME=VALUE, got `{text}`", do="write e.g. --set trees=200")
     try:
-        return name, tomllib.loads(f"v = {value}")["v"]
+        given = tomllib.loads(f"v = {value}")["v"]
     except tomllib.TOMLDecodeError:
         return name, value
+    return name, value if isinstance(given, date | time) else given
 
 
 def _count(n: int, noun: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import linecache
-import math
 import re
 from collections.abc import Callable, Container, Iterable
 from pathlib import Path
@@ -16,6 +15,7 @@ from funade.declare.form import form_of, hints
 from funade.declare.node import Answers, Node, Place, Rows, Secret
 from funade.declare.period import check_every
 from funade.declare.policy import TABLES, Every, Policy, Split, _Policy
+from funade.declare.setting import is_json
 from funade.declare.spec import Kind
 from funade.errors import DeclarationError, FunadeError, closest
 
@@ -269,25 +269,13 @@ def _left_over(node: Node[Any, Any], title: str, left: list[str]) -> str:
 
 
 def _setting(title: str, at: str, name: str, value: object) -> object:
-    if not _plain(value):
+    if not is_json(value):
         raise DeclarationError(
             f"{title} expected a JSON value as the setting `{name}`, got {_described(value)}",
             at=at,
             do="bind a node as an input, or use numbers, text, booleans, lists and dicts",
         )
     return msgspec.to_builtins(value)
-
-
-def _plain(value: object) -> bool:
-    if type(value) is float:
-        return math.isfinite(value)
-    if isinstance(value, list | tuple):
-        return all(map(_plain, value))
-    if isinstance(value, dict):
-        return all(isinstance(k, str) and _plain(v) for k, v in value.items())
-    if isinstance(value, int):
-        return -(2**63) <= value < 2**63
-    return value is None or type(value) is str
 
 
 def _check_policies(node: Node[Any, Any], title: str) -> None:

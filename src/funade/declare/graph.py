@@ -14,7 +14,7 @@ from funade.declare.contract import contract_of
 from funade.declare.decorators import Gives, Takes
 from funade.declare.fingerprint import Fingerprint, fingerprint, symbol_reach
 from funade.declare.node import Answers, Node, Rows
-from funade.declare.policy import Deprecated, Files, Private, _Policy
+from funade.declare.policy import Deprecated, Fallback, Files, Private, Was, _Policy
 from funade.declare.spec import Edge, Spec
 from funade.digest import of_parts
 from funade.errors import DeclarationError, Misuse, closest
@@ -105,6 +105,7 @@ def specs_of(nodes: Iterable[Node[Any, Any]], root: Path) -> list[Spec]:
     by_name = {spec.name: spec for spec in specs}
     for spec in specs:
         _check_use(spec, by_name)
+        _check_former(spec, by_name)
     return specs
 
 
@@ -116,6 +117,7 @@ def spec_of(node: Node[Any, Any], root: Path) -> Spec:
     contract = None
     if node.kind == "api":
         contract = contract_of(*_contract_structs(node), place=node.place)
+        _check_fallback(node)
         found = _with_structs(found, structs, root)
     return Spec(
         kind=node.kind,
@@ -143,6 +145,20 @@ def _contract_structs(node: Node[Any, Any]) -> tuple[Any, Any]:
     taken = next(p.struct for p in node.policies if isinstance(p, Takes))
     given = next(p.struct for p in node.policies if isinstance(p, Gives))
     return taken, given
+
+
+def _check_fallback(node: Node[Any, Any]) -> None:
+    given = _contract_structs(node)[1]
+    try:
+        for fallback in node.policies:
+            if isinstance(fallback, Fallback):
+                msgspec.convert(fallback.answer, given)
+    except msgspec.ValidationError as error:
+        raise DeclarationError(
+            f"api `{node.name}` expected a fallback that keeps its contract, got: {error}",
+            at=node.place,
+            do=f"give each field of `{given.__name__}` a value in fn.fallback(…)",
+        ) from None
 
 
 def _with_structs(found: Fingerprint, structs: list[type], root: Path) -> Fingerprint:
@@ -175,6 +191,17 @@ def _check_use(spec: Spec, by_name: dict[str, Spec]) -> None:
                 f"which is private to {', '.join(private.nodes) or by_name[name].module}",
                 at=spec.place,
                 do=f"name it in fn.only_for(…) of `{name}`, or take another node",
+            )
+
+
+def _check_former(spec: Spec, by_name: dict[str, Spec]) -> None:
+    for policy in spec.policies:
+        if isinstance(policy, Was) and policy.name in by_name:
+            raise DeclarationError(
+                f"{spec.kind} `{spec.name}` expected a name it no longer bears, got `{policy.name}`, "
+                f"which {by_name[policy.name].kind} `{policy.name}` bears",
+                at=spec.place,
+                do="take fn.was(…) away, or rename that node",
             )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import takewhile
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -32,11 +33,11 @@ def check_every(every: Every) -> None:
     if every.period not in LENGTHS:
         raise DeclarationError(f"policy `every` expected one of {', '.join(LENGTHS)}, got {every.period!r}")
     try:
-        datetime.fromisoformat(every.since)
+        offset = datetime.fromisoformat(every.since).tzinfo
     except (TypeError, ValueError):
-        raise DeclarationError(
-            f"policy `every` expected since= an ISO date like '2022-01-01', got {every.since!r}"
-        ) from None
+        offset = UTC
+    if offset is not None:
+        raise DeclarationError(f"policy `every` expected since= an ISO date like '2022-01-01', got {every.since!r}")
     try:
         datetime.strptime(every.at, "%H:%M")
     except (TypeError, ValueError):
@@ -47,38 +48,41 @@ def due(every: Every, zone: ZoneInfo, now: datetime) -> Iterator[Period]:
     """Every period since the first whose end, plus the time of day ``at``, has passed by ``now``."""
     at = datetime.strptime(every.at, "%H:%M")
     wait = timedelta(hours=at.hour, minutes=at.minute)
-    for period in _from(every, zone, datetime.fromisoformat(every.since).replace(tzinfo=None)):
+    for period in _from(every, zone):
         local_end = period.end.astimezone(zone).replace(tzinfo=None)
         if (local_end + wait).replace(tzinfo=zone).astimezone(UTC) > now:
             return
         yield period
 
 
-def chosen(every: Every, zone: ZoneInfo, first: str, last: str) -> list[Period]:
-    """The periods from the one named ``first`` to the one named ``last``, both included.
+def chosen(every: Every, zone: ZoneInfo, first: str, last: str, *, now: datetime) -> list[Period]:
+    """The periods from the one named ``first`` (or the very first) to the one named ``last``, both included.
 
     Raises:
-        Misuse: a name that no period bears, or ``last`` before ``first``.
+        Misuse: a name that no period bears, ``last`` before ``first``, or one that has not ended by ``now``.
     """
-    start, stop = _named(every, first), _named(every, last)
+    since = _name(every, datetime.fromisoformat(every.since))
+    start, stop = _name(every, _named(every, first)) if first else since, _name(every, _named(every, last))
     if stop < start:
-        raise Misuse(f"periods expected the earlier first, got --from {first} --to {last}")
-    since = datetime.fromisoformat(every.since).replace(tzinfo=None)
-    found: list[Period] = []
-    for period in _from(every, zone, since):
-        if period.name > last:
-            break
-        if period.name >= first:
-            found.append(period)
+        earliest = first or f"{since} (the first)"
+        raise Misuse(f"periods expected the earlier first, got --from {earliest} --to {last}")
+    found = [p for p in takewhile(lambda p: p.name <= stop and p.start < now, _from(every, zone)) if p.name >= start]
+    if _utc(_named(every, last), zone) >= now or (found and found[-1].end > now):
+        raise Misuse(
+            f"periods expected an end before {now:%Y-%m-%d %H:%M} UTC, got --to {last}", do="load it when it has ended"
+        )
     if not found:
-        raise Misuse(f"periods expected a day since {every.since}, got --from {first} --to {last}")
+        raise Misuse(f"periods expected one since {since}, got --from {first or since} --to {last}")
     return found
 
 
-def _from(every: Every, zone: ZoneInfo, start: datetime) -> Iterator[Period]:
+def _from(every: Every, zone: ZoneInfo) -> Iterator[Period]:
+    start = datetime.fromisoformat(every.since)
     while True:
         stop = _next(every.period, start)
-        yield Period(start.strftime(_FORMATS[every.period]), _utc(start, zone), _utc(stop, zone))
+        period = Period(_name(every, start), _utc(start, zone), _utc(stop, zone))
+        if period.start < period.end:  # not the hour that a clock put forward skips
+            yield period
         start = stop
 
 
@@ -86,6 +90,10 @@ def _next(period: str, start: datetime) -> datetime:
     if period == "1 month":
         return (start.replace(day=1) + timedelta(days=32)).replace(day=1)
     return start + {"1 hour": timedelta(hours=1), "1 day": timedelta(days=1), "1 week": timedelta(days=7)}[period]
+
+
+def _name(every: Every, start: datetime) -> str:
+    return start.strftime(_FORMATS[every.period])
 
 
 def _named(every: Every, name: str) -> datetime:

@@ -98,8 +98,10 @@ def deprecated(use: str, *, until: str) -> p.Deprecated:
     """Say what to use instead; using the node after the ISO date ``until`` fails."""
     try:
         date.fromisoformat(until)
-    except ValueError:
-        raise DeclarationError(f"policy `deprecated` expected until= an ISO date, got {until!r}") from None
+    except (TypeError, ValueError):
+        raise DeclarationError(
+            f"policy `deprecated` expected until= an ISO date like '2027-03-31', got {until!r}"
+        ) from None
     return p.Deprecated(use, until)
 
 

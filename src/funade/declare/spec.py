@@ -7,8 +7,9 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from funade.declare.contract import Contract
-from funade.declare.policy import Policy
+from funade.declare.policy import CHECKS, Policy
 from funade.declare.window import Window
+from funade.digest import of_value
 
 P = TypeVar("P", bound=msgspec.Struct)
 
@@ -78,3 +79,13 @@ class Spec(msgspec.Struct, frozen=True, omit_defaults=True):
                 if name:
                     names[name] = None
         return tuple(names)
+
+    @property
+    def checks(self) -> tuple[Policy, ...]:
+        """The policies that the node's rows are held against."""
+        return tuple(p for p in self.policies if isinstance(p, CHECKS))
+
+    @property
+    def checks_digest(self) -> str:
+        """Names what the rows are held against: a check made under the same policies need not be made again."""
+        return of_value([msgspec.to_builtins(p) for p in self.checks])

@@ -24,6 +24,7 @@ class Ask(Protocol):
     rows: list[Any]
     single: bool
     done: bool
+    timer: asyncio.TimerHandle | None
 
     def answer(self, body: bytes, fallback: str = "") -> None:
         """Send the answer; ``fallback`` says why it is not the function's own."""
@@ -50,9 +51,7 @@ class Batcher:
         limits: how many rows may wait and how many are answered by one call.
     """
 
-    def __init__(
-        self, api: Api, lane: Lane, loop: asyncio.AbstractEventLoop, journal: Journal, limits: Limits
-    ) -> None:
+    def __init__(self, api: Api, lane: Lane, loop: asyncio.AbstractEventLoop, journal: Journal, limits: Limits) -> None:
         self.api = api
         self._lane = lane
         self._loop = loop
@@ -74,7 +73,7 @@ class Batcher:
             self._late(ask)
         else:
             if within_s is not None:
-                self._loop.call_later(within_s, self._late, ask)
+                ask.timer = self._loop.call_later(within_s, self._late, ask)
             self._waiting.append((ask, count))
             self._waiting_rows += count
             if not self._queued:
@@ -107,12 +106,11 @@ class Batcher:
             found = spans(self.api, rows)
             if len(found) == 1 and (columns := found[0].columns) is not None:
                 return self._whole(asks, columns)
+            self._journal.failed(self.api.name, next(s.error for s in found if s.error is not None))
+            return self._pieces(asks, found)
         except BaseException as error:  # the answers cannot be written; nothing of this may end the lane
-            found = [Span(0, len(rows), None, error)]
-        error = next((s.error for s in found if s.error is not None), None)
-        if error is not None:
             self._journal.failed(self.api.name, error)
-        return self._pieces(asks, found)
+            return self._pieces(asks, [Span(0, len(rows), None, error)])
 
     def deliver(self, asks: list[Ask], found: Sequence[Answer]) -> None:
         """Send what the lane found."""

@@ -17,8 +17,8 @@ class Side(Protocol):
     def work(self, asks: list[Any]) -> Any:
         """Answer them; called on the lane's thread."""
 
-    def deliver(self, asks: list[Any], found: Any) -> bool:
-        """Send what was found; called on the loop. True if requests still wait."""
+    def deliver(self, asks: list[Any], found: Any) -> None:
+        """Send what was found; called on the loop."""
 
 
 class Lane:
@@ -35,7 +35,7 @@ class Lane:
         self.busy = False
 
     def want(self, side: Side) -> None:
-        """Say that requests wait; called on the loop, once until ``deliver`` or an empty ``take``."""
+        """Say that requests wait; called on the loop, once until ``take``."""
         self._sides.append(side)
         if not self.busy and not self._woken:
             self._woken = True

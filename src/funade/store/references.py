@@ -57,14 +57,28 @@ def refuse_removal(metadata: Metadata, version: str) -> None:
 def named(holders: Iterable[str], most: int = 3) -> str:
     """Every release, and of the others the first few and a count.
 
-    >>> named(["release 1", "release 2", "eta@3f9c2e", "limit@77e0d2", "a@012345"], most=1)
-    'release 1, release 2, eta@3f9c2e and 2 more'
+    >>> named(["release 1", "release 2", "release 3", "release 7", "eta@3f9c2e", "limit@77e0d2"], most=1)
+    'releases 1-3, 7, eta@3f9c2e and 1 more'
     """
     who = list(holders)
-    releases = [h for h in who if h.startswith("release ")]
-    others = [h for h in who if not h.startswith("release ")]
+    numbers = [int(h.removeprefix(_RELEASE)) for h in who if h.startswith(_RELEASE)]
+    others = [h for h in who if not h.startswith(_RELEASE)]
+    releases = [f"release{'s' if len(numbers) > 1 else ''} {_spans(numbers)}"] if numbers else []
     more = f" and {len(others) - most} more" if len(others) > most else ""
     return ", ".join(releases + others[:most]) + more
+
+
+_RELEASE = "release "
+
+
+def _spans(numbers: Iterable[int]) -> str:
+    spans: list[list[int]] = []
+    for number in sorted(numbers):
+        if spans and number == spans[-1][-1] + 1:
+            spans[-1] = [spans[-1][0], number]
+        else:
+            spans.append([number])
+    return ", ".join("-".join(map(str, span)) for span in spans)
 
 
 def _held(metadata: Metadata, blobs: Blobs) -> Iterator[tuple[str, str]]:
@@ -131,4 +145,4 @@ def _code(metadata: Metadata, blobs: Blobs) -> Iterator[tuple[str, str]]:
 
 
 def _release_first(holder: str) -> bool:
-    return not holder.startswith("release ")
+    return not holder.startswith(_RELEASE)

@@ -1,0 +1,1 @@
+"""Declaring: what a user writes, and the graph that follows from it."""

@@ -1,0 +1,362 @@
+"""HTTP/1.1 on one connection: requests parsed, answered in their order, and the connection handed on or closed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import deque
+from typing import Any
+
+import httptools
+
+from funade.errors import ContractViolation
+from funade.serve import request
+from funade.serve.door import Door
+from funade.serve.reply import CLOSE, CONTINUE, KEEP, error_json
+
+_MOST_UNREAD = 64 * 1024
+"""Bytes of a half-received request that travel to another worker; a longer one is finished here."""
+
+
+class Exchange:
+    """One request and the place of its response among the connection's responses."""
+
+    __slots__ = ("connection", "done", "ending", "last", "response", "rows", "single", "timer")
+
+    def __init__(self, connection: Connection, ending: bytes) -> None:
+        self.connection = connection
+        self.ending = ending
+        self.last = ending is CLOSE  # nothing follows it
+        self.rows: list[Any] = []
+        self.single = False
+        self.done = False
+        self.timer: asyncio.TimerHandle | None = None
+        self.response = b""
+
+    def answer(self, body: bytes, fallback: str = "") -> None:
+        """Respond with predictions."""
+        self._finish(self.connection.door.replies.answer(body, self._end(), fallback))
+
+    def refuse(self, status: int, error: str, path: str = "") -> None:
+        """Respond with an error; the connection goes on."""
+        self._finish(self.connection.door.replies.page(error_json(error, path), self._end(), status=status))
+
+    def page(self, status: int, body: bytes, extra: str = "", *, head: bool = False) -> None:
+        """Respond with a page."""
+        reply = self.connection.door.replies.page(body, self._end(), status=status, head=head, extra=extra)
+        self._finish(reply)
+
+    def _end(self) -> bytes:
+        if self.connection.door.closing:
+            self.last = True
+        return CLOSE if self.last else self.ending
+
+    def _finish(self, response: bytes) -> None:
+        self.done = True
+        if self.timer is not None:
+            self.timer.cancel()
+        self.response = response
+        self.connection.flush()
+
+
+class Connection(asyncio.Protocol):
+    """One client.
+
+    Args:
+        door: what all connections of the worker share.
+        unread: bytes another worker read from this connection and did not answer.
+    """
+
+    def __init__(self, door: Door, unread: bytes = b"") -> None:
+        self.door = door
+        self._unread = unread
+        self._parser: Any = httptools.HttpRequestParser(self)
+        self._transport: asyncio.Transport
+        self._waiting: deque[Exchange] = deque()
+        self._head = request.Head()
+        self._body = b""
+        self._more: list[bytes] | None = None
+        self._size = 0
+        self._begun = False
+        self._in_head = False
+        self._message_bytes = 0
+        self._held = 0
+        self._raw: list[bytes] | None = []
+        self._completed = 0
+        self._deaf = False
+        self._ended = False
+        self._leaving = False
+        self._paused = False
+        self._since = 0.0
+        self._stalled = 0.0
+
+    # -- the transport's calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin, with what another worker had read."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._since = self.door.now
+        self.door.connections.add(self)
+        if self._unread:
+            self.data_received(self._unread)
+            self._unread = b""
+        if self.door.handing:
+            self.door.loop.call_soon(self.leave)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came; whole requests in it are begun."""
+        if self._deaf:
+            return
+        completed = self._completed
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as error:
+            self._restart(data[error.args[0] :])
+            return
+        except httptools.HttpParserError as error:
+            if not self._deaf:
+                self.reject(*request.reason(error))
+            return
+        if self._begun:
+            self._partial(data, fresh=self._completed == completed)
+        elif self._raw != []:
+            self._raw = []
+
+    def eof_received(self) -> bool:
+        """The client sends no more: what it asked is answered, then the connection is closed."""
+        self._ended = True
+        if not self._waiting:
+            return False
+        self._waiting[-1].last = True
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nobody waits any more: what is not begun is not started."""
+        self._deaf = True
+        self._release_held()
+        self._drop()
+        self._parser = None  # it holds this connection
+        self.door.connections.discard(self)
+
+    def pause_writing(self) -> None:
+        """The client does not read: read nothing more of it either."""
+        self._stalled = self.door.now
+        self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """The client reads again."""
+        self._stalled = 0.0
+        if not self._leaving and not self._paused:
+            self._transport.resume_reading()
+
+    # -- the parser's calls
+
+    def on_message_begin(self) -> None:
+        self._begun = self._in_head = True
+        self._head = request.Head()
+        self._since = self.door.now
+
+    def on_url(self, url: bytes) -> None:
+        head = self._head
+        head.url = head.url + url if head.url else url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._in_head:  # a chunked body's trailers count for nothing
+            self._head.take(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        if self._deaf:
+            return
+        head = self._head
+        head.method = self._parser.get_method()
+        head.version = self._parser.get_http_version()
+        refusal = head.refusal(self.door.limits, self.door.hosts)
+        if refusal is not None:
+            self.reject(*refusal)
+        elif head.expect:
+            self._continue()
+
+    def on_body(self, body: bytes) -> None:
+        if self._deaf:
+            return
+        self._size += len(body)
+        if self._size > self.door.limits.body_bytes:
+            self.reject(413, f"body expected at most {self.door.limits.body_bytes} bytes, got more; send fewer rows")
+        elif self._size == len(body):
+            self._body = body
+        elif self._more is None:
+            self._more = [self._body, body]
+        else:
+            self._more.append(body)
+
+    def on_message_complete(self) -> None:
+        if self._deaf:
+            return
+        self._begun = False
+        self._completed += 1
+        body = self._body if self._more is None else b"".join(self._more)
+        self._body, self._more, self._size, self._message_bytes = b"", None, 0, 0
+        if self._held:
+            self._release_held()
+        self._dispatch(body)
+
+    # -- requests and responses
+
+    def _dispatch(self, body: bytes) -> None:
+        head, keep = self._head, self._parser.should_keep_alive()
+        ending = CLOSE if not keep else KEEP if head.version == "1.0" else b""
+        exchange = Exchange(self, ending)
+        self._waiting.append(exchange)
+        if not keep:
+            self._deaf = True
+        elif len(self._waiting) >= self.door.limits.pipelined:
+            self._pause()
+        path = head.path()
+        batcher = self.door.routes.posts.get(path) if head.method == b"POST" else None
+        if batcher is None:
+            found = self.door.routes.page(head.method, path)
+            exchange.page(found.status, found.body, found.extra, head=head.method == b"HEAD")
+            return
+        wrong = head.wrong_content()
+        if wrong is not None:
+            exchange.refuse(*wrong)
+            return
+        try:
+            exchange.rows, exchange.single = batcher.api.decode(body)
+        except ContractViolation as error:
+            exchange.refuse(422, error.what, str(error.facts.get("path", "$")))
+        except Exception as error:
+            self.door.journal.failed(batcher.api.name, error)
+            exchange.refuse(500, f"api `{batcher.api.name}` could not read the request; see the server's log")
+        else:
+            batcher.add(exchange, head.within_s)
+
+    def flush(self) -> None:
+        """Write every response whose turn has come."""
+        waiting = self._waiting
+        if not waiting or not waiting[0].response:
+            return
+        ready = [waiting.popleft()]
+        while waiting and waiting[0].response and not ready[-1].last:
+            ready.append(waiting.popleft())
+        self._transport.write(ready[0].response if len(ready) == 1 else b"".join(e.response for e in ready))
+        self._since = self.door.now
+        if ready[-1].last:
+            self._finish(ready[-1].ending)
+        elif self._leaving:
+            self.door.loop.call_soon(self.leave)
+        elif self._paused and len(waiting) < self.door.limits.pipelined:
+            self._paused = False
+            self._transport.resume_reading()
+
+    def reject(self, status: int, error: str) -> None:
+        """Respond to what is no good request, after the responses due, and hear no more."""
+        self._deaf = True
+        exchange = Exchange(self, CLOSE)
+        self._waiting.append(exchange)
+        self._release_held()
+        exchange.page(status, error_json(error), head=self._head.method == b"HEAD")
+
+    def _continue(self) -> None:
+        if not self._waiting:
+            self._transport.write(CONTINUE)  # behind a response due, a client that waits gets on by its own timer
+
+    def _finish(self, ending: bytes) -> None:
+        """Close; a client that may still be sending is heard out for a moment, else it might not read the response."""
+        heard_out = self._deaf and ending is CLOSE and not self._begun
+        self._deaf = True
+        self._drop()
+        if heard_out or self._ended:
+            self._transport.close()
+            return
+        self._transport.write_eof()
+        self.door.loop.call_later(self.door.limits.linger_s, self._transport.abort)
+
+    def _drop(self) -> None:
+        for exchange in self._waiting:
+            exchange.done = True
+            if exchange.timer is not None:
+                exchange.timer.cancel()
+        self._waiting.clear()
+
+    def _pause(self) -> None:
+        self._paused = True
+        self._transport.pause_reading()
+
+    def _restart(self, rest: bytes) -> None:
+        """The request asked for another protocol, which is not given: go on behind it."""
+        self._parser = httptools.HttpRequestParser(self)
+        self._raw = []
+        if rest and not self._deaf:
+            self.data_received(rest)
+
+    def _partial(self, data: bytes, *, fresh: bool) -> None:
+        """A request is half received: count what is held of it, and keep its bytes while they may have to travel."""
+        self._message_bytes = self._message_bytes + len(data) if fresh else len(data)
+        if fresh and self._raw is not None and self._message_bytes <= _MOST_UNREAD:
+            self._raw.append(data)
+        else:
+            self._raw = None  # too long, or where in `data` it began is not known
+        limits = self.door.limits
+        if self._in_head and self._message_bytes > limits.head_bytes:
+            self.reject(431, f"head expected at most {limits.head_bytes} bytes, got more")
+        elif self._message_bytes > 2 * limits.body_bytes + limits.head_bytes:
+            self.reject(413, "body expected larger chunks")
+        else:
+            self.door.held += self._size - self._held
+            self._held = self._size
+            if self.door.held > limits.held_bytes:
+                self.reject(503, "too many large requests at once; try again")
+
+    def _release_held(self) -> None:
+        self.door.held -= self._held
+        self._held = 0
+
+    # -- leaving and closing
+
+    def leave(self) -> None:
+        """Hand the connection over at its next message boundary, which may be now."""
+        self._leaving = True
+        if self._transport.is_closing() or self._ended or self._deaf:
+            return
+        if not self._begun or self._raw is not None:
+            self._transport.pause_reading()  # what comes now is for the next release
+            if not self._waiting and not self._transport.get_write_buffer_size():
+                self._hand()
+
+    def _hand(self) -> None:
+        file = os.dup(self._transport.get_extra_info("socket").fileno())
+        unread = b"".join(self._raw or ())
+        self._deaf = True
+        self._transport.close()
+        self.door.hand(file, unread)
+
+    def shut(self) -> None:
+        """Close when nothing is being answered or received; else after it."""
+        if not self._waiting and not self._begun:
+            self._transport.close()
+
+    def cut(self) -> None:
+        """The drain is over: what is not answered gets a 503."""
+        for exchange in list(self._waiting):
+            if not exchange.done:
+                exchange.last = True
+                exchange.refuse(503, "the server is stopping; try again")
+        if self._begun and not self._deaf:
+            self.reject(503, "the server is stopping; try again")
+        self._transport.close()
+
+    def sweep(self, now: float) -> None:
+        """End a client that is too slow; called about every second."""
+        limits = self.door.limits
+        if self._stalled and now - self._stalled > limits.write_s:
+            self._transport.abort()
+        elif self._deaf or self._waiting:
+            return
+        elif self._begun:
+            if now - self._since > (limits.head_s if self._in_head else limits.body_s):
+                self.reject(408, "request expected to be sent faster")
+        elif now - self._since > limits.idle_s:
+            self._transport.close()
