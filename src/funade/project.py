@@ -262,7 +262,7 @@ class Project:
         if self.graph[node].kind in ("source", "api"):
             raise Misuse(
                 f"an attempt expected a node that is built, got {self.graph[node].kind} `{node}`",
-                do="load a source again: funade load SOURCE --again" if self.graph[node].kind == "source" else "",
+                do=f"run: funade load {node} --again" if self.graph[node].kind == "source" else "",
             )
         plans.check_settings(self.graph, {node: settings}, place="--set")
         import uuid
@@ -338,10 +338,14 @@ class Project:
         if rest == "released":
             pinned = self.released().get(node)
             if not pinned:
-                raise Misuse(f"`{node}` expected in the current release, got none", do=closest(node, self.graph.specs))
+                kind = self.graph[node].kind
+                raise Misuse(
+                    f"{kind} `{node}` expected a version in the current release, got none",
+                    do="see them: funade releases",
+                )
             return self.store.version(pinned)
-        if not rest and node in self.graph.specs:
-            versions = self.store.metadata.versions(node)
+        if not rest and (node in self.graph.specs or set(node.lower()) - set("0123456789abcdef")):
+            versions = self.store.metadata.versions(self.graph[node].name)
             if not versions:
                 raise NotBuilt(
                     f"{self.graph[node].kind} `{node}` expected a version, got none", do=f"run: funade build {node}"
@@ -515,6 +519,32 @@ class Project:
             who=who or whoami(),
             because=because,
         )
+
+    # -- serve -------------------------------------------------------------------------------------
+
+    def serve(self, *, host: str | None = None, port: int | None = None, workers: int | None = None) -> None:
+        """Serve the current release over HTTP, following every switch, until SIGTERM or SIGINT.
+
+        Raises:
+            ServeError: nothing is released, the port is taken, or the release does not come up.
+        """
+        from funade.serve.supervisor import Serve, serve
+
+        told = self.config.serve
+        settings = Serve(
+            loader="funade.bind:load_release",
+            argument={"store": str(self.store.root)},
+            host=host or told.host,
+            port=told.port if port is None else port,
+            workers=workers or told.workers,
+            drain_s=told.drain_s,
+            folder=str(self.store.root / "serve"),
+        )
+        serve(settings, self._switched, clock=self.clock)
+
+    def _switched(self) -> tuple[int, int] | None:
+        switch = self.store.metadata.current()
+        return (switch.generation, switch.after) if switch else None
 
     def _before(self, switch: Switch | None, number: int | None) -> Release:
         metadata = self.store.metadata

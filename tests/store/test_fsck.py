@@ -1,4 +1,3 @@
-# ruff: noqa: E501 - a message is asserted whole, on one line
 from __future__ import annotations
 
 import os

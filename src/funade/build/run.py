@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -24,7 +24,7 @@ from funade.declare.node import Node
 from funade.declare.policy import Key, Time
 from funade.declare.spec import Edge, Spec
 from funade.errors import BuildFailed, CheckFailed, FunadeError, NotBuilt, ResultRefused, WindowEmpty
-from funade.evaluation import Judged, metrics_of, replay
+from funade.judging import Judged, metrics_of, replay
 from funade.store import codecs, snapshots, tables
 from funade.store.frames import from_arrow, to_arrow
 from funade.store.opened import Store
@@ -162,6 +162,8 @@ def _version(step: Step, steps: Plan, around: Surroundings) -> Version:
     if spec.kind == "dataset":
         return _with_rows(version, spec, result, around)
     codec = spec.codec if spec.kind == "model" else "json"
+    if codec != "json":
+        _refuse_other_class(spec, around.nodes[spec.name].returns, result)
     artifact = codecs.encode(
         result,
         codec,
@@ -171,6 +173,17 @@ def _version(step: Step, steps: Plan, around: Surroundings) -> Version:
         project_types=project_packages(around.graph),
     )
     return msgspec.structs.replace(version, artifact=artifact)
+
+
+def _refuse_other_class(spec: Spec, annotated: Any, result: Any) -> None:
+    """The recipe records what loading the annotated class needs: another class may need something else."""
+    wanted = get_origin(annotated) or annotated
+    if not isinstance(result, wanted) or (spec.codec == "python" and type(result) is not wanted):
+        raise ResultRefused(
+            f"{spec.kind} `{spec.name}` expected to return `{wanted.__name__}`, got `{type(result).__name__}`",
+            at=spec.place,
+            do="annotate the class that it returns",
+        )
 
 
 def _argument(

@@ -134,7 +134,9 @@ def _check_function(kind: Kind, function: object, at: str) -> None:
         got = f"`{function.__name__}`, which yields"
     else:
         return
-    raise DeclarationError(f"{kind} expected a plain function, got {got}", at=at, do="write def name(…) and return its result")
+    raise DeclarationError(
+        f"{kind} expected a plain function, got {got}", at=at, do="write def name(…) and return its result"
+    )
 
 
 def _checked_input(kind: Kind, title: str, at: str, name: str, value: object) -> Rows | Answers:
@@ -203,9 +205,8 @@ def _read_parameters(node: Node[Any, Any], title: str) -> None:
     left: list[str] = []
     for name, parameter in signature.parameters.items():
         if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
-            stars = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}.get(parameter.kind, "")
             raise DeclarationError(
-                f"{title} expected parameters that can be given by name, got `{stars}{name}`",
+                f"{title} expected parameters that can be given by name, got `{str(parameter).partition(':')[0]}`",
                 at=node.place,
                 do="name each of them",
             )
@@ -255,7 +256,9 @@ def _left_over(node: Node[Any, Any], title: str, left: list[str]) -> str:
         return left[0]
     if expects and not left:
         raise DeclarationError(
-            f"{title} expected one parameter for {expects}, got none", at=node.place, do=f"add it: def {node.name}({_USUAL[node.kind]}, …)"
+            f"{title} expected one parameter for {expects}, got none",
+            at=node.place,
+            do=f"add it: def {node.name}({_USUAL[node.kind]}, …)",
         )
     if not left:
         return ""

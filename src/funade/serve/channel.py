@@ -26,6 +26,8 @@ _decode = msgspec.msgpack.Decoder(Message).decode
 class Channel:
     """One end of a socket pair on an event loop; messages arrive in the order they were sent.
 
+    ``open`` turns false when the other end is gone or ``close`` was called.
+
     Args:
         sock: a connected Unix stream socket; the channel owns it.
         loop: the loop whose thread calls every method.
@@ -48,12 +50,12 @@ class Channel:
         self._read = bytearray()
         self._files: deque[int] = deque()
         self._unsent: deque[tuple[bytes, int | None]] = deque()
-        self._open = True
+        self.open = True
         loop.add_reader(sock.fileno(), self._readable)
 
     def send(self, message: Message, file: int | None = None) -> None:
         """Send a message; ``file`` now belongs to the channel, which closes it once it is sent."""
-        if not self._open:
+        if not self.open:
             _close(file)
             return
         body = _encode(message)
@@ -63,9 +65,9 @@ class Channel:
 
     def close(self) -> None:
         """Let go of the socket and of every file not yet sent or taken."""
-        if not self._open:
+        if not self.open:
             return
-        self._open = False
+        self.open = False
         self._loop.remove_reader(self._sock.fileno())
         self._loop.remove_writer(self._sock.fileno())
         self._sock.close()
@@ -118,7 +120,7 @@ class Channel:
         self._parse()
 
     def _parse(self) -> None:
-        while self._open and len(self._read) >= _HEAD.size:
+        while self.open and len(self._read) >= _HEAD.size:
             size, with_file = _HEAD.unpack_from(self._read)
             end = _HEAD.size + size
             if len(self._read) < end:
@@ -128,7 +130,7 @@ class Channel:
             self._heard(message, self._files.popleft() if with_file else None)
 
     def _end(self) -> None:
-        if self._open:
+        if self.open:
             self.close()
             self._ended()
 

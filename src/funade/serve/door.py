@@ -50,10 +50,26 @@ class Door:
         self.hosts = hosts
         self.hand = hand
         self.connections: set[Connection] = set()
+        self._making: set[asyncio.Task[object]] = set()
         self.now = loop.time()
         self.held = 0
         self.handing = False
         self.closing = False
+
+    def keep(self, making: asyncio.Task[object]) -> None:
+        """Hold a connection that is being made; a client gone meanwhile is no error."""
+        self._making.add(making)
+        making.add_done_callback(self._made)
+
+    def _made(self, making: asyncio.Task[object]) -> None:
+        self._making.discard(making)
+        if not making.cancelled() and (error := making.exception()) is not None:
+            self.journal.event("connection lost", error=str(error))
+
+    @property
+    def empty(self) -> bool:
+        """Whether no connection is left."""
+        return not self.connections and not self._making
 
     def tick(self) -> None:
         """Once a second: the date, and clients that are too slow."""
@@ -71,6 +87,7 @@ class Door:
     def shut(self) -> None:
         """Close every connection, each when nothing is being answered or received."""
         self.closing = True
+        self.handing = False
         for connection in list(self.connections):
             connection.shut()
 

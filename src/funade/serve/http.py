@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import deque
-from typing import Any
+from typing import Any, cast
 
 import httptools
 
@@ -85,6 +85,7 @@ class Connection(asyncio.Protocol):
         self._completed = 0
         self._deaf = False
         self._ended = False
+        self._last_asked = False
         self._leaving = False
         self._paused = False
         self._since = 0.0
@@ -94,8 +95,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin, with what another worker had read."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but name
         self._since = self.door.now
         self.door.connections.add(self)
         if self._unread:
@@ -103,6 +103,8 @@ class Connection(asyncio.Protocol):
             self._unread = b""
         if self.door.handing:
             self.door.loop.call_soon(self.leave)
+        elif self.door.closing:
+            self.door.loop.call_soon(self.shut)
 
     def data_received(self, data: bytes) -> None:
         """Parse what came; whole requests in it are begun."""
@@ -117,6 +119,8 @@ class Connection(asyncio.Protocol):
         except httptools.HttpParserError as error:
             if not self._deaf:
                 self.reject(*request.reason(error))
+            return
+        if self._deaf:
             return
         if self._begun:
             self._partial(data, fresh=self._completed == completed)
@@ -153,19 +157,23 @@ class Connection(asyncio.Protocol):
     # -- the parser's calls
 
     def on_message_begin(self) -> None:
+        """A request begins."""
         self._begun = self._in_head = True
         self._head = request.Head()
         self._since = self.door.now
 
     def on_url(self, url: bytes) -> None:
+        """A piece of its target."""
         head = self._head
         head.url = head.url + url if head.url else url
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        """One whole header."""
         if self._in_head:  # a chunked body's trailers count for nothing
             self._head.take(name, value)
 
     def on_headers_complete(self) -> None:
+        """The head is whole: refuse what is hopeless before its body comes."""
         self._in_head = False
         if self._deaf:
             return
@@ -179,6 +187,7 @@ class Connection(asyncio.Protocol):
             self._continue()
 
     def on_body(self, body: bytes) -> None:
+        """A piece of the body."""
         if self._deaf:
             return
         self._size += len(body)
@@ -192,6 +201,7 @@ class Connection(asyncio.Protocol):
             self._more.append(body)
 
     def on_message_complete(self) -> None:
+        """The request is whole: begin it."""
         if self._deaf:
             return
         self._begun = False
@@ -210,7 +220,7 @@ class Connection(asyncio.Protocol):
         exchange = Exchange(self, ending)
         self._waiting.append(exchange)
         if not keep:
-            self._deaf = True
+            self._deaf = self._last_asked = True
         elif len(self._waiting) >= self.door.limits.pipelined:
             self._pause()
         path = head.path()
@@ -244,7 +254,7 @@ class Connection(asyncio.Protocol):
         self._transport.write(ready[0].response if len(ready) == 1 else b"".join(e.response for e in ready))
         self._since = self.door.now
         if ready[-1].last:
-            self._finish(ready[-1].ending)
+            self._finish()
         elif self._leaving:
             self.door.loop.call_soon(self.leave)
         elif self._paused and len(waiting) < self.door.limits.pipelined:
@@ -263,12 +273,11 @@ class Connection(asyncio.Protocol):
         if not self._waiting:
             self._transport.write(CONTINUE)  # behind a response due, a client that waits gets on by its own timer
 
-    def _finish(self, ending: bytes) -> None:
+    def _finish(self) -> None:
         """Close; a client that may still be sending is heard out for a moment, else it might not read the response."""
-        heard_out = self._deaf and ending is CLOSE and not self._begun
         self._deaf = True
         self._drop()
-        if heard_out or self._ended:
+        if self._last_asked or self._ended:
             self._transport.close()
             return
         self._transport.write_eof()
@@ -318,6 +327,8 @@ class Connection(asyncio.Protocol):
 
     def leave(self) -> None:
         """Hand the connection over at its next message boundary, which may be now."""
+        if not self.door.handing:
+            return
         self._leaving = True
         if self._transport.is_closing() or self._ended or self._deaf:
             return
@@ -337,6 +348,9 @@ class Connection(asyncio.Protocol):
         """Close when nothing is being answered or received; else after it."""
         if not self._waiting and not self._begun:
             self._transport.close()
+        elif self._leaving:
+            self._leaving = False
+            self._transport.resume_reading()
 
     def cut(self) -> None:
         """The drain is over: what is not answered gets a 503."""

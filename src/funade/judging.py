@@ -1,15 +1,27 @@
-"""What an evaluation is made of: an api's answers joined to the rows they are judged on, and the numbers that come out."""
+"""What an evaluation judges: the answers of an api joined to rows, and the numbers that come of them."""
 
 from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING, Any
 
-from funade.errors import ResultRefused
+from funade.errors import AnswerError, ResultRefused, closest
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from funade.bind import Bound
+    from funade.declare.graph import Graph
     from funade.declare.spec import Spec
+
+
+def behind(graph: Graph, api: str, replaced: Mapping[str, str] | None = None) -> set[str]:
+    """Everything an api answers from, through the apis it takes, with some of its inputs replaced; itself included."""
+    found = {api}
+    for edge in graph[api].edges:
+        node = (replaced or {}).get(edge.parameter, edge.node)
+        found |= behind(graph, node) if graph[node].kind == "api" else {node}
+    return found
 
 
 class Judged:
@@ -40,19 +52,26 @@ def replay(api: Bound, table: Any) -> tuple[Any, list[int]]:
     both = [f.name for f in api.contract.gives_fields if f.name in table.schema.names]
     if both:
         raise ResultRefused(
-            f"api `{api.name}` expected rows without its answers' columns, got `{both[0]}` on both sides"
+            f"api `{api.name}` expected rows without its answers' columns, got `{both[0]}` on both sides",
+            at=api.spec.place,
+            do="rename the rows' column, or the contract's",
         )
     missing = [f.name for f in api.contract.takes_fields if f.required and f.name not in table.schema.names]
     if missing:
         raise ResultRefused(
-            f"api `{api.name}` expected a column `{missing[0]}` in the rows, got {', '.join(table.schema.names)}"
+            f"api `{api.name}` expected a column `{missing[0]}` in the rows, got {', '.join(table.schema.names)}",
+            at=api.spec.place,
+            do=closest(missing[0], table.schema.names),
         )
     rows, refused = api.requests.convert(table.select([n for n in names if n in table.schema.names]).to_pylist())
     if refused:
         keep = np.ones(table.num_rows, dtype=bool)
         keep[[index for index, _ in refused]] = False
         table = table.filter(pa.array(keep))
-    answers = api.answer(rows)
+    try:
+        answers = api.answer(rows)
+    except AnswerError as error:
+        raise AnswerError(error.what, at=error.at or api.spec.place, do=error.do, **error.facts) from error
     for name, values in answers.items():
         table = table.append_column(name, pa.array(values, from_pandas=True))
     return table, [index for index, _ in refused]

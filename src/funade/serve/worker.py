@@ -1,0 +1,222 @@
+"""A worker process: one release loaded, warmed, and answered until it is told to retire.
+
+Started by the supervisor as ``python -m funade.serve.worker JSON``. Users' code runs on the main thread, the event
+loop on another: a slow function never keeps requests from being read, refused or handed on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import importlib
+import os
+import signal
+import socket
+import sys
+import threading
+import traceback
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from funade import clock, points
+from funade.errors import FunadeError, ServeError
+from funade.serve.batcher import Batcher
+from funade.serve.channel import Channel
+from funade.serve.door import Door
+from funade.serve.http import Connection
+from funade.serve.journal import Journal
+from funade.serve.lane import Lane
+from funade.serve.listener import Listener
+from funade.serve.message import Begin, Failed, Handed, Message, Ready, Retire, Retired, Start, Stop, Take
+from funade.serve.reply import Replies
+from funade.serve.route import Routes
+from funade.serve.served import Loaded
+
+_LOOK_S = 0.02
+_LAST_WRITES_S = 1.0
+
+
+class Worker:
+    """One release in one process; every method but ``load`` runs on the loop's thread.
+
+    Args:
+        begin: what the supervisor said.
+        loop: the event loop.
+        journal: the log.
+    """
+
+    def __init__(self, begin: Begin, loop: asyncio.AbstractEventLoop, journal: Journal) -> None:
+        self._begin = begin
+        self._loop = loop
+        loop.set_exception_handler(lambda _, facts: journal.event("defect", **_plain(facts)))
+        self._journal = journal
+        self.lane = Lane(loop)
+        self._door: Door | None = None
+        self._listener = Listener(_adopted(begin.listener), loop, self._connect, begin.limits.connections)
+        self._channel = Channel(_adopted(begin.control), loop, self._hear, self._orphaned)
+        self._ending = False
+
+    def load(self) -> Loaded:
+        """The release, warmed; on the main thread.
+
+        Raises:
+            ServeError: its golden rows were answered differently; or whatever the user's code raised.
+        """
+        module, _, name = self._begin.loader.partition(":")
+        loader = getattr(importlib.import_module(module), name)
+        loaded: Loaded = loader({**self._begin.argument, "release": self._begin.release})
+        if loaded.release != self._begin.release:
+            raise ServeError(f"loader expected release {self._begin.release}, got {loaded.release}")
+        loaded.warm()
+        return loaded
+
+    def open(self, loaded: Loaded) -> None:
+        """The release is ready: wait for the supervisor's word."""
+        limits = self._begin.limits
+        batchers = {
+            name: Batcher(api, self.lane, self._loop, self._journal, limits) for name, api in loaded.apis.items()
+        }
+        hosts = frozenset(h.lower().encode() for h in self._begin.hosts) or None
+        replies = Replies(loaded.release)
+        routes = Routes(loaded, batchers)
+        self._door = Door(self._loop, routes, replies, self._journal, limits, hosts=hosts, hand=self._hand)
+        self._tick()
+        self._channel.send(Ready())
+
+    def fail(self, error: str) -> None:
+        """The release did not come up: say so and end."""
+        self._channel.send(Failed(error))
+        self._leave_process(1)
+
+    def stop(self) -> None:
+        """Accept no more, finish what is begun, end."""
+        self._wind_down(handing=False)
+
+    def _hear(self, message: Message, file: int | None) -> None:
+        if isinstance(message, Start):
+            self._listener.start()
+        elif isinstance(message, Take) and file is not None:
+            os.set_inheritable(file, False)
+            self._connect(socket.socket(fileno=file), message.unread)
+        elif isinstance(message, Retire):
+            self._wind_down(handing=True)
+        elif isinstance(message, Stop):
+            self._wind_down(handing=False)
+
+    def _orphaned(self) -> None:
+        """The supervisor is gone: finish what is begun and end."""
+        if self._door is None:
+            os._exit(1)
+        self._journal.event("supervisor gone")
+        self._wind_down(handing=False)
+
+    def _connect(self, sock: socket.socket, unread: bytes = b"") -> None:
+        sock.setblocking(False)
+        door = self._door
+        assert door is not None
+        made = self._loop.connect_accepted_socket(lambda: Connection(door, unread), sock)
+        door.keep(self._loop.create_task(made))
+
+    def _hand(self, file: int, unread: bytes) -> None:
+        points.passing("swap.handing")
+        self._channel.send(Handed(unread), file)
+        points.passing("swap.handed")
+
+    def _wind_down(self, *, handing: bool) -> None:
+        self._listener.stop()
+        if self._door is None:
+            os._exit(0)
+        if handing:
+            self._channel.send(Retired())
+            self._door.retire()
+        else:
+            self._door.shut()
+        if not self._ending:
+            self._ending = True
+            self._wait_for_the_end(self._loop.time() + self._begin.drain_s)
+
+    def _wait_for_the_end(self, deadline: float) -> None:
+        """Look every 20 ms whether all connections are gone."""
+        door = self._door
+        assert door is not None
+        now = self._loop.time()
+        if (door.empty and self._channel.empty) or now > deadline + _LAST_WRITES_S:
+            self._leave_process(0)
+        else:
+            if now > deadline:
+                door.cut()
+            elif door.handing:
+                door.retire()
+            else:
+                door.shut()
+            self._loop.call_later(_LOOK_S, self._wait_for_the_end, deadline)
+
+    def _tick(self) -> None:
+        assert self._door is not None
+        self._door.tick()
+        self._listener.tick(len(self._door.connections))
+        self._loop.call_later(1.0, self._tick)
+
+    def _leave_process(self, code: int) -> None:
+        """End through the main thread where users' functions are done, else at once."""
+        self._journal.event("worker ended")
+        if self.lane.busy or code:
+            os._exit(code)
+        self.lane.close()
+        guard = threading.Timer(2.0, os._exit, (code,))  # a thread of the user's may never end
+        guard.daemon = True
+        guard.start()
+
+
+def _adopted(file: int) -> socket.socket:
+    os.set_inheritable(file, False)
+    return socket.socket(fileno=file)
+
+
+def _plain(facts: dict[str, Any]) -> dict[str, str]:
+    error = facts.get("exception")
+    text = "".join(traceback.format_exception(error))[-8000:] if error is not None else ""
+    return {"error": str(facts.get("message", "")), "traceback": text}
+
+
+def _told(error: BaseException) -> str:
+    return error.line() if isinstance(error, FunadeError) else f"{type(error).__name__}: {error}"[:500]
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Serve as the supervisor says."""
+    import uvloop
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to the whole group; the supervisor decides
+    begin = msgspec.json.decode(arguments[0], type=Begin)
+    journal = Journal(clock.system, begin.log, worker=os.getpid(), release=begin.release)
+    sys.setswitchinterval(0.001)
+    loop = uvloop.new_event_loop()
+    worker = Worker(begin, loop, journal)
+    signal.signal(signal.SIGTERM, lambda *_: loop.call_soon_threadsafe(worker.stop))
+    threading.Thread(target=_spin, args=(loop,), daemon=True, name="funade-loop").start()
+    try:
+        loaded: Any = worker.load()
+    except BaseException as error:  # whatever the user's code does, the supervisor hears why
+        journal.event("not ready", error=_told(error), traceback="".join(traceback.format_exception(error))[-8000:])
+        loop.call_soon_threadsafe(worker.fail, _told(error))
+        worker.lane.run()
+        return
+    gc.collect()
+    gc.freeze()
+    loop.call_soon_threadsafe(worker.open, loaded)
+    worker.lane.run()
+
+
+def _spin(loop: asyncio.AbstractEventLoop) -> None:
+    try:
+        asyncio.set_event_loop(loop)
+        loop.run_forever()
+    finally:
+        os._exit(70)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,98 @@
+"""A release of two numpy-only apis, for servers under test: its number is part of every answer."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import msgspec
+import numpy as np
+
+from funade import points
+from funade.declare.contract import contract_of, openapi
+from funade.declare.rows import Answers, Requests
+from funade.errors import AnswerError, ServeError
+
+
+class Ride(msgspec.Struct):
+    """One ride; ``does`` makes the function misbehave."""
+
+    km: float
+    does: str = ""
+
+
+class Arrival(msgspec.Struct):
+    eta: float
+    model: int
+    threshold: int
+    batch: int
+
+
+class Fake:
+    def __init__(self, name: str, release: int, fallback: dict[str, Any] | None) -> None:
+        self.name = name
+        self.contract = contract_of(Ride, Arrival, place="serve_fake.py:1")
+        self.fallback = fallback
+        self.owner = "drivers"
+        self.release = release
+        self._requests = Requests(Ride, zone=ZoneInfo("UTC"))
+        self._answers = Answers(Arrival)
+        self.decode = self._requests.decode
+        self.encode = self._answers.encode
+
+    def answer(self, rows: Sequence[Any]) -> Any:
+        count = len(rows)
+        if count == 0:
+            return self._answers.empty()
+        columns = self._requests.columns(rows)
+        for does in columns["does"]:
+            if does == "raise":
+                raise ValueError("a private detail")
+            if does == "short":
+                raise AnswerError(f"api `{self.name}` answered 0 rows, expected {count}")
+            if does == "exit":
+                raise SystemExit(3)
+            if does == "die":
+                os._exit(9)
+            if does.startswith("sleep "):
+                time.sleep(float(does[6:]))
+        whole = np.full(count, self.release)
+        found = {"eta": columns["km"] * 2.0, "model": whole, "threshold": whole, "batch": np.full(count, count)}
+        if "nan" in columns["does"]:
+            found["eta"] = np.where(columns["does"] == "nan", np.nan, found["eta"])
+        return self._answers.check(found, count, api=self.name)
+
+
+class Release:
+    def __init__(self, release: int, golden: str) -> None:
+        self.release = release
+        fallback = {"eta": 15.0, "model": 0, "threshold": 0, "batch": 0}
+        self.apis = {"arrival": Fake("arrival", release, fallback), "plain": Fake("plain", release, None)}
+        self.openapi = openapi({name: api.contract for name, api in self.apis.items()}, version=str(release))
+        self._golden = golden
+
+    def warm(self) -> None:
+        if self._golden == "differs":
+            raise ServeError("api `arrival` expected 1 for golden row 0, got 2")
+        for api in self.apis.values():
+            api.answer([Ride(km=1.0)])
+
+
+def load(argument: dict[str, Any]) -> Release:
+    """``argument["folder"]`` may hold ``<release>.json`` that says how the release misbehaves."""
+    path = Path(argument["folder"]) / f"{argument['release']}.json"
+    does = json.loads(path.read_text()) if path.exists() else {}
+    if does.get("load") == "raises":
+        raise ImportError("no module named `lost`")
+    if does.get("load") == "dies":
+        os._exit(3)
+    if does.get("load") == "hangs":
+        time.sleep(600)
+    if "dies_at" in does:
+        points.watch = lambda name: os._exit(7) if name == does["dies_at"] else None
+    return Release(argument["release"], does.get("golden", ""))
