@@ -81,7 +81,7 @@ def prepare() -> str:
 def ask_once(port: int) -> None:
     """One request as a client sends it, and one that breaks the contract."""
     body = json.dumps(TRIP)
-    print(f"\n$ curl -i http://127.0.0.1:{port}/v1/arrival -d '{body}'")
+    print(f"\n$ curl -i http://127.0.0.1:{port}/v1/arrival --json '{body}'")
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     status, headers, answer = post(connection, body)
     print(f"HTTP {status}")
@@ -92,7 +92,7 @@ def ask_once(port: int) -> None:
     expect(status == 200 and set(json.loads(answer)) == {"eta_min", "promised_min"}, "an answer to the contract")
     expect(headers.get("funade-release") == "1", "release 1 in the headers")
     broken = json.dumps(TRIP | {"planned_miles": -3})
-    print(f"\n$ curl http://127.0.0.1:{port}/v1/arrival -d '{broken}'")
+    print(f"\n$ curl http://127.0.0.1:{port}/v1/arrival --json '{broken}'")
     status, _, answer = post(connection, broken)
     print(f"HTTP {status}\n{answer}")
     expect(status == 422, "a request that breaks the contract refused with 422")
@@ -304,7 +304,7 @@ def farewell() -> None:
     heading(f"All of it as expected, in {time.monotonic() - STARTED:.0f} s. What to open next")
     print("  examples/taxi/taxi/arrival.py   the example's nodes")
     print("  docs/tutorial.md                from an empty folder to a served release")
-    print("  cd .demo/taxi && funade status  the project the demo left; `funade serve` serves it")
+    print("  .demo/taxi                      the project as the demo leaves it: .venv/bin/funade -C .demo/taxi status")
 
 
 if __name__ == "__main__":

@@ -156,11 +156,11 @@ class Reader:
                 raise AssertionError("the server left a process behind")
 
     def curl(self, command: str) -> str:
-        """What curl prints for ``-s``, ``-i``, ``-o /dev/null`` and ``-d BODY``."""
+        """What curl prints for ``-s``, ``-i``, ``-o /dev/null`` and ``--json BODY``."""
         words = iter(shlex.split(command)[1:])
         url, body, shown, hidden = "", None, False, False
         for word in words:
-            if word == "-d":
+            if word == "--json":
                 body = next(words).encode()
             elif word == "-o":
                 hidden = next(words) == "/dev/null"
@@ -179,10 +179,8 @@ class Reader:
             text: str = response.read().decode()
             if hidden:
                 return "" if response.status == 200 else f"{response.status}"
-            head = "".join(
-                f"{k.lower()}: {v}\n" for k, v in response.headers.items() if k.lower().startswith("funade-")
-            )
-            return f"HTTP/1.1 {response.status}\n{head}\n{text}" if shown else text
+            head = "".join(f"{name}: {value}\n" for name, value in response.headers.items())
+            return f"HTTP/1.1 {response.status} {response.reason}\n{head}\n{text}" if shown else text
 
 
 def _pattern(line: str) -> str:

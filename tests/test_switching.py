@@ -166,7 +166,9 @@ def free_port() -> int:
         return int(one.getsockname()[1])
 
 
-def switch_many(root: Path, edit: Callable[[int], None], port: int, log: Path, times: int, apis: tuple[str, ...], **env: str) -> list[float]:
+def switch_many(
+    root: Path, edit: Callable[[int], None], port: int, log: Path, times: int, apis: tuple[str, ...], **env: str
+) -> list[float]:
     """Release changed code and roll back, `times` switches in all; gives how long each took to answer."""
     here = Project(root, environ={**os.environ, **env})
     waits: list[float] = []
@@ -213,7 +215,9 @@ def test_drill_W5_ninety_switches_of_two_light_apis_lose_and_mix_nothing(tmp_pat
     mixed = [a for a in found if {v for row in _rows(a) for v in row.values()} != {version_of[a["release"]]}]
     assert mixed == [], mixed[:3]
     assert len(waits) == 90 and max(waits) <= SOON_S
-    print(f"{len(found)} answers, slowest switch {max(waits):.2f} s, slowest answer {max(a['took'] for a in found):.3f} s")
+    print(
+        f"{len(found)} answers, slowest switch {max(waits):.2f} s, slowest answer {max(a['took'] for a in found):.3f} s"
+    )
 
 
 def _rows(answer: dict[str, Any]) -> list[dict[str, Any]]:

@@ -22,7 +22,9 @@ def declared(root: Path, nodes: Sequence[Node[Any, Any]]) -> list[Spec]:
         DeclarationError: a model's return type is missing, or no codec fits it.
     """
     by_name = {node.name: node for node in nodes}
-    return [_with_codec(spec, by_name[spec.name], root) for spec in specs_of(nodes, root)]
+    specs = [_with_codec(spec, by_name[spec.name], root) for spec in specs_of(nodes, root)]
+    # As they will be remembered: a bound declared as 0 is 0.0 from the first use on, and digests never differ by it.
+    return msgspec.json.decode(msgspec.json.encode(specs), type=list[Spec])
 
 
 def _with_codec(spec: Spec, node: Node[Any, Any], root: Path) -> Spec:

@@ -10,12 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from zoneinfo import ZoneInfo
 
-import msgspec
-
 from funade import clock as clocks
 from funade import config as configs
-from funade import points
-from funade.build import plan as plans
+from funade import plan as plans
 from funade.clock import Clock
 from funade.config import Config
 from funade.declare.graph import Graph
@@ -23,18 +20,12 @@ from funade.declare.importing import import_project, project_files
 from funade.declare.node import Node, Secret
 from funade.declare.policy import Every, Time
 from funade.declare.spec import Spec
-from funade.digest import of_value
 from funade.errors import (
-    CutIncomplete,
-    CutInconsistent,
     Misuse,
     NotBuilt,
     PlaceMissing,
     ProjectError,
-    RollbackRefused,
-    closest,
 )
-from funade.release import cut
 from funade.store import remembered
 from funade.store.opened import Store
 from funade.store.records import Build, Candidate, Hold, Pins, Release, Switch, Version
@@ -42,25 +33,9 @@ from funade.store.records import Build, Candidate, Hold, Pins, Release, Switch, 
 if TYPE_CHECKING:
     from funade.build.load import Loaded
     from funade.build.run import Built, Surroundings
+    from funade.build.status import Status
     from funade.declare.period import Period
     from funade.release.gate import Judged
-
-
-class Status(msgspec.Struct, frozen=True):
-    """One node: its present recipe's version and state, the newest built, the one held, the one released.
-
-    ``why`` says why the newest version is not that of the present recipe; ``behind`` why the released one is not.
-    """
-
-    node: str
-    kind: str
-    version: str
-    state: str
-    newest: str
-    held: str
-    released: str
-    why: tuple[str, ...]
-    behind: tuple[str, ...]
 
 
 class Project:
@@ -209,7 +184,8 @@ class Project:
 
         if not periods:
             return
-        given = self.given(spec) | spec.settings | self.config.settings.get(spec.name, {})
+        plans.check_settings(self.graph, self.config.settings)
+        given = self.given(spec) | plans.setting_values(spec, self.config.settings.get(spec.name, {}))
         yield from loads.load(
             spec,
             self.nodes[spec.name],
@@ -221,12 +197,15 @@ class Project:
             root=self.root,
         )
 
-    def plan(self, attempt: Mapping[str, dict[str, Any]] | None = None) -> plans.Plan:
-        """Which version every node has under its present recipe or hold."""
+    def plan(
+        self, attempt: Mapping[str, dict[str, Any]] | None = None, holds: Mapping[str, Hold] | None = None
+    ) -> plans.Plan:
+        """Which version every node has under its present recipe or hold (those of the store unless given)."""
         return plans.plan(
             self.graph,
             self.store.metadata,
             settings=self.config.settings,
+            holds=holds,
             timezone=self.config.project.timezone,
             attempt=attempt,
         )
@@ -287,40 +266,9 @@ class Project:
 
     def status(self) -> list[Status]:
         """Every node: newest, held, released, and exactly why something is stale."""
-        steps, holds = self.plan(), self.store.metadata.holds()
-        released = self.released()
-        unheld = plans.plan(
-            self.graph,
-            self.store.metadata,
-            settings=self.config.settings,
-            timezone=self.config.project.timezone,
-            holds={},
-        )
-        return [self._status(name, step, steps, unheld, holds, released) for name, step in steps.items()]
+        from funade.build.status import status
 
-    def _status(
-        self,
-        name: str,
-        step: plans.Step,
-        steps: plans.Plan,
-        unheld: plans.Plan,
-        holds: Mapping[str, Hold],
-        released: Pins,
-    ) -> Status:
-        metadata = self.store.metadata
-        newest = next((v for v in reversed(metadata.versions(name))), None)
-        live = metadata.version(released.get(name, ""))
-        return Status(
-            node=name,
-            kind=step.spec.kind,
-            version=step.version,
-            state=step.state,
-            newest=newest.id if newest else "",
-            held=holds[name].version if name in holds else "",
-            released=released.get(name, ""),
-            why=tuple(plans.differences(newest, unheld[name])) if newest and unheld[name].version else (),
-            behind=tuple(plans.differences(live, unheld[name])) if live and unheld[name].version else (),
-        )
+        return status(self.plan(), self.plan(holds={}), self.store.metadata, self.released())
 
     def released(self) -> Pins:
         """The pins of the current release; empty before the first."""
@@ -369,18 +317,11 @@ class Project:
             HoldsDisagree: another hold wants another version of some node.
             Misuse: an api, source or evaluation, which are not held.
         """
+        from funade.release import stage
+
         version = self.find_version(text)
-        if version.node not in self.graph.specs:
-            raise Misuse(
-                f"hold expected a node of the project, got `{version.node}`", do=closest(version.node, self.graph.specs)
-            )
-        if version.kind in ("api", "evaluation"):
-            raise Misuse(f"hold expected a dataset, model or threshold, got {version.kind} `{version.node}`")
-        metadata = self.store.metadata
-        hold = Hold(version.node, version.id, cut.closure(version, metadata), self.clock())
-        cut.check_holds(hold, metadata.holds().values(), metadata)
-        metadata.hold([hold], replace={version.node})
-        return hold
+        self.graph[version.node]  # a version of a node that is gone cannot be held
+        return stage.hold(version, self.store.metadata, self.clock())
 
     def unhold(self, node: str) -> bool:
         """End a hold; False when there was none."""
@@ -393,65 +334,13 @@ class Project:
             CutIncomplete: a node of the line is not built; names the command.
             CutInconsistent: a version was built from something that is not pinned; names the pair and the command.
         """
-        steps = self.plan()
-        line = self.graph.line()
-        if not line:
-            raise CutIncomplete("release expected an api, got none", do="declare one: @fn.api(…)")
-        self._check_built(steps, line)
-        pins = plans.pins(steps, line)
-        around = self._surroundings(imported=False)
-        from funade.build.run import unbuilt
-
-        for name in line:
-            if steps[name].spec.kind in ("api", "source") and self.store.metadata.version(pins[name]) is None:
-                self.store.metadata.add_version(unbuilt(steps[name], around))
-        refuse(cut.disagreements(pins, self.graph, self.store.metadata))
-        return self.store.metadata.add_candidate(self._candidate(pins, line, steps))
-
-    def _candidate(self, pins: Pins, line: Sequence[str], steps: plans.Plan) -> Candidate:
-        from funade.store import code
+        from funade.release import stage
 
         files = [*project_files(self.root), self.root / configs.FILE, *remembered.extra_files(self.graph, self.root)]
-        snapshot = code.keep(self.store.blobs, self.root, files)
-        specs = tuple(self.graph[name] for name in line)
-        settings = {name: steps[name].settings for name in line}
         zone = self.config.project.timezone
-        content = of_value([pins, [s.fingerprint for s in specs], msgspec.to_builtins(specs), snapshot, settings, zone])
-        return Candidate(content, pins, specs, snapshot, settings, zone, self.clock())
-
-    def _check_built(self, steps: plans.Plan, line: Sequence[str]) -> None:
-        missing = [name for name in line if steps[name].state == "absent"]
-        if not missing:
-            return
-        first = steps[missing[0]]
-        unloaded = next((steps[n].missing for n in missing if steps[n].missing), "")
-        if unloaded:
-            raise CutIncomplete(f"release expected `{unloaded}` loaded, got nothing", do=f"run: funade load {unloaded}")
-        newest = {name: next(reversed(self.store.metadata.versions(name)), None) for name in missing}
-        pairs = [
-            cut.Disagreement(name, old.id, needed, had, steps[name].inputs[needed], f"run: funade build {name}")
-            for name, old in newest.items()
-            if old is not None
-            for needed, had in old.inputs.items()
-            if steps[name].inputs.get(needed, had) != had
-        ]
-        do = f"run: funade build {' '.join(self._ends(missing))}"
-        if pairs and pairs[0].node == missing[0]:
-            raise CutInconsistent(str(pairs[0]), at=pairs[0].at, do=do, pairs=pairs, missing=missing)
-        old = newest[missing[0]]
-        why = "; ".join(plans.differences(old, first)) if old else ""
-        raise CutIncomplete(
-            f"release expected `{plans.short(missing[0], first.version)}` built, got "
-            + (f"`{plans.short(old.node, old.id)}` ({why})" if old else "none"),
-            at=first.spec.place,
-            do=do,
-            pairs=pairs,
-            missing=missing,
+        return stage.candidate(
+            self.plan(), self.graph, self.store, root=self.root, files=files, timezone=zone, now=self.clock()
         )
-
-    def _ends(self, names: Sequence[str]) -> list[str]:
-        """Those of the nodes that no other of them needs: building them builds all."""
-        return [n for n in names if not self.graph.dependants(n) & set(names)]
 
     def release(self, *, because: str = "", who: str = "") -> tuple[Release, Judged | None]:
         """Gate the latest candidate against the current release and switch to it.
@@ -463,38 +352,9 @@ class Project:
             GateClosed: something does not hold and no ``because`` overrides it; ``findings`` has everything.
             SwitchLost: release or candidate moved meanwhile; nothing changed.
         """
-        from funade.release import gate
+        from funade.release import switch
 
-        metadata = self.store.metadata
-        candidate = metadata.latest_candidate()
-        if candidate is None:
-            raise CutIncomplete("release expected a candidate, got none", do="run: funade stage")
-        switch, current = metadata.current(), self.current()
-        if current is not None and current.pins == candidate.pins:
-            return current, None
-        judged = gate.judge(candidate, current, self.store, now=self.clock)
-        points.passing("gate.done")
-        gate.refuse(judged, candidate, current, because=because)
-        release = Release(
-            number=0,
-            candidate=candidate.id,
-            pins=candidate.pins,
-            at=self.clock(),
-            who=who or whoami(),
-            golden=judged.golden,
-            report=judged.findings,
-            because=because,
-        )
-        ended = {n for n, hold in metadata.holds().items() if candidate.pins.get(n) == hold.version}
-        made = metadata.release_and_switch(
-            release,
-            expected_generation=switch.generation if switch else 0,
-            expected_candidate=candidate.id,
-            ended_holds=ended,
-            who=release.who,
-            because=because,
-        )
-        return cast(Release, metadata.release(made.after)), judged
+        return switch.release(self.store, because=because, who=who or whoami(), now=self.clock)
 
     def rollback(self, number: int | None = None, *, because: str = "", who: str = "") -> Switch:
         """Switch back to an earlier release: the one before, unless a number says which.
@@ -502,23 +362,9 @@ class Project:
         Raises:
             RollbackRefused: there is none, or it no longer loads or answers its golden rows as it did.
         """
-        from funade.release import gate
+        from funade.release import switch
 
-        metadata = self.store.metadata
-        switch = metadata.current()
-        target = self._before(switch, number)
-        wrong = gate.rehearse(target, self.store)
-        if wrong and not because:
-            raise RollbackRefused(
-                f"release {target.number} expected to answer as it did: {wrong}", do='override with --because "reason"'
-            )
-        return metadata.switch_to(
-            target.number,
-            expected_generation=switch.generation if switch else 0,
-            action="rollback",
-            who=who or whoami(),
-            because=because,
-        )
+        return switch.rollback(self.store, number, because=because, who=who or whoami())
 
     # -- serve -------------------------------------------------------------------------------------
 
@@ -545,23 +391,6 @@ class Project:
     def _switched(self) -> tuple[int, int] | None:
         switch = self.store.metadata.current()
         return (switch.generation, switch.after) if switch else None
-
-    def _before(self, switch: Switch | None, number: int | None) -> Release:
-        metadata = self.store.metadata
-        if switch is None:
-            raise RollbackRefused("rollback expected a current release, got none", do="run: funade release")
-        if number is None:
-            # Back from a rollback means one further back, not forth again.
-            earlier = [r.number for r in metadata.releases() if r.number < switch.after]
-            if not earlier:
-                raise RollbackRefused(f"rollback expected a release before {switch.after}, got none")
-            number = earlier[-1]
-        found = metadata.release(number)
-        if found is None:
-            raise RollbackRefused(f"rollback expected a release, got {number}", do="see them: funade releases")
-        if number == switch.after:
-            raise RollbackRefused(f"rollback expected another release than the current one, got {number}")
-        return found
 
     # -- notebook ----------------------------------------------------------------------------------
 
@@ -599,9 +428,7 @@ class Project:
     def _present(self, node: str) -> Version:
         step = self.plan()[self.graph[node].name]
         if step.spec.kind == "source" and step.version:
-            from funade.build.run import unbuilt
-
-            return unbuilt(step, self._surroundings(imported=False))
+            return plans.unbuilt(step, self.store.metadata, self.clock())
         found = self.store.metadata.version(step.version)
         if found is None:
             raise NotBuilt(
@@ -609,16 +436,6 @@ class Project:
                 do=f"run: funade build {node}",
             )
         return found
-
-
-def refuse(pairs: Sequence[cut.Disagreement]) -> None:
-    """Refuse a cut with pairs that disagree.
-
-    Raises:
-        CutInconsistent: names the first pair; ``pairs`` holds all.
-    """
-    if pairs:
-        raise CutInconsistent(str(pairs[0]), at=pairs[0].at, do=pairs[0].do, pairs=list(pairs))
 
 
 def of_node(node: Node[Any, Any]) -> Project:

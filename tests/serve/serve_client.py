@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -26,7 +26,9 @@ HERE = Path(__file__).parent
 class Running:
     """A supervisor process in a folder of its own."""
 
-    def __init__(self, folder: Path, *, point: str = "", release: int = 1, limits: Limits | None = None, **given: Any) -> None:
+    def __init__(
+        self, folder: Path, *, point: str = "", release: int = 1, limits: Limits | None = None, **given: Any
+    ) -> None:
         self.folder = folder
         self.generation = 0
         folder.mkdir(parents=True, exist_ok=True)
@@ -59,7 +61,7 @@ class Running:
 
     @property
     def state(self) -> Server:
-        return until(lambda: (servers(self.folder / "serve") or [None])[0])
+        return until(lambda: next(iter(servers(self.folder / "serve")), None))
 
     @property
     def port(self) -> int:
@@ -71,7 +73,12 @@ class Running:
 
     def serving(self, release: int) -> Server:
         """Wait until this release is answered from, by as many workers as asked for."""
-        return until(lambda: (s := self.state).release == release and len(s.workers) == self.settings.workers and s or None)
+
+        def found() -> Server | None:
+            state = self.state
+            return state if state.release == release and len(state.workers) == self.settings.workers else None
+
+        return until(found)
 
     def end(self, number: int = signal.SIGTERM) -> int:
         self.process.send_signal(number)
@@ -81,7 +88,10 @@ class Running:
         return code
 
 
-def until(found: Callable[[], Any], seconds: float = 20.0) -> Any:
+T = TypeVar("T")
+
+
+def until(found: Callable[[], T | None], seconds: float = 20.0) -> T:
     """What ``found`` returns once it is true."""
     ends = time.monotonic() + seconds
     while time.monotonic() < ends:

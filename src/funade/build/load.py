@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ from funade.store.opened import Store
 from funade.store.records import Revision
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
 
 
@@ -54,7 +55,7 @@ def unloaded(spec: Spec, store: Store, periods: Iterable[Period]) -> list[Period
 def load(
     spec: Spec,
     node: Node[Any, Any],
-    periods: Iterable[Period],
+    periods: Sequence[Period],
     *,
     given: dict[str, Any],
     store: Store,
@@ -77,16 +78,13 @@ def load(
     Raises:
         LoadFailed: the function failed, or its rows cannot be kept; that period is as it was.
     """
-    known = next(iter(store.metadata.revisions(spec.name)), None)
-    columns = known.columns if known else {}
+    schema = _known(spec, periods, store)
     for period in periods:
         at = f"{spec.name} {period.name}"
         table = to_arrow(_call(node, spec, period, given, root), zone=zone, place=at, what=f"source `{spec.name}`")
         good, bad = set_aside(table, spec, period, at)
-        if columns and table.num_columns and set(columns) != set(good.schema.names):
-            _refuse_columns(spec, at, columns, good.schema.names)
+        schema = _agreed(spec, schema, good.schema, at)
         artifact = snapshots.write(store.blobs, good)
-        columns = columns or artifact.columns
         revision = Revision(
             source=spec.name,
             period=period.name,
@@ -104,37 +102,98 @@ def load(
 
 
 def set_aside(table: pa.Table, spec: Spec, period: Period, at: str) -> tuple[pa.Table, pa.Table]:
-    """The rows that lie in their period, and the bad ones with a column ``why``: undated, elsewhere, or repeated."""
+    """The rows that lie in their period, and the bad ones with a column ``why``: undated, elsewhere, or repeated.
+
+    Of the rows of one key that lie in the period the first is kept. A frame without rows and columns is a period
+    without rows.
+    """
     import numpy as np
     import pyarrow as pa
-    import pyarrow.compute as pc
 
-    why = np.full(table.num_rows, "", dtype=object)
     time, key = spec.policy(Time), spec.policy(Key)
+    if not table.num_columns:
+        return table, table
     for column in [*([time.column] if time else []), *(key.columns if key else ())]:
         if column not in table.schema.names:
             raise ResultRefused(
-                f"source `{spec.name}` expected a column `{column}`, got {', '.join(table.schema.names) or 'none'}",
+                f"source `{spec.name}` expected a column `{column}`, got {', '.join(table.schema.names)}",
                 at=at,
                 do=closest(column, table.schema.names),
             )
-    if key:
-        first = table.select(list(key.columns)).append_column("_row", pa.array(np.arange(table.num_rows)))
-        kept = first.group_by(list(key.columns), use_threads=False).aggregate([("_row", "min")])["_row_min"].to_numpy()
-        why[~np.isin(np.arange(table.num_rows), kept)] = "key repeated"
+    why = np.full(table.num_rows, "", dtype=object)
     if time:
-        moments = table[time.column]
-        if not pa.types.is_timestamp(moments.type):
-            raise ResultRefused(f"source `{spec.name}` expected times in `{time.column}`, got {moments.type}", at=at)
-        inside = pc.and_(
-            pc.greater_equal(moments, pa.scalar(period.start, moments.type)),
-            pc.less(moments, pa.scalar(period.end, moments.type)),
-        )
-        why[~inside.fill_null(True).to_numpy(zero_copy_only=False)] = "outside its period"
-        why[moments.is_null().to_numpy(zero_copy_only=False)] = "no time"
+        _mark_elsewhere(why, table[time.column], spec, period, at)
+    if key:
+        _mark_repeated(why, table.select(list(key.columns)))
     bad = why != ""
-    aside = table.filter(pa.array(bad)).append_column("why", pa.array(why[bad].tolist(), pa.string()))
+    name = "why"
+    while name in table.column_names:
+        name += "_"
+    aside = table.filter(pa.array(bad)).append_column(name, pa.array(why[bad].tolist(), pa.string()))
     return table.filter(pa.array(~bad)), aside
+
+
+def _mark_elsewhere(why: np.ndarray[Any, Any], moments: pa.ChunkedArray, spec: Spec, period: Period, at: str) -> None:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pa.types.is_null(moments.type):
+        why[:] = "no time"
+        return
+    if not pa.types.is_timestamp(moments.type):
+        column = spec.policy(Time)
+        assert column is not None
+        raise ResultRefused(
+            f"source `{spec.name}` expected times in `{column.column}`, got {moments.type}",
+            at=at,
+            do="convert the column to times",
+        )
+    start, end = (pa.scalar(moment, moments.type) for moment in (period.start, period.end))
+    inside = pc.and_(pc.greater_equal(moments, start), pc.less(moments, end))
+    why[~inside.fill_null(True).to_numpy(zero_copy_only=False)] = "outside its period"
+    why[moments.is_null().to_numpy(zero_copy_only=False)] = "no time"
+
+
+def _mark_repeated(why: np.ndarray[Any, Any], keys: pa.Table) -> None:
+    import numpy as np
+    import pyarrow as pa
+
+    good = np.flatnonzero(why == "")
+    rows = keys.take(pa.array(good)).append_column("_row", pa.array(good))
+    groups = rows.group_by(keys.column_names, use_threads=False).aggregate([("_row", "min")])
+    why[np.setdiff1d(good, groups["_row_min"].to_numpy())] = "key repeated"
+
+
+def _known(spec: Spec, periods: Sequence[Period], store: Store) -> pa.Schema | None:
+    """The columns of the periods that stay as they are; None where there are none."""
+    coming = {period.name for period in periods}
+    staying = [r for r in store.metadata.revisions(spec.name) if r.period not in coming and r.columns]
+    # One file for each set of columns says as much as all of them.
+    digests = {tuple(sorted(r.columns.items())): r.digest for r in staying}
+    return snapshots.schema_of([store.blobs.path(d) for d in digests.values()]) if digests else None
+
+
+def _agreed(spec: Spec, known: pa.Schema | None, new: pa.Schema, at: str) -> pa.Schema | None:
+    """The columns of what is loaded together with one more period's.
+
+    Raises:
+        ResultRefused: they have other names, or a type that does not go with the one before.
+    """
+    import pyarrow as pa
+
+    if known is None or not new.names:
+        return new if new.names else known
+    if set(known.names) != set(new.names):
+        _refuse_columns(spec, at, known.names, new.names)
+    fields = []
+    for old, now in ((known.field(name), new.field(name)) for name in new.names):
+        try:
+            (field,) = pa.unify_schemas([pa.schema([old]), pa.schema([now])], promote_options="permissive")
+        except pa.ArrowException:
+            what = f"source `{spec.name}` expected `{now.name}` as {old.type}, as loaded before, got {now.type}"
+            raise ResultRefused(what, at=at, do=_same(spec)) from None
+        fields.append(field)
+    return pa.schema(fields)
 
 
 def _call(node: Node[Any, Any], spec: Spec, period: Period, given: dict[str, Any], root: Path) -> Any:
@@ -156,6 +215,9 @@ def _refuse_columns(spec: Spec, at: str, expected: Iterable[str], got: Iterable[
     raise ResultRefused(
         f"source `{spec.name}` expected the columns loaded before, got {' and '.join(parts)}",
         at=at,
-        do="give every period the same columns"
-        + (f"; {closest(extra[0], missing)}" if extra and missing and closest(extra[0], missing) else ""),
+        do="; ".join(filter(None, [_same(spec), closest(extra[0], missing) if extra else ""])),
     )
+
+
+def _same(spec: Spec) -> str:
+    return f"give every period the same columns, or load all again: funade load {spec.name} --again"

@@ -10,25 +10,28 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, get_origin
+from typing import TYPE_CHECKING, Any, get_origin
 from zoneinfo import ZoneInfo
 
 import msgspec
 
 from funade.bind import bind, project_packages
 from funade.build.check import check
-from funade.build.plan import Plan, Step, bound
 from funade.declare.graph import Graph
 from funade.declare.importing import told, user_traceback
 from funade.declare.node import Node
 from funade.declare.policy import Key, Time
 from funade.declare.spec import Edge, Spec
-from funade.errors import BuildFailed, CheckFailed, FunadeError, NotBuilt, ResultRefused, WindowEmpty
+from funade.errors import BuildFailed, CheckFailed, FunadeError, NotBuilt, ResultRefused, WindowEmpty, closest
 from funade.judging import Judged, metrics_of, replay
+from funade.plan import Plan, Step, bound, unbuilt
 from funade.store import codecs, snapshots, tables
 from funade.store.frames import from_arrow, to_arrow
 from funade.store.opened import Store
 from funade.store.records import Artifact, Build, Checked, Finding, RowSet, Version
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 class Surroundings(msgspec.Struct, frozen=True):
@@ -80,7 +83,7 @@ def _one(step: Step, steps: Plan, around: Surroundings, *, attempt: bool) -> Bui
     metadata = around.store.metadata
     if step.state in ("bound", "found") and step.spec.kind in ("api", "source"):
         there = metadata.version(step.version)
-        version = there or metadata.add_version(unbuilt(step, around))
+        version = there or metadata.add_version(unbuilt(step, metadata, around.now()))
         return Built(version, made=False, seconds=0.0)
     version_there = metadata.version(step.version)
     if version_there is not None:
@@ -88,27 +91,6 @@ def _one(step: Step, steps: Plan, around: Surroundings, *, attempt: bool) -> Bui
     started = time.perf_counter()
     version, made = _make(step, steps, around, attempt=attempt)
     return Built(version, made, time.perf_counter() - started, checked(step, version, around))
-
-
-def unbuilt(step: Step, around: Surroundings) -> Version:
-    """The record of a version that no function makes: an api's, or what a source has loaded."""
-    spec = step.spec
-    revisions = around.store.metadata.revisions(spec.name, up_to=step.sequence) if spec.kind == "source" else []
-    end = max((r.end for r in revisions), default=None)
-    return Version(
-        id=step.version,
-        node=spec.name,
-        kind=spec.kind,
-        recipe=step.recipe,
-        made_at=around.now(),
-        inputs=step.inputs if spec.kind != "api" else {},
-        end=end,
-        reach=end,
-        symbols=spec.symbols if spec.kind == "api" else {},
-        time=_time(spec),
-        key=_key(spec),
-        sequence=step.sequence,
-    )
 
 
 def _make(step: Step, steps: Plan, around: Surroundings, *, attempt: bool) -> tuple[Version, bool]:
@@ -147,9 +129,20 @@ def _version(step: Step, steps: Plan, around: Surroundings) -> Version:
     arguments = dict(around.given(spec))
     arguments.update(step.settings)
     judged = Judged()
+    tables_of: dict[str, pa.Table] = {}
     for edge in spec.edges:
-        arguments[edge.parameter] = _argument(edge, inputs[edge.parameter], windows, steps, around, judged)
+        if inputs[edge.parameter].kind in ("model", "threshold"):
+            arguments[edge.parameter] = store.load(
+                inputs[edge.parameter].id, project_types=project_packages(around.graph)
+            )
+            continue
+        table = _rows(edge, inputs[edge.parameter], windows, steps, around, judged)
+        arguments[edge.parameter] = from_arrow(table, edge.form or "pandas")
+        if _is_sql(spec):
+            tables_of[edge.parameter] = table
     result = around.nodes[spec.name].function(**arguments)
+    if _is_sql(spec):
+        result = _queried(spec, result, tables_of)
     seen = _seen(spec, inputs, windows, around)
     version = Version(
         id=step.version, node=spec.name, kind=spec.kind, recipe=step.recipe, made_at=around.now(), inputs=step.inputs,
@@ -186,12 +179,23 @@ def _refuse_other_class(spec: Spec, annotated: Any, result: Any) -> None:
         )
 
 
-def _argument(
+def _is_sql(spec: Spec) -> bool:
+    return spec.kind == "dataset" and spec.result_form == "sql"
+
+
+def _queried(spec: Spec, query: Any, rows: Mapping[str, pa.Table]) -> pa.Table:
+    """The rows of the query that a dataset's function returned, over its inputs by their parameters' names."""
+    what = f"dataset `{spec.name}`"
+    if not isinstance(query, str):
+        raise ResultRefused(f"{what} expected SQL text, got {type(query).__name__}", at=spec.place)
+    return snapshots.sql(query, rows, place=spec.place, what=what)
+
+
+def _rows(
     edge: Edge, version: Version, end: datetime | None, steps: Plan, around: Surroundings, judged: Judged
-) -> Any:
+) -> pa.Table:
+    """The rows an edge takes, those of an answer edge answered by its api."""
     store = around.store
-    if version.kind in ("model", "threshold"):
-        return store.load(version.id, project_types=project_packages(around.graph))
     interval = tables.interval_of(edge, version, end, around.zone)
     table = tables.read(version, store.metadata, store.blobs, interval=interval, part=edge.part)
     if (edge.window or edge.part) and not table.num_rows:
@@ -202,7 +206,7 @@ def _argument(
         )
     if not edge.api:
         judged.saw(table.num_rows)
-        return from_arrow(table, edge.form or "pandas")
+        return table
     api = bind(
         around.graph, around.nodes, bound(edge.api, steps, edge.replaced) , store,
         settings={n: s.settings for n, s in steps.items()}, zone=around.zone, only=[edge.api], replaced=edge.replaced,
@@ -210,7 +214,7 @@ def _argument(
     )[edge.api]  # fmt: skip
     answered, refused = replay(api, table)
     judged.saw(answered.num_rows, len(refused))
-    return from_arrow(answered, edge.form or "pandas")
+    return answered
 
 
 def _seen(spec: Spec, inputs: Mapping[str, Version], end: datetime | None, around: Surroundings) -> dict[str, Any]:
@@ -222,7 +226,7 @@ def _seen(spec: Spec, inputs: Mapping[str, Version], end: datetime | None, aroun
         version = inputs[edge.parameter]
         fits |= dict.fromkeys(version.fits)
         if version.kind in ("model", "threshold"):
-            reaches.append(version.reach)
+            reaches += [version.reach] if version.fits else []  # a rule has seen no row
             continue
         interval = tables.interval_of(edge, version, end, around.zone)
         rows = tables.row_set(edge, version, interval)
@@ -243,26 +247,24 @@ def _seen(spec: Spec, inputs: Mapping[str, Version], end: datetime | None, aroun
 
 
 def _with_rows(version: Version, spec: Spec, result: Any, around: Surroundings) -> Version:
-    if spec.result_form == "sql" and not isinstance(result, str):
-        raise ResultRefused(f"dataset `{spec.name}` expected SQL text, got {type(result).__name__}", at=spec.place)
     table = to_arrow(result, zone=around.zone, place=spec.place, what=f"dataset `{spec.name}`")
     artifact = snapshots.write(around.store.blobs, table)
-    return msgspec.structs.replace(
-        version,
-        artifact=artifact,
-        time=_survived(spec, version.time, artifact, declared=spec.policy(Time) is not None),
-        key=() if spec.policy(Key) is None and not set(version.key) <= set(artifact.columns) else version.key,
-    )
+    time = _survived(spec, (version.time,) if version.time else (), artifact, declared=spec.policy(Time) is not None)
+    key = _survived(spec, version.key, artifact, declared=spec.policy(Key) is not None)
+    return msgspec.structs.replace(version, artifact=artifact, time="".join(time), key=key)
 
 
-def _survived(spec: Spec, column: str, artifact: Artifact, *, declared: bool) -> str:
-    if not column or column in artifact.columns:
-        return column
-    if declared:
+def _survived(spec: Spec, columns: tuple[str, ...], artifact: Artifact, *, declared: bool) -> tuple[str, ...]:
+    """The columns where the result still has them all; none where it has not, which a declaration forbids."""
+    missing = [column for column in columns if column not in artifact.columns]
+    if missing and declared:
+        got = ", ".join(artifact.columns) or "none"
         raise ResultRefused(
-            f"dataset `{spec.name}` expected a column `{column}`, got {', '.join(artifact.columns)}", at=spec.place
+            f"dataset `{spec.name}` expected a column `{missing[0]}`, got {got}",
+            at=spec.place,
+            do=closest(missing[0], artifact.columns),
         )
-    return ""
+    return () if missing else columns
 
 
 def checked(step: Step, version: Version, around: Surroundings) -> tuple[Finding, ...]:

@@ -15,7 +15,7 @@ JSON = click.option("--json", "json", is_flag=True, help="Print JSON.")
 @click.command()
 def check() -> None:
     """Import the project and check every declaration."""
-    from funade.build.plan import check_settings
+    from funade.plan import check_settings
     from funade.declare.graph import deprecations
 
     here = project()

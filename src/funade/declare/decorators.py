@@ -347,7 +347,9 @@ def place_of(function: object) -> str:
     path = Path(code.co_filename)
     if path.stem == "__init__":
         depth += 1
-    return f"{'/'.join(path.parts[-depth:])}:{_def_line(code.co_filename, code.co_firstlineno)}"
+    first = code.co_firstlineno
+    line = first if code.co_name == "<lambda>" else _def_line(code.co_filename, first)
+    return f"{'/'.join(path.parts[-depth:])}:{line}"
 
 
 def _def_line(file: str, first: int) -> int:

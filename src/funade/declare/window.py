@@ -64,10 +64,10 @@ def between(first: str | None = None, second: str | None = None, *, days: tuple[
     if days is not None:
         if first is not None or second is not None:
             raise DeclarationError("window `between` expected two dates or days=(…, …), got both")
-        if len(days) != 2 or _days(days[0], least=0) <= _days(days[1], least=0):
+        if not isinstance(days, tuple | list) or len(days) != 2 or _days(days[0], least=0) <= _days(days[1], least=0):
             raise DeclarationError(
                 f"window `between` expected days=(further back, nearer), got {days!r}",
-                do=f"write days={tuple(sorted(days, reverse=True))!r}" if len(set(days)) == 2 else "",
+                do=_turned(days),
             )
         return Window(first_days=days[0], last_days=days[1])
     if first is None or second is None:
@@ -83,9 +83,14 @@ def day_start(day: str, zone: ZoneInfo) -> datetime:
 
 
 def days_before(moment: datetime, days: int, zone: ZoneInfo) -> datetime:
-    """The same wall-clock time ``days`` calendar days earlier in ``zone``, as UTC."""
-    local = moment.astimezone(zone).replace(tzinfo=None) - timedelta(days=days)
-    return local.replace(tzinfo=zone).astimezone(UTC)
+    """The same wall-clock time ``days`` calendar days earlier in ``zone``, as UTC; of a day's start, a day's start."""
+    if not days:
+        return moment.astimezone(UTC)
+    local = moment.astimezone(zone)
+    # Where clocks go forward at midnight, a day starts at one o'clock.
+    starts = moment == day_start(local.date().isoformat(), zone)
+    clock = time() if starts else local.time()
+    return datetime.combine(local.date() - timedelta(days=days), clock, zone).astimezone(UTC)
 
 
 def _before(start: datetime | None, end: datetime | None) -> bool:
@@ -98,8 +103,19 @@ def _days(days: object, *, least: int) -> int:
     return days
 
 
+def _turned(days: object) -> str:
+    match days:
+        case (int(nearer), int(further)) if nearer < further:
+            return f"write days={(further, nearer)}"
+    return ""
+
+
 def _date(day: str) -> date:
     try:
-        return date.fromisoformat(day)
+        found = date.fromisoformat(day)
+        # One spelling only: a window's text is part of recipes.
+        if found.isoformat() != day:
+            raise ValueError(day)
+        return found
     except (TypeError, ValueError):
         raise DeclarationError(f"window expected an ISO date like '2022-03-01', got {day!r}") from None

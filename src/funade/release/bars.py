@@ -55,7 +55,7 @@ def rises_too_far(value: float, current: float, bar: float | str) -> bool:
     (False, True)
     """
     most = current + allowance(bar, current)
-    return value > most and not math.isclose(value, most, rel_tol=1e-12, abs_tol=0.0)
+    return value > most and not math.isclose(value, most, rel_tol=1e-12, abs_tol=1e-12)
 
 
 def shown(value: float, *beside: float) -> str:
@@ -106,16 +106,16 @@ def _absolute(spec: Spec, compared: Compared, name: str, least: float, greatest:
 
 
 def _relative(spec: Spec, compared: Compared, name: str, bar: float | str, *, rises: bool) -> Finding:
-    value, may = compared.metrics.get(name), f"may {'rise' if rises else 'fall'} {_bar(bar)}"
-    if value is None or (not compared.release and not compared.why):
-        expected = f"{name} to be a number" if value is None else f"{name} {may.removeprefix('may ')} at most"
-        got = _got(compared, name) + ("" if value is None else ": no release to compare with yet")
-        return _finding(spec, compared, name, expected, got, holds=value is not None)
+    value, verb = compared.metrics.get(name), "rise" if rises else "fall"
+    may = f"may {verb} {_bar(bar)}"
+    if value is None or not compared.release:
+        got = _got(compared, name) + ("" if value is None else ", no release to compare with yet")
+        return _finding(spec, compared, name, f"{name} to {verb} at most {_bar(bar)}", got, holds=value is not None)
     current = (compared.current or {}).get(name)
     if current is None:
         why = compared.why or f"release {compared.release} has no number {name}"
         got = f"{_got(compared, name)}, not comparable: {why}"
-        expected = f"{name} to be compared with release {compared.release} ({may})"
+        expected = f"{name} to {verb} at most {_bar(bar)} against release {compared.release}"
         return _finding(spec, compared, name, expected, got, holds=False, do=_BECAUSE)
     sign = 1.0 if rises else -1.0
     bound = current + sign * allowance(bar, current)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from funade.digest import canonical
-from funade.errors import FunadeError
+from funade.errors import ContractViolation
 from funade.store import query
 
 if TYPE_CHECKING:
@@ -24,10 +24,6 @@ TRIES = 5
 """How many of a column's least (or greatest) values are tried before one that the contract takes is found."""
 
 Request = dict[str, Any]
-
-
-class GoldenRefused(FunadeError):
-    """A row of a golden file is no request that the contract takes."""
 
 
 def draw(api: Bound, rows: pa.Table, key: Sequence[str]) -> list[Request]:
@@ -48,12 +44,14 @@ def read(path: Path, name: str, api: Bound) -> list[Request]:
     """The requests of a JSON-lines file; empty lines are passed over.
 
     Raises:
-        GoldenRefused: the file is not there, a line is not an object, or the contract refuses it.
+        ContractViolation: the file is not there, a line is not an object, or the contract refuses it.
     """
     try:
         lines = path.read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise GoldenRefused(f"api `{api.name}` expected golden rows in {name}, got {type(error).__name__}") from None
+        raise ContractViolation(
+            f"api `{api.name}` expected golden rows in {name}, got {type(error).__name__}"
+        ) from None
     found: list[Request] = []
     for number, line in enumerate(lines, start=1):
         if not line.strip():
@@ -61,12 +59,12 @@ def read(path: Path, name: str, api: Bound) -> list[Request]:
         try:
             request = msgspec.json.decode(line, type=dict[str, Any])
         except msgspec.DecodeError:
-            raise GoldenRefused(
+            raise ContractViolation(
                 f"api `{api.name}` expected a JSON object on each line, got {line[:40]!r}", at=f"{name}:{number}"
             ) from None
         refused = api.requests.convert([request])[1]
         if refused:
-            raise GoldenRefused(
+            raise ContractViolation(
                 f"api `{api.name}` expected golden rows that its contract takes, got one refused: {refused[0][1]}",
                 at=f"{name}:{number}",
             )
@@ -76,7 +74,10 @@ def read(path: Path, name: str, api: Bound) -> list[Request]:
 
 def unique(requests: Sequence[Request]) -> list[Request]:
     """The requests without repeats, each where it stood first."""
-    return list({canonical(request): request for request in reversed(requests)}.values())[::-1]
+    found: dict[bytes, Request] = {}
+    for request in requests:
+        found.setdefault(canonical(request), request)
+    return list(found.values())
 
 
 def _by_hash(rows: pa.Table, names: Sequence[str]) -> list[int]:

@@ -98,9 +98,9 @@ class Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but name
         self._since = self.door.now
         self.door.connections.add(self)
-        if self._unread:
-            self.data_received(self._unread)
-            self._unread = b""
+        unread, self._unread = self._unread, b""
+        if unread:
+            self.data_received(unread)
         if self.door.handing:
             self.door.loop.call_soon(self.leave)
         elif self.door.closing:
@@ -128,12 +128,9 @@ class Connection(asyncio.Protocol):
             self._raw = []
 
     def eof_received(self) -> bool:
-        """The client sends no more: what it asked is answered, then the connection is closed."""
+        """The client has closed: whoever gave up is not worked for, so that retries do not pile up."""
         self._ended = True
-        if not self._waiting:
-            return False
-        self._waiting[-1].last = True
-        return True
+        return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nobody waits any more: what is not begun is not started."""
@@ -180,6 +177,9 @@ class Connection(asyncio.Protocol):
         head = self._head
         head.method = self._parser.get_method()
         head.version = self._parser.get_http_version()
+        if self._parser.should_upgrade() and head.has_body:
+            self._unread = head.plain()
+            return
         refusal = head.refusal(self.door.limits, self.door.hosts)
         if refusal is not None:
             self.reject(*refusal)
@@ -205,6 +205,8 @@ class Connection(asyncio.Protocol):
         if self._deaf:
             return
         self._begun = False
+        if self._unread:
+            return  # the parser takes its body for another protocol
         self._completed += 1
         body = self._body if self._more is None else b"".join(self._more)
         self._body, self._more, self._size, self._message_bytes = b"", None, 0, 0
@@ -295,11 +297,13 @@ class Connection(asyncio.Protocol):
         self._transport.pause_reading()
 
     def _restart(self, rest: bytes) -> None:
-        """The request asked for another protocol, which is not given: go on behind it."""
+        """The request asked for another protocol, which it does not get: go on as if it had not asked."""
         self._parser = httptools.HttpRequestParser(self)
         self._raw = []
-        if rest and not self._deaf:
-            self.data_received(rest)
+        self._message_bytes = 0
+        data, self._unread = self._unread + rest, b""
+        if data and not self._deaf:
+            self.data_received(data)
 
     def _partial(self, data: bytes, *, fresh: bool) -> None:
         """A request is half received: count what is held of it, and keep its bytes while they may have to travel."""

@@ -59,6 +59,17 @@ class Head:
                 return url
         return url.partition(b"?")[0] if b"?" in url else url
 
+    @property
+    def has_body(self) -> bool:
+        """Whether a body follows."""
+        return b"transfer-encoding" in self._found or self._found.get(b"content-length", b"0") != b"0"
+
+    def plain(self) -> bytes:
+        """The head as if nothing but what matters had been sent; no protocol is asked for."""
+        lines = [b"%b %b HTTP/%b" % (self.method, self.url, self.version.encode())]
+        lines += [b"%b: %b" % item for item in self._found.items()]
+        return b"\r\n".join([*lines, b"", b""])
+
     def refusal(self, limits: Limits, hosts: frozenset[bytes] | None) -> Refusal | None:
         """Why the connection cannot go on with this request; None where it can."""
         if self._size + len(self.url) > limits.head_bytes or self._count > limits.headers:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import uuid
 from collections.abc import Iterable
@@ -42,7 +43,9 @@ def unpack(blobs: Blobs, digest: str, into: Path) -> Path:
     for name, blob in manifest(blobs, digest).items():
         path = making / _safe(name)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(blobs.read(blob))
+        with path.open("wb") as file:
+            file.write(blobs.read(blob))
+            os.fsync(file.fileno())  # the folder's name says that its files are whole, after a power cut too
     try:
         making.rename(folder)
     except OSError:  # another process was first; its bytes are the same

@@ -65,13 +65,19 @@ def interval_of(edge: Edge, version: Version, end: datetime | None, zone: ZoneIn
     """The stretch of time an edge takes of a version; None where it takes every row."""
     if edge.window is None:
         return None
-    if end is None or not version.time:
+    if not version.time:
         raise ResultRefused(
             f"{version.kind} `{version.node}` expected a time column under a window, got none",
             at=f"{version.node}@{version.id[:6]}",
             do='keep the column in the result, or declare fn.time("column")',
         )
-    return edge.window.interval(end, zone)
+    if end is None and not edge.window.first_date:
+        raise ResultRefused(
+            f"{version.kind} `{version.node}` expected an end that days count back from, got none",
+            at=f"{version.node}@{version.id[:6]}",
+            do='choose its rows by dates: .between("2022-01-01", "2022-02-01")',
+        )
+    return edge.window.interval(end or version.made_at, zone)  # dates look at no end
 
 
 def row_set(edge: Edge, version: Version, interval: Interval | None) -> RowSet:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Literal
 
 import msgspec
 
 from funade.declare.graph import Graph
+from funade.declare.policy import Key, Time
 from funade.declare.setting import is_json
 from funade.declare.spec import Edge, Spec
+from funade.declare.window import Window
 from funade.digest import of_value
 from funade.errors import SettingError, closest
 from funade.store.metadata import Metadata
-from funade.store.records import Hold, Pins, Version
+from funade.store.records import Hold, Pins, Revision, Version
 
 Settings = Mapping[str, Mapping[str, Any]]
 """Node name → setting → value, as `funade.toml` or `--set` gives them."""
@@ -104,6 +107,14 @@ def check_settings(graph: Graph, settings: Settings, *, place: str = "") -> None
             _check_type(graph[node], name, defaults[name], value, at)
 
 
+def setting_values(spec: Spec, *over: Mapping[str, Any]) -> dict[str, Any]:
+    """A node's settings: its code's defaults with values laid over them; 2 for a default of 1.0 is 2.0."""
+    values = dict(spec.settings)
+    for given in over:
+        values |= given
+    return {name: float(v) if isinstance(spec.settings[name], float) else v for name, v in values.items()}
+
+
 def _check_type(spec: Spec, name: str, default: object, value: object, at: str) -> None:
     title = f"{spec.kind} `{spec.name}` expected `{name}`"
     if not is_json(value):
@@ -129,9 +140,9 @@ def _held(holds: Mapping[str, Hold]) -> Pins:
 def _step(
     spec: Spec, steps: Plan, metadata: Metadata, held: Pins, settings: Settings, timezone: str, attempt: dict[str, Any]
 ) -> Step:
-    values = spec.settings | dict(settings.get(spec.name, {})) | attempt.get("settings", {})
-    values = {name: float(v) if isinstance(spec.settings[name], float) else v for name, v in values.items()}
-    fixed = metadata.version(held[spec.name]) if spec.name in held else None
+    values = setting_values(spec, settings.get(spec.name, {}), attempt.get("settings", {}))
+    # An attempt at a held node is made beside the held version, from the same held inputs.
+    fixed = metadata.version(held[spec.name]) if spec.name in held and not attempt else None
     if fixed is not None:
         return Step(spec, fixed.id, fixed.recipe, fixed.inputs, values, "held", sequence=fixed.sequence)
     if spec.kind == "source":
@@ -201,6 +212,28 @@ def bound(api: str, steps: Plan, replaced: Mapping[str, str] | None = None) -> P
     return found
 
 
+def unbuilt(step: Step, metadata: Metadata, now: datetime) -> Version:
+    """The record of a version that no function makes: an api's, or what a source has loaded."""
+    spec = step.spec
+    revisions = metadata.revisions(spec.name, up_to=step.sequence) if spec.kind == "source" else []
+    end = max((r.end for r in revisions), default=None)
+    time, key = spec.policy(Time), spec.policy(Key)
+    return Version(
+        id=step.version,
+        node=spec.name,
+        kind=spec.kind,
+        recipe=step.recipe,
+        made_at=now,
+        inputs=step.inputs if spec.kind != "api" else {},
+        end=end,
+        reach=end,
+        symbols=spec.symbols if spec.kind == "api" else {},
+        time=time.column if time else "",
+        key=key.columns if key else (),
+        sequence=step.sequence,
+    )
+
+
 def differences(old: Version, step: Step) -> list[str]:
     """Why a version is not the one of the present recipe, one line each; empty when it is.
 
@@ -222,9 +255,19 @@ def differences(old: Version, step: Step) -> list[str]:
             lines.append({"revisions": "new periods or revisions were loaded"}.get(part, f"{part} changed"))
     if was.get("runtime") != now.get("runtime"):
         lines.append(f"runtime changed: {_changed_runtime(was.get('runtime', {}), now.get('runtime', {}))}")
+    lines += _changed_edges(was.get("inputs", {}), now.get("inputs", {}))
     if "again" in was:
         lines.append("built again as an attempt")
     return lines or ["how its inputs are taken changed"]
+
+
+def loaded_otherwise(spec: Spec, revisions: Sequence[Revision]) -> list[str]:
+    """Which of a source's periods were loaded by other code than the present, in one line; none, no line."""
+    other = [r.period for r in revisions if r.code != spec.fingerprint]
+    if not other:
+        return []
+    which = other[0] if len(other) == 1 else f"{len(other)} periods ({other[0]} to {other[-1]})"
+    return [f"{which} loaded by other code; to load again: funade load {spec.name} --again"]
 
 
 def short(node: str, version: str) -> str:
@@ -239,6 +282,24 @@ def _changed_symbols(old: dict[str, str], new: dict[str, str]) -> str:
 
 def _changed_values(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     return [f"setting {k}: {old.get(k)!r} -> {new.get(k)!r}" for k in {**old, **new} if old.get(k) != new.get(k)]
+
+
+def _changed_edges(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Inputs that come, go, or are taken otherwise: another window, part, form or replacement."""
+    pairs = [(name, _taken(old.get(name)), _taken(new.get(name))) for name in {**old, **new}]
+    return [f"input {name} taken: {before} -> {after}" for name, before, after in pairs if before != after]
+
+
+def _taken(edge: Any) -> str:
+    """How an input is taken, whatever its version: ``clean last 7 days as pandas``."""
+    if not isinstance(edge, Mapping):
+        return str(edge or "not at all")
+    window = str(msgspec.convert(edge["window"], Window)) if "window" in edge else ""
+    form = f"as {edge['form']}" if "form" in edge else ""
+    rows = " ".join(filter(None, [edge["node"], window, edge.get("part", ""), form]))
+    if "api" not in edge:
+        return rows
+    return f"{edge['api']}.on({', '.join([rows, *(f'{k}={v}' for k, v in edge['replaced'].items())])})"
 
 
 def _changed_runtime(old: dict[str, str], new: dict[str, str]) -> str:

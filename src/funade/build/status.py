@@ -1,0 +1,71 @@
+"""How every node stands: newest, held, released; what is stale and exactly why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from funade.plan import Plan, Step, differences, loaded_otherwise
+from funade.store.metadata import Metadata
+from funade.store.records import Hold, Pins, Version
+
+
+class Status(msgspec.Struct, frozen=True):
+    """One node: the version its dependents look at and its state, the newest built, the one held, the one released.
+
+    ``newest`` is an attempt only where nothing else was built. ``why``: what a stale node's newest version was made
+    otherwise, what a held version has otherwise than the present recipe, which periods of a source were loaded
+    otherwise. ``behind``: what the released version has otherwise than the present recipe.
+    """
+
+    node: str
+    kind: str
+    version: str
+    state: str
+    newest: str
+    held: str
+    released: str
+    why: tuple[str, ...]
+    behind: tuple[str, ...]
+
+
+def status(steps: Plan, present: Plan, metadata: Metadata, released: Pins) -> list[Status]:
+    """Every node of a plan with holds (``steps``), beside the plan without them (``present``)."""
+    holds = metadata.holds()
+    return [_one(name, step, present[name], metadata, holds, released.get(name, "")) for name, step in steps.items()]
+
+
+def _one(name: str, step: Step, present: Step, metadata: Metadata, holds: Mapping[str, Hold], released: str) -> Status:
+    newest = _newest(name, metadata)
+    live = metadata.version(released) if released else None
+    return Status(
+        node=name,
+        kind=step.spec.kind,
+        version=step.version,
+        state=step.state,
+        newest=newest.id if newest else "",
+        held=holds[name].version if name in holds else "",
+        released=released,
+        why=tuple(_why(step, present, newest, metadata)),
+        behind=tuple(differences(live, present)) if live and present.version else (),
+    )
+
+
+def _newest(name: str, metadata: Metadata) -> Version | None:
+    """The newest version that is input of something without a hold: an attempt only where there is no other."""
+    versions = metadata.versions(name)
+    builds = metadata.builds(name)
+    attempts = {b.version for b in builds if b.attempt} - {b.version for b in builds if not b.attempt}
+    return next((v for v in reversed(versions) if v.id not in attempts), next(reversed(versions), None))
+
+
+def _why(step: Step, present: Step, newest: Version | None, metadata: Metadata) -> list[str]:
+    spec = step.spec
+    if step.state == "held":
+        held = metadata.version(step.version)
+        return differences(held, present) if held and present.version else []
+    if not step.version or (step.state == "found" and spec.kind != "source"):
+        return []
+    lines = differences(newest, step) if newest else []
+    return lines + (loaded_otherwise(spec, metadata.revisions(spec.name)) if spec.kind == "source" else [])

@@ -1,0 +1,197 @@
+"""The gate: one candidate judged against one current release; every check is made, and all are told."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from funade.clock import Clock
+from funade.declare.graph import Graph
+from funade.declare.policy import AnswersWithin
+from funade.digest import SHORT
+from funade.errors import FunadeError, GateClosed
+from funade.release import bars, disjoint, pinned, promise
+from funade.release.bars import Compared
+from funade.release.beside import Beside, Silent, hosted
+from funade.release.rehearsal import Rehearsal, Side
+from funade.release.rehearsal import rehearse as rehearsed
+from funade.release.replay import Rehearsed, Warm, Warmed
+from funade.store.opened import Store
+from funade.store.records import Candidate, Finding, Golden, Release
+
+FINAL = frozenset({"cut", "loads"})
+"""Checks that no reason overrides: what does not hold together, or does not load, cannot answer."""
+
+
+class Judged(msgspec.Struct, frozen=True):
+    """Everything the gate found.
+
+    ``golden`` maps api → the blob of its golden rows. ``compared`` has the numbers of every evaluation, side by side.
+    ``release`` is the number that the candidate would bear. ``tracebacks``: the user's own frames, where their code
+    failed.
+    """
+
+    findings: tuple[Finding, ...]
+    golden: dict[str, str]
+    compared: tuple[Compared, ...]
+    release: int
+    tracebacks: tuple[str, ...] = ()
+
+
+def judge(candidate: Candidate, current: Release | None, store: Store, *, now: Clock) -> Judged:
+    """Run every check of a candidate; nothing but golden rows is written."""
+    before = store.metadata.candidate(current.candidate) if current else None
+    ours = Side(candidate, Graph(candidate.specs))
+    theirs = Side(before, Graph(before.specs), current.number) if current and before else None
+    proofs, zone = disjoint.Proofs(store), ZoneInfo(candidate.timezone or "UTC")
+    findings = [
+        *_made("cut", lambda: pinned.findings(candidate, ours.graph, store, now())),
+        *_made(
+            "disjoint",
+            lambda: disjoint.findings(disjoint.meetings(candidate.pins, ours.graph, store, zone), ours.graph, proofs),
+        ),
+        *promise.findings(ours.graph, theirs.graph if theirs else None, theirs.release if theirs else 0),
+    ]
+    numbers = [r.number for r in store.metadata.releases()]
+    judged = Judged(tuple(findings), {}, (), max(numbers, default=0) + 1)
+    try:
+        with tempfile.TemporaryDirectory(prefix="funade-") as folder:
+            found = rehearsed(ours, theirs, store, proofs, Path(folder))
+    except FunadeError as error:
+        judged = msgspec.structs.replace(judged, findings=(*findings, _unmade("loads", error)))
+    else:
+        judged = _with(judged, found, ours, store)
+    return msgspec.structs.replace(judged, findings=tuple(map(_plain, judged.findings)))
+
+
+def refuse(judged: Judged, candidate: Candidate, current: Release | None, *, because: str) -> None:
+    """Let the candidate pass if everything holds, or if a reason is given for what does not.
+
+    No reason overrides a cut that does not agree with itself or is not in the store, nor a candidate that does not
+    load.
+
+    Raises:
+        GateClosed: names the first finding that stands in the way; ``findings`` has everything.
+    """
+    failing = [f for f in judged.findings if not f.holds and (f.check in FINAL or not because)]
+    if not failing:
+        return
+    first = failing[0]
+    raise GateClosed(
+        f"release {judged.release} expected {first.expected}, got {first.got}",
+        at=first.at,
+        do=first.do,
+        findings=judged.findings,
+        traceback="\n".join(judged.tracebacks),
+        candidate=candidate.id,
+        current=current.number if current else None,
+    )
+
+
+def rehearse(release: Release, store: Store) -> str:
+    """What a release does not do as it did: load from its own snapshot, answer its golden rows; "" when it does."""
+    candidate = store.metadata.candidate(release.candidate)
+    if candidate is None:
+        return f"its candidate `{release.candidate[:SHORT]}` is not in the store"
+    with tempfile.TemporaryDirectory(prefix="funade-") as folder:
+        golden = tuple(release.golden.values())
+        with Beside(hosted(store, candidate, golden), Path(folder) / "release") as beside:
+            beside.ask(Warm())
+            failed = beside.loaded()
+            try:
+                failed = failed or beside.answer(Warmed).failed
+            except Silent as silent:
+                return str(silent)
+    return failed.what if failed else ""
+
+
+def _made(check: str, findings: Callable[[], Iterable[Finding]]) -> Iterator[Finding]:
+    """The findings; one more when they cannot all be made, as when the store lacks bytes."""
+    try:
+        yield from findings()
+    except FunadeError as error:
+        yield _unmade(check, error)
+
+
+def _plain(finding: Finding) -> Finding:
+    """What holds needs no remedy."""
+    return msgspec.structs.replace(finding, do="") if finding.holds else finding
+
+
+def _unmade(check: str, error: FunadeError) -> Finding:
+    return Finding(
+        check=check, expected=f"check `{check}` to be made", got=error.what, holds=False, at=error.at, do=error.do
+    )
+
+
+def _with(judged: Judged, found: Rehearsal, ours: Side, store: Store) -> Judged:
+    troubles = [found.trouble, *(t for api in found.apis for t in (api.refused, api.failed))]
+    kept = {api.api: api.golden for api in found.apis if api.golden is not None}
+    return msgspec.structs.replace(
+        judged,
+        findings=(
+            *judged.findings,
+            *(f for compared in found.compared for f in bars.findings(ours.graph[compared.evaluation], compared)),
+            _loads(found, ours.candidate),
+            *(f for api in found.apis for f in _answers(api, ours.graph)),
+        ),
+        golden={name: store.blobs.put_bytes(_encoded(golden)) for name, golden in kept.items()},
+        compared=found.compared,
+        tracebacks=tuple(t.traceback for t in troubles if t is not None and t.traceback),
+    )
+
+
+def _encoded(golden: Golden) -> bytes:
+    return msgspec.json.encode(golden)
+
+
+def _loads(found: Rehearsal, candidate: Candidate) -> Finding:
+    return Finding(
+        check="loads",
+        expected="a candidate that loads from its own snapshot and answers",
+        got=found.trouble.what if found.trouble else "one that does",
+        holds=found.trouble is None,
+        at=f"candidate `{candidate.id[:SHORT]}`",
+        do="mend it, then run: funade build && funade stage",
+    )
+
+
+def _answers(found: Rehearsed, graph: Graph) -> Iterator[Finding]:
+    spec = graph[found.api]
+    at = f"api `{spec.name}`"
+    if found.refused:
+        expected = f"golden rows that `{spec.name}` takes"
+        yield Finding("golden", expected, found.refused.what, holds=False, at=at, do="mend the file")
+    if found.failed:
+        expected = f"`{spec.name}` to answer its golden rows"
+        yield Finding("golden", expected, found.failed.what, holds=False, at=at, do=_MEND)
+        return
+    rows = f"{len(found.golden.requests)} that it answers" if found.golden else "no golden rows"
+    yield Finding("golden", f"golden rows of `{spec.name}`", rows, holds=True, at=at)
+    if not found.golden:
+        return
+    yield Finding(
+        check="batch",
+        expected=f"`{spec.name}` to answer a row alone as among others",
+        got=found.batch or "the same answers",
+        holds=not found.batch,
+        at=at,
+        do="compute each answer from its own row",
+    )
+    within = spec.policy(AnswersWithin)
+    if within is not None:
+        yield Finding(
+            check="speed",
+            expected=f"99 of 100 rows answered within {within.p99_ms:g} ms",
+            got=f"{found.p99_ms:.3g} ms in {found.calls} calls of one row",
+            holds=found.p99_ms <= within.p99_ms,
+            at=at,
+            do="make it faster, or set fn.answers_within(p99_ms=…)",
+        )
+
+
+_MEND = "mend the function, then run: funade build && funade stage"

@@ -1,0 +1,220 @@
+"""A rehearsal: the candidate loaded, asked its golden rows and, beside it, the current release over the same rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from funade.declare.graph import Graph
+from funade.declare.spec import Edge, Spec
+from funade.judging import behind
+from funade.release import disjoint
+from funade.release.bars import Compared
+from funade.release.beside import Beside, Silent, hosted
+from funade.release.promise import broken
+from funade.release.replay import Answer, Answered, Judge, Numbers, Rehearse, Rehearsed, Trouble
+from funade.store import tables
+from funade.store.opened import Store
+from funade.store.records import Candidate, RowSet, Version
+
+
+class Side(msgspec.Struct, frozen=True):
+    """One of the two that are compared; ``release`` is 0 for the candidate."""
+
+    candidate: Candidate
+    graph: Graph
+    release: int = 0
+
+
+class Rehearsal(msgspec.Struct, frozen=True):
+    """What the two processes said: whether the candidate loads, what its apis answered, numbers side by side."""
+
+    trouble: Trouble | None
+    apis: tuple[Rehearsed, ...]
+    compared: tuple[Compared, ...]
+
+
+class _Judging(msgspec.Struct):
+    """One evaluation of the candidate: its inputs with the files of their rows, and what keeps it from comparing."""
+
+    spec: Spec
+    version: Version
+    inputs: list[tuple[Edge, RowSet, str]]
+    why: str = ""
+    answered: dict[str, str] = {}
+    numbers: dict[str, float | None] | None = None
+
+
+def rehearse(ours: Side, theirs: Side | None, store: Store, proofs: disjoint.Proofs, folder: Path) -> Rehearsal:
+    """Rehearse the candidate and compare it with the current release; each has a process, both run at once.
+
+    ``folder`` takes the rows that both are asked about.
+    """
+    with ExitStack() as stack:
+        mine = stack.enter_context(Beside(hosted(store, ours.candidate), folder / "candidate"))
+        other = Beside(hosted(store, theirs.candidate), folder / "current") if theirs else None
+        if other is not None:
+            stack.enter_context(other)
+        judged = list(_judged(ours, store, folder))
+        mine.ask(Rehearse(_golden_rows(judged)))
+        if theirs is not None and other is not None:
+            _replay(other, judged, ours, theirs, store, proofs)
+        asked = _ask_numbers(mine, judged, theirs)
+        trouble, apis = _rehearsed(mine)
+        _hear_numbers(mine, asked, trouble)
+    return Rehearsal(trouble, apis, tuple(_compared(j, theirs) for j in judged))
+
+
+def _rehearsed(mine: Beside) -> tuple[Trouble | None, tuple[Rehearsed, ...]]:
+    trouble = mine.loaded()
+    if trouble is not None:
+        return trouble, ()
+    try:
+        return None, mine.answer(tuple[Rehearsed, ...])
+    except Silent as silent:
+        return Trouble(str(silent)), ()
+
+
+def _judged(ours: Side, store: Store, folder: Path) -> Iterator[_Judging]:
+    import pyarrow.parquet as pq
+
+    zone = ZoneInfo(ours.candidate.timezone or "UTC")
+    files: dict[RowSet, str] = {}
+    for spec in ours.graph.of_kind("evaluation"):
+        version = store.metadata.version(ours.candidate.pins.get(spec.name, ""))
+        if version is None:
+            continue
+        inputs = []
+        for edge, rows, _ in disjoint.judging(spec, version, ours.graph, store, zone):
+            if rows not in files:
+                taken = store.version(rows.version)
+                table = tables.read(taken, store.metadata, store.blobs, interval=rows.interval, part=rows.part)
+                files[rows] = str(folder / f"rows-{len(files)}.parquet")
+                pq.write_table(table, files[rows])
+            inputs.append((edge, rows, files[rows]))
+        yield _Judging(spec, version, inputs)
+
+
+def _golden_rows(judged: list[_Judging]) -> dict[str, tuple[str, tuple[str, ...]]]:
+    """Api → the rows of its first evaluation."""
+    found: dict[str, tuple[str, tuple[str, ...]]] = {}
+    for judging in judged:
+        for edge, rows, file in judging.inputs:
+            if edge.api:
+                found.setdefault(edge.api, (file, rows.key))
+    return found
+
+
+def _replay(
+    other: Beside, judged: list[_Judging], ours: Side, theirs: Side, store: Store, proofs: disjoint.Proofs
+) -> None:
+    """The current release's answers for every evaluation that can be compared."""
+    waiting = []
+    for judging in judged:
+        judging.why = _incomparable(judging, ours, theirs, store, proofs)
+        for edge, _, file in judging.inputs if not judging.why else ():
+            judging.answered[edge.parameter] = file
+            if edge.api:
+                into = f"{file}.{judging.spec.name}.{edge.parameter}"
+                other.ask(Answer(edge.api, file, into, edge.replaced))
+                waiting.append((judging, edge, into))
+    trouble = other.loaded() if waiting else None
+    refused: dict[str, int] = {}
+    for judging, edge, into in waiting:
+        try:
+            answered = other.answer(Answered) if trouble is None else Answered(failed=trouble)
+        except Silent as silent:
+            answered = Answered(failed=Trouble(str(silent)))
+        _take(judging, edge, answered, into)
+        refused[judging.spec.name] = refused.get(judging.spec.name, 0) + answered.refused
+    for judging in judged:
+        if not judging.why and refused.get(judging.spec.name, 0) != judging.version.refused:
+            judging.why = f"it refuses {refused[judging.spec.name]} of the rows, not {judging.version.refused}"
+
+
+def _take(judging: _Judging, edge: Edge, answered: Answered, into: str) -> None:
+    if answered.failed is not None:
+        judging.why = judging.why or f"its `{edge.api}` fails on the rows ({answered.failed.what})"
+    elif answered.absent and edge.replaced:
+        del judging.answered[edge.parameter]  # a baseline that it does not have yet: both are held against ours
+    elif answered.absent:
+        judging.why = judging.why or f"it has no `{answered.absent}`"
+    else:
+        judging.answered[edge.parameter] = into
+
+
+def _incomparable(judging: _Judging, ours: Side, theirs: Side, store: Store, proofs: disjoint.Proofs) -> str:
+    """Why the current release cannot be judged by an evaluation of the candidate; "" when it can."""
+    spec, old, pins = judging.spec, theirs.graph, theirs.candidate.pins
+    if spec.places or spec.secrets:
+        return "the evaluation asks for a place or a secret, which the gate does not give"
+    direct = {e.node for e in spec.edges if not e.api and ours.graph[e.node].kind in ("model", "threshold")}
+    for node in sorted(direct):
+        version = store.metadata.version(pins.get(node, ""))
+        if version is None:
+            return f"it has no `{node}`"
+        if version.classes != ours.graph[node].classes:
+            return f"its `{node}` needs code that changed"
+    for edge, rows, _ in judging.inputs:
+        if edge.api and edge.api not in old.specs:
+            return f"it has no api `{edge.api}`"
+        if edge.api and broken(old[edge.api], ours.graph):
+            return f"the contract of `{edge.api}` changed"
+        replaced = {p: n for p, n in edge.replaced.items() if n in old.specs}
+        nodes = behind(old, edge.api, replaced) if edge.api else direct
+        seen = "" if edge.trust else disjoint.seen_by(rows, nodes, pins, old, store, proofs)
+        if seen:
+            return seen
+    return ""
+
+
+def _ask_numbers(mine: Beside, judged: list[_Judging], theirs: Side | None) -> list[tuple[_Judging, int]]:
+    """Ask the candidate's process to judge the current release's answers; how many answers come before each number."""
+    asked = []
+    for judging in judged if theirs is not None else ():
+        if judging.why:
+            continue
+        assert theirs is not None
+        own = [(edge, file) for edge, _, file in judging.inputs if edge.parameter not in judging.answered]
+        for edge, file in own:
+            judging.answered[edge.parameter] = f"{file}.{judging.spec.name}.{edge.parameter}.own"
+            mine.ask(Answer(edge.api, file, judging.answered[edge.parameter], edge.replaced))
+        edges = [e for e in judging.spec.edges if e.parameter not in judging.answered]
+        artifacts = {e.parameter: theirs.candidate.pins[e.node] for e in edges}
+        mine.ask(Judge(judging.spec.name, judging.answered, artifacts))
+        asked.append((judging, len(own)))
+    return asked
+
+
+def _hear_numbers(mine: Beside, asked: list[tuple[_Judging, int]], trouble: Trouble | None) -> None:
+    for judging, before in asked:
+        try:
+            if trouble is not None:
+                raise Silent(f"the candidate gives no numbers ({trouble.what})")
+            for _ in range(before):
+                mine.answer(Answered)
+            numbers = mine.answer(Numbers)
+        except Silent as silent:
+            judging.why = str(silent)
+            continue
+        if numbers.failed is not None:
+            judging.why = f"the evaluation fails on its answers ({numbers.failed.what})"
+        else:
+            judging.numbers = numbers.metrics
+
+
+def _compared(judging: _Judging, theirs: Side | None) -> Compared:
+    version = judging.version
+    return Compared(
+        evaluation=judging.spec.name,
+        metrics=version.metrics,
+        rows=version.judged_rows,
+        refused=version.refused,
+        release=theirs.release if theirs else 0,
+        current=judging.numbers,
+        why=judging.why,
+    )

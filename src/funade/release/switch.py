@@ -1,0 +1,91 @@
+"""The switch: one compare-and-swap from that release to that candidate, or back to an earlier release."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from funade import points
+from funade.errors import CutIncomplete, RollbackRefused
+from funade.release import gate
+from funade.store.records import Release, Switch
+
+if TYPE_CHECKING:
+    from funade.clock import Clock
+    from funade.release.gate import Judged
+    from funade.store.opened import Store
+
+
+def release(store: Store, *, because: str, who: str, now: Clock) -> tuple[Release, Judged | None]:
+    """Gate the latest candidate against the current release and switch to it.
+
+    Gives the release and what the gate found; the present release and None when it already is the candidate.
+
+    Raises:
+        CutIncomplete: nothing is staged.
+        GateClosed: something does not hold and no ``because`` overrides it; ``findings`` has everything.
+        SwitchLost: release or candidate moved meanwhile; nothing changed.
+    """
+    metadata = store.metadata
+    candidate = metadata.latest_candidate()
+    if candidate is None:
+        raise CutIncomplete("release expected a candidate, got none", do="run: funade stage")
+    switch = metadata.current()
+    current = metadata.release(switch.after) if switch else None
+    if current is not None and current.pins == candidate.pins:
+        return current, None
+    judged = gate.judge(candidate, current, store, now=now)
+    points.passing("gate.done")
+    gate.refuse(judged, candidate, current, because=because)
+    numbered = Release(
+        number=0,
+        candidate=candidate.id,
+        pins=candidate.pins,
+        at=now(),
+        who=who,
+        golden=judged.golden,
+        report=judged.findings,
+        because=because,
+    )
+    made = metadata.release_and_switch(
+        numbered,
+        expected_generation=switch.generation if switch else 0,
+        expected_candidate=candidate.id,
+        ended_holds={n for n, hold in metadata.holds().items() if candidate.pins.get(n) == hold.version},
+        who=who,
+        because=because,
+    )
+    return cast(Release, metadata.release(made.after)), judged
+
+
+def rollback(store: Store, number: int | None, *, because: str, who: str) -> Switch:
+    """Switch back to an earlier release: the one before the current, unless a number says which.
+
+    Raises:
+        RollbackRefused: there is none, or it no longer loads or answers its golden rows as it did.
+        SwitchLost: the release moved meanwhile; nothing changed.
+    """
+    switch = store.metadata.current()
+    if switch is None:
+        raise RollbackRefused("rollback expected a current release, got none", do="run: funade release")
+    target = _target(store, switch, number)
+    wrong = gate.rehearse(target, store)
+    if wrong and not because:
+        raise RollbackRefused(
+            f"release {target.number} expected to answer as it did: {wrong}", do='override with --because "reason"'
+        )
+    return store.metadata.switch_to(target.number, expected_generation=switch.generation, who=who, because=because)
+
+
+def _target(store: Store, switch: Switch, number: int | None) -> Release:
+    if number is None:
+        # Back from a rollback means one further back, not forth again.
+        earlier = [r.number for r in store.metadata.releases() if r.number < switch.after]
+        if not earlier:
+            raise RollbackRefused(f"rollback expected a release before {switch.after}, got none")
+        number = earlier[-1]
+    found = store.metadata.release(number)
+    if found is None:
+        raise RollbackRefused(f"rollback expected a release, got {number}", do="see them: funade releases")
+    if number == switch.after:
+        raise RollbackRefused(f"rollback expected another release than the current one, got {number}")
+    return found

@@ -1,0 +1,42 @@
+"""Servers for the tests of this folder; none outlives its test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from serve.serve_client import Running
+
+
+def _ended(running: Running) -> None:
+    if running.process.poll() is None:
+        running.process.kill()
+        running.process.wait()
+    if running.process.stderr is not None:
+        running.process.stderr.close()
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[Callable[..., Running]]:
+    """Starts a server in a folder of its own."""
+    started: list[Running] = []
+
+    def start(**given: Any) -> Running:
+        started.append(Running(tmp_path / str(len(started)), **given))
+        return started[-1]
+
+    yield start
+    for running in started:
+        _ended(running)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """One server with one worker for all tests of a module."""
+    running = Running(tmp_path_factory.mktemp("server"), workers=1)
+    running.serving(1)
+    yield running
+    _ended(running)

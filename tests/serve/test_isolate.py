@@ -1,0 +1,56 @@
+"""Failing rows are found by halving."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from funade.declare.field import Contract
+from funade.serve.isolate import MOST_CALLS, spans
+
+
+class Picky:
+    name = "picky"
+    contract = Contract("A", "B", (), ())
+    fallback = None
+    owner = ""
+
+    def __init__(self, bad: set[int]) -> None:
+        self.bad = bad
+        self.calls = 0
+
+    def decode(self, body: bytes, /) -> tuple[list[Any], bool]:
+        raise NotImplementedError
+
+    def encode(self, columns: Any, start: int, stop: int, *, single: bool) -> bytes:
+        raise NotImplementedError
+
+    def answer(self, rows: Sequence[Any], /) -> Any:
+        self.calls += 1
+        if self.bad & set(rows):
+            raise ValueError
+        return {"x": np.array(rows)}
+
+
+@given(st.integers(1, 300), st.sets(st.integers(0, 299), max_size=4))
+def test_exactly_the_bad_rows_fail_and_the_others_keep_their_place(count: int, bad: set[int]) -> None:
+    found = spans(Picky(bad), list(range(count)))
+    assert [s.start for s in found] == [0, *[s.stop for s in found[:-1]]]
+    assert found[-1].stop == count
+    for span in found:
+        if span.columns is None:
+            assert span.error is not None and span.start in bad and span.stop == span.start + 1
+        else:
+            assert span.columns["x"].tolist() == list(range(span.start, span.stop))
+
+
+def test_a_function_that_always_fails_is_not_called_for_ever() -> None:
+    api = Picky(set(range(100_000)))
+    found = spans(api, range(100_000))
+    assert api.calls == MOST_CALLS + 1
+    assert all(s.columns is None for s in found)
+    assert found[-1].stop == 100_000
