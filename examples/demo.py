@@ -1,6 +1,6 @@
-"""The whole life of the taxi example, by the commands a user types: ``python examples/demo.py``.
+"""The whole life of the taxi example, by the commands a user types: ``python examples/demo.py [FOLDER]``.
 
-Works on a copy in ``.demo/taxi``. Exits 0 when every step gave what it must, 1 at the first surprise.
+Works on a copy in FOLDER, ``.demo`` unless told. Exits 0 when every step gave what it must, 1 at the first surprise.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-PROJECT = REPOSITORY / ".demo" / "taxi"
+PROJECT = Path(sys.argv[1] if len(sys.argv) > 1 else REPOSITORY / ".demo").resolve() / "taxi"
 REAL = REPOSITORY.parent / "shared" / "data" / "green_taxi_2022"
 STARTED = time.monotonic()
 TRIP = {"pickup_zone": 74, "dropoff_zone": 263, "planned_miles": 2.4, "requested_at": "2022-04-01T08:30:00-04:00"}
@@ -67,7 +67,7 @@ def prepare() -> str:
     shutil.rmtree(PROJECT, ignore_errors=True)
     left_out = shutil.ignore_patterns(".funade", "data", "__pycache__")
     shutil.copytree(REPOSITORY / "examples" / "taxi", PROJECT, ignore=left_out)
-    print(f"The project is a copy of examples/taxi in {PROJECT.relative_to(REPOSITORY)}.")
+    print(f"The project is a copy of examples/taxi in {PROJECT}")
     given = os.environ.get("FUNADE_PLACE_TLC")
     if given or REAL.is_dir():
         place = str(Path(given).resolve() if given else REAL)
@@ -304,7 +304,7 @@ def farewell() -> None:
     heading(f"All of it as expected, in {time.monotonic() - STARTED:.0f} s. What to open next")
     print("  examples/taxi/taxi/arrival.py   the example's nodes")
     print("  docs/tutorial.md                from an empty folder to a served release")
-    print("  .demo/taxi                      the project as the demo leaves it: .venv/bin/funade -C .demo/taxi status")
+    print(f"  .venv/bin/funade -C {os.path.relpath(PROJECT)} status   the project as the demo leaves it")
 
 
 if __name__ == "__main__":

@@ -877,7 +877,7 @@ COMMANDLINES = [
     ),
     Case(
         "missing rows",
-        "BlobMissing: blob `<id>` expected in the store, got no file - at <root>/.funade/blobs/<blob>; run: funade fsck",
+        "BlobMissing: model `line`: blob `<id>` expected in the store, got no file - at <root>/.funade/blobs/<blob>; run: funade fsck",
         command="build",
         state="built",
         nodes=[("bend: float = 1.0", "bend: float = 1.5")],

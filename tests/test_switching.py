@@ -109,8 +109,8 @@ FILES = {
 def serving(root: Path, port: int, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
     """`funade serve` as a process of its own; gone, with its workers, when the block ends."""
     command = [sys.executable, "-m", "funade", "-C", str(root), "serve", "--port", str(port)]
-    log = (root / "serve.log").open("wb")
-    server = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **environment})
+    with (root / "serve.log").open("wb") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **environment})
     try:
         yield server
     finally:
@@ -147,14 +147,19 @@ class Tail:
     """The last release that answered each api, read from a growing log."""
 
     def __init__(self, log: Path) -> None:
-        self.file = log.open()
+        self.log = log
+        self.read = 0
         self.last: dict[str, int] = {}
 
     def answered(self, release: int) -> bool:
-        for line in self.file.read().splitlines():
-            if line.endswith("}"):
-                found = json.loads(line)
-                self.last[found["api"]] = found.get("release", -1)
+        with self.log.open("rb") as file:
+            file.seek(self.read)
+            new = file.read()
+        whole = new[: new.rfind(b"\n") + 1]
+        self.read += len(whole)
+        for line in whole.splitlines():
+            found = json.loads(line)
+            self.last[found["api"]] = found.get("release", -1)
         return bool(self.last) and set(self.last.values()) == {release}
 
 

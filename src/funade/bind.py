@@ -17,6 +17,7 @@ from funade.declare.importing import import_project
 from funade.declare.node import Node
 from funade.declare.policy import Fallback, Owner
 from funade.declare.rows import Answers, Requests, from_frame, to_frame
+from funade.declare.setting import as_declared
 from funade.declare.spec import Spec
 from funade.errors import CutIncomplete, ServeError
 from funade.store import code, tables
@@ -50,7 +51,7 @@ class Bound:
         self.encode = self.answers.encode
         self.zone = zone
         self._function = node.function
-        self._arguments = {**inputs, **settings}
+        self._arguments = {**inputs, **as_declared(node.function, settings)}
 
     def answer(self, rows: Sequence[Any]) -> Columns:
         """The answers for decoded requests, as columns of ``len(rows)`` each, in order.

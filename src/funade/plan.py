@@ -13,7 +13,7 @@ from funade.declare.policy import Key, Time
 from funade.declare.setting import is_json
 from funade.declare.spec import Edge, Spec
 from funade.declare.window import Window
-from funade.digest import of_value
+from funade.digest import canonical, of_value
 from funade.errors import SettingError, closest
 from funade.store.metadata import Metadata
 from funade.store.records import Hold, Pins, Revision, Version
@@ -241,7 +241,7 @@ def differences(old: Version, step: Step) -> list[str]:
     """
     if old.id == step.version:
         return []
-    was, now = old.recipe, step.recipe
+    was, now = old.recipe, msgspec.json.decode(canonical(step.recipe))  # as the old one was kept: no tuples
     lines: list[str] = []
     if was.get("fingerprint") != now.get("fingerprint"):
         lines.append(f"code changed: {_changed_symbols(old.symbols, step.spec.symbols)}")

@@ -19,6 +19,7 @@ from funade.declare.graph import Graph
 from funade.declare.importing import import_project, project_files
 from funade.declare.node import Node, Secret
 from funade.declare.policy import Every, Time
+from funade.declare.setting import as_declared
 from funade.declare.spec import Spec
 from funade.errors import (
     Misuse,
@@ -185,10 +186,12 @@ class Project:
         if not periods:
             return
         plans.check_settings(self.graph, self.config.settings)
-        given = self.given(spec) | plans.setting_values(spec, self.config.settings.get(spec.name, {}))
+        node = self.nodes[spec.name]
+        settings = plans.setting_values(spec, self.config.settings.get(spec.name, {}))
+        given = self.given(spec) | as_declared(node.function, settings)
         yield from loads.load(
             spec,
-            self.nodes[spec.name],
+            node,
             periods,
             given=given,
             store=self.store,

@@ -394,6 +394,11 @@ def test_a_node_called_inside_a_helper_is_refused(tmp_path: Path) -> None:
     )
 
 
+def test_a_field_that_bears_a_nodes_name_uses_no_node(tmp_path: Path) -> None:
+    struct = "class Answer:\n    settled: int\n"
+    assert taken(tmp_path, {ROOT: NODES + struct + "def root(x):\n    return Answer()\n"}).warnings == ()
+
+
 def test_a_node_held_by_a_registry_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DeclarationError, match=r"`settled` as an input, got it used inside `taxi\.main:ALL`"):
         taken(tmp_path, {ROOT: NODES + "ALL = [settled]\ndef root(x):\n    return ALL\n"})

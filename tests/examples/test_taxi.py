@@ -23,7 +23,7 @@ from funade.project import Project
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 EXAMPLE = REPOSITORY / "examples" / "taxi"
-REAL = Path(os.environ.get("FUNADE_PLACE_TLC") or REPOSITORY.parent / "shared" / "data" / "green_taxi_2022")
+REAL = REPOSITORY.parent / "shared" / "data" / "green_taxi_2022"
 NEW_YORK = ZoneInfo("America/New_York")
 APRIL = frozen(datetime(2022, 4, 1, 12, tzinfo=UTC))
 
@@ -97,9 +97,9 @@ def reach(project: Project, node: str) -> datetime | None:
 
 
 @pytest.mark.slow
-def test_the_demo_ends_well(city: Path) -> None:
+def test_the_demo_ends_well(tmp_path: Path, city: Path) -> None:
     done = subprocess.run(
-        [sys.executable, str(REPOSITORY / "examples" / "demo.py")],
+        [sys.executable, str(REPOSITORY / "examples" / "demo.py"), str(tmp_path)],
         env=os.environ | {"FUNADE_PLACE_TLC": str(city)},
         capture_output=True,
         text=True,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import toy
 
+import toy
 from funade.errors import CutIncomplete, CutInconsistent, HoldsDisagree, Misuse
 from funade.project import Project
 from funade.release import cut

@@ -128,7 +128,7 @@ def test_a_supervisor_that_dies_at_a_swap_point_leaves_nothing_and_starts_again(
 @pytest.mark.parametrize("point", ["swap.handing", "swap.handed"])
 def test_a_worker_that_dies_while_handing_over_costs_one_retry(run: Run, point: str) -> None:
     server = run(release=0)
-    server.process.wait()
+    server.end()
     server.misbehave(1, dies_at=point)
     server.switch(1)
     server.process = server.start()
@@ -138,6 +138,7 @@ def test_a_worker_that_dies_while_handing_over_costs_one_retry(run: Run, point: 
         server.serving(2)
         time.sleep(0.5)
     assert load.faults == []
+    assert [e["why"] for e in server.events("worker died")] == ["exit code 7"] * 2
     assert server.state.release == 2
     assert server.end() == 0
 

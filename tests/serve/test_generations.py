@@ -8,8 +8,10 @@ import socket
 import time
 from collections.abc import Callable
 
+import msgspec
 import pytest
 
+from funade.serve.limits import Limits
 from serve.serve_client import Client, Running, alive, post, until
 
 Run = Callable[..., Running]
@@ -36,7 +38,7 @@ def test_a_taken_port_is_refused(run: Run) -> None:
 
 def test_a_release_that_does_not_load_is_no_start(run: Run) -> None:
     running = run(release=0)
-    running.process.wait()
+    running.end()
     running.misbehave(1, load="raises")
     running.switch(1)
     running.process = running.start()
@@ -45,7 +47,7 @@ def test_a_release_that_does_not_load_is_no_start(run: Run) -> None:
     )
 
 
-def test_a_kept_connection_sees_the_old_release_then_the_new(run: Run) -> None:
+def test_drill_w21_a_kept_connection_sees_the_old_release_then_the_new(run: Run) -> None:
     server = run()
     with Client(server.port) as client:
         assert client.ask({"km": 1}).json["model"] == 1
@@ -117,7 +119,9 @@ def test_what_is_not_answered_within_the_drain_gets_503(run: Run) -> None:
         ({"load": "hangs"}, "not ready after 1.5 s"),
     ],
 )
-def test_a_release_that_does_not_come_up_leaves_the_old_one_serving(run: Run, does: dict[str, str], why: str) -> None:
+def test_drill_w12_a_release_that_does_not_come_up_leaves_the_old_one_serving(
+    run: Run, does: dict[str, str], why: str
+) -> None:
     server = run(up_s=1.5)
     before = server.serving(1)
     server.misbehave(2, **does)
@@ -229,3 +233,29 @@ def _processes(name: bytes) -> list[int]:
         except OSError:
             continue
     return found
+
+
+def test_a_supervisor_started_again_on_its_port_serves_while_the_old_workers_finish(run: Run) -> None:
+    server = run()
+    port = server.port
+    server.settings = msgspec.structs.replace(server.settings, port=port)
+    with Client(port) as client:
+        client.send(post({"km": 1, "does": "sleep 1.5"}))
+        time.sleep(0.2)
+        server.end(signal.SIGKILL)
+        server.process = server.start()
+        with Client(port) as other:
+            assert other.ask({"km": 1}).status == 200
+        assert client.response().status == 200
+
+
+def test_a_function_that_never_returns_costs_its_process_and_nothing_else(run: Run) -> None:
+    server = run(workers=1, limits=Limits(call_s=1.0))
+    before = server.serving(1)
+    with Client(server.port) as client:
+        response = client.send(post({"km": 1, "does": "sleep 600"}, api="plain")).response()
+        assert response.status == 503
+    with Client(server.port) as client:
+        assert client.ask({"km": 1}).status == 200
+    assert server.serving(1).workers != before.workers
+    assert server.events("worker died")[0]["why"] == "exit code 75"

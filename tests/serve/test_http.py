@@ -219,7 +219,7 @@ def test_what_is_no_good_request_is_refused_and_the_connection_closed(
         assert client.closed()
 
 
-def test_a_body_beyond_the_limit_is_refused_however_it_is_framed(run: Callable[..., Running]) -> None:
+def test_drill_w24_a_body_beyond_the_limit_is_refused_however_it_is_framed(run: Callable[..., Running]) -> None:
     server = run(workers=1, limits=Limits(body_bytes=1000))
     with Client(server.port) as client:
         assert client.ask(b" " * 990 + b'{"km": 1}').status == 200
@@ -231,7 +231,7 @@ def test_a_body_beyond_the_limit_is_refused_however_it_is_framed(run: Callable[.
             assert client.send(head + chunk * 100).response().status == 413
 
 
-def test_a_client_that_is_slow_gets_408_or_is_closed(run: Callable[..., Running]) -> None:
+def test_drill_w24_a_client_that_is_slow_gets_408_or_is_closed(run: Callable[..., Running]) -> None:
     server = run(workers=1, limits=Limits(head_s=0.5, body_s=0.5, idle_s=0.5))
     whole = post({"km": 1})
     for part in (whole[:10], whole[:-2]):
@@ -243,7 +243,7 @@ def test_a_client_that_is_slow_gets_408_or_is_closed(run: Callable[..., Running]
         assert client.closed()
 
 
-def test_a_client_that_does_not_read_is_cut_off(run: Callable[..., Running]) -> None:
+def test_drill_w24_a_client_that_does_not_read_is_cut_off(run: Callable[..., Running]) -> None:
     server = run(workers=1, limits=Limits(write_s=0.5))
     with Client(server.port) as client:
         client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

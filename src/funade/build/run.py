@@ -21,6 +21,7 @@ from funade.declare.graph import Graph
 from funade.declare.importing import told, user_traceback
 from funade.declare.node import Node
 from funade.declare.policy import Key, Time
+from funade.declare.setting import as_declared
 from funade.declare.spec import Edge, Spec
 from funade.errors import BuildFailed, CheckFailed, FunadeError, NotBuilt, ResultRefused, WindowEmpty, closest
 from funade.judging import Judged, metrics_of, replay
@@ -127,22 +128,21 @@ def _version(step: Step, steps: Plan, around: Surroundings) -> Version:
     inputs = {edge.parameter: store.version(steps[edge.node].version) for edge in spec.edges}
     windows = tables.earliest_end([(e, inputs[e.parameter]) for e in spec.edges])
     arguments = dict(around.given(spec))
-    arguments.update(step.settings)
+    arguments.update(as_declared(around.nodes[spec.name].function, step.settings))
     judged = Judged()
-    tables_of: dict[str, pa.Table] = {}
+    queried: dict[str, pa.Table] = {}
     for edge in spec.edges:
-        if inputs[edge.parameter].kind in ("model", "threshold"):
-            arguments[edge.parameter] = store.load(
-                inputs[edge.parameter].id, project_types=project_packages(around.graph)
-            )
+        there = inputs[edge.parameter]
+        if there.kind in ("model", "threshold"):
+            arguments[edge.parameter] = store.load(there.id, project_types=project_packages(around.graph))
             continue
-        table = _rows(edge, inputs[edge.parameter], windows, steps, around, judged)
+        table = _rows(edge, there, windows, steps, around, judged)
         arguments[edge.parameter] = from_arrow(table, edge.form or "pandas")
         if _is_sql(spec):
-            tables_of[edge.parameter] = table
+            queried[edge.parameter] = table
     result = around.nodes[spec.name].function(**arguments)
     if _is_sql(spec):
-        result = _queried(spec, result, tables_of)
+        result = _queried(spec, result, queried)
     seen = _seen(spec, inputs, windows, around)
     version = Version(
         id=step.version, node=spec.name, kind=spec.kind, recipe=step.recipe, made_at=around.now(), inputs=step.inputs,

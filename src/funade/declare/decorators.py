@@ -264,8 +264,9 @@ def _left_over(node: Node[Any, Any], title: str, left: list[str]) -> str:
         return ""
     spare = left[1:] if expects else left
     named = ", ".join(f"`{name}`" for name in (left if expects else spare))
+    expected = f"one parameter for {expects}" if expects else "every parameter bound"
     raise DeclarationError(
-        f"{title} expected {'one parameter for ' + expects if expects else 'every parameter bound'}, got {named} unbound",
+        f"{title} expected {expected}, got {named} unbound",
         at=node.place,
         do=f"bind it above the function ({spare[0]}=…) or give it a default",
     )
@@ -278,7 +279,7 @@ def _setting(title: str, at: str, name: str, value: object) -> object:
             at=at,
             do="bind a node as an input, or use numbers, text, booleans, lists and dicts",
         )
-    return msgspec.to_builtins(value)
+    return msgspec.json.decode(msgspec.json.encode(value))  # as it is remembered: a tuple is a list
 
 
 def _check_policies(node: Node[Any, Any], title: str) -> None:
@@ -293,7 +294,8 @@ def _check_policies(node: Node[Any, Any], title: str) -> None:
         name = policy_name(policy)
         if node.kind not in policy.on:
             raise DeclarationError(
-                f"{title} expected policies of {_one_of([node.kind])}, got `{name}`, which belongs on {_one_of(policy.on)}",
+                f"{title} expected policies of {_one_of([node.kind])}, "
+                f"got `{name}`, which belongs on {_one_of(policy.on)}",
                 at=node.place,
                 do=f"move `{name}` there",
             )

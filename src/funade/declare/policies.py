@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from datetime import date
 from typing import Any
 
 import msgspec
 
 from funade.declare import policy as p
+from funade.declare.setting import is_json
 from funade.declare.span import span
 from funade.errors import DeclarationError
 
@@ -37,7 +39,8 @@ def revised(within: str) -> p.Revised:
 
 
 def within(column: str, least: float | None = None, greatest: float | None = None) -> p.Within:
-    """Every value of ``column`` lies in [least, greatest]; None leaves a side open."""
+    """Every value of ``column`` lies in [least, greatest]; None, or infinity, leaves a side open."""
+    least, greatest = (None if bound in (-math.inf, math.inf) else bound for bound in (least, greatest))
     if least is None and greatest is None:
         raise DeclarationError(f"policy `within` on `{column}` expected a bound, got none")
     if least is not None and greatest is not None and least > greatest:
@@ -54,7 +57,7 @@ def one_of(column: str, *values: Any) -> p.OneOf:
     """Every value of ``column`` is one of ``values``."""
     if not values:
         raise DeclarationError(f"policy `one_of` on `{column}` expected values, got none")
-    return p.OneOf(column, tuple(values))
+    return p.OneOf(column, tuple(_json("one_of", value) for value in values))
 
 
 def unique(*columns: str) -> p.Unique:
@@ -122,10 +125,7 @@ def was(name: str) -> p.Was:
 
 def fallback(**answer: Any) -> p.Fallback:
     """The answer given when the api itself gives none: a value for each field of its contract."""
-    try:
-        return p.Fallback(msgspec.to_builtins(answer))
-    except TypeError as error:
-        raise DeclarationError(f"policy `fallback` expected JSON values, got: {error}") from None
+    return p.Fallback({field: _json("fallback", value) for field, value in answer.items()})
 
 
 def golden(file: str) -> p.Golden:
@@ -158,9 +158,10 @@ def at_most(**bars: float) -> p.AtMost:
 def inside(**bars: tuple[float, float]) -> p.Inside:
     """Metrics that lie between two numbers, both included: ``inside(kept=(.88, .92))``."""
     for name, bar in bars.items():
-        if not (isinstance(bar, tuple | list) and len(bar) == 2 and bar[0] <= bar[1]):
+        pair = isinstance(bar, tuple | list) and len(bar) == 2 and all(map(_finite, bar))
+        if not pair or bar[0] > bar[1]:
             raise DeclarationError(f"gate `inside` expected {name}=(least, greatest), got {bar!r}")
-    return p.Inside({name: (float(bar[0]), float(bar[1])) for name, bar in bars.items()})
+    return p.Inside(_bars("inside", {name: (float(bar[0]), float(bar[1])) for name, bar in bars.items()}, "(.88, .92)"))
 
 
 def may_rise(**bars: float | str) -> p.MayRise:
@@ -198,7 +199,7 @@ def _some(name: str, values: tuple[str, ...]) -> tuple[str, ...]:
 
 def _numbers(name: str, bars: dict[str, float]) -> dict[str, float]:
     for metric, bar in bars.items():
-        if isinstance(bar, bool) or not isinstance(bar, int | float) or bar != bar:
+        if not _finite(bar):
             raise DeclarationError(f"gate `{name}` expected a number for {metric}, got {bar!r}")
     return _bars(name, {metric: float(bar) for metric, bar in bars.items()})
 
@@ -206,7 +207,7 @@ def _numbers(name: str, bars: dict[str, float]) -> dict[str, float]:
 def _changes(name: str, bars: dict[str, float | str]) -> dict[str, float | str]:
     for metric, bar in bars.items():
         try:
-            good = allowance(bar, 1.0) >= 0 and (not isinstance(bar, str) or bar.endswith("%"))
+            good = 0 <= allowance(bar, 1.0) < math.inf and (not isinstance(bar, str) or bar.endswith("%"))
         except (TypeError, ValueError):
             good = False
         if not good:
@@ -214,7 +215,21 @@ def _changes(name: str, bars: dict[str, float | str]) -> dict[str, float | str]:
     return _bars(name, bars)
 
 
-def _bars(name: str, bars: dict[str, Any]) -> dict[str, Any]:
+def _bars(name: str, bars: dict[str, Any], example: str = "3.4") -> dict[str, Any]:
     if not bars:
-        raise DeclarationError(f"gate `{name}` expected a metric, got none", do=f"write fn.{name}(mae=3.4)")
+        raise DeclarationError(f"gate `{name}` expected a metric, got none", do=f"write fn.{name}(mae={example})")
     return bars
+
+
+def _finite(bar: object) -> bool:
+    return isinstance(bar, int | float) and not isinstance(bar, bool) and math.isfinite(bar)
+
+
+def _json(name: str, value: object) -> Any:
+    try:
+        found = msgspec.to_builtins(value)
+    except TypeError:
+        found = math.nan
+    if not is_json(found):
+        raise DeclarationError(f"policy `{name}` expected JSON values, got {value!r}")
+    return found

@@ -1,8 +1,11 @@
-"""What the value of a setting may be."""
+"""A setting's value: what it may be, and how a function gets it."""
 
 from __future__ import annotations
 
+import inspect
 import math
+from collections.abc import Callable, Mapping
+from typing import Any
 
 
 def is_json(value: object) -> bool:
@@ -21,3 +24,9 @@ def is_json(value: object) -> bool:
     if type(value) is int:
         return -(2**63) <= value < 2**63
     return value is None or type(value) in (bool, str)
+
+
+def as_declared(function: Callable[..., object], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings as the function declares them: a list where its default is a tuple arrives as a tuple."""
+    tuples = {p.name for p in inspect.signature(function).parameters.values() if isinstance(p.default, tuple)}
+    return {name: tuple(v) if name in tuples and isinstance(v, list) else v for name, v in settings.items()}

@@ -304,7 +304,7 @@ def _gather(node: ast.AST, found: set[Chain]) -> None:
 
 def _chain(node: ast.AST) -> Chain | None:
     match node:
-        case ast.Name(id=name):
+        case ast.Name(id=name, ctx=ast.Load()):  # what is only bound (a field `limit: int`) reads no global
             return Chain(name, (), node.lineno)
         case ast.Attribute(value=inner, attr=attribute):
             pass

@@ -38,7 +38,7 @@ class Beside:
     def __init__(self, hosted: Hosted, folder: Path, *, patience_s: float = PATIENCE_S) -> None:
         folder.mkdir(parents=True)
         (folder / "hosted.json").write_bytes(msgspec.json.encode(hosted))
-        self._patience_s = patience_s
+        self.patience_s = patience_s
         self._errors = folder / "errors.txt"
         with self._errors.open("wb") as errors:
             self._process = subprocess.Popen(
@@ -84,10 +84,10 @@ class Beside:
             Silent: there is none.
         """
         try:
-            line = self._lines.get(timeout=self._patience_s)
+            line = self._lines.get(timeout=self.patience_s)
         except queue.Empty:
             self._process.kill()
-            raise Silent(f"no answer within {self._patience_s:g} s") from None
+            raise Silent(f"no answer within {self.patience_s:g} s") from None
         if not line:
             self._lines.put(b"")
             raise Silent(self._ended())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -54,29 +53,29 @@ def rehearse(ours: Side, theirs: Side | None, store: Store, proofs: disjoint.Pro
 
     ``folder`` takes the rows that both are asked about.
     """
-    with ExitStack() as stack:
-        mine = stack.enter_context(Beside(hosted(store, ours.candidate), folder / "candidate"))
-        other = Beside(hosted(store, theirs.candidate), folder / "current") if theirs else None
-        if other is not None:
-            stack.enter_context(other)
-        judged = list(_judged(ours, store, folder))
-        mine.ask(Rehearse(_golden_rows(judged)))
-        if theirs is not None and other is not None:
-            _replay(other, judged, ours, theirs, store, proofs)
+    with Beside(hosted(store, ours.candidate), folder / "candidate") as mine:
+        judged = _side_by_side(ours, theirs, store, proofs, folder)
         asked = _ask_numbers(mine, judged, theirs)
-        trouble, apis = _rehearsed(mine)
+        mine.ask(Rehearse(_golden_rows(judged)))  # alone on the machine by now, for it is timed
+        trouble = mine.loaded()
         _hear_numbers(mine, asked, trouble)
+        apis: tuple[Rehearsed, ...] = ()
+        try:
+            apis = () if trouble else mine.answer(tuple[Rehearsed, ...])
+        except Silent as silent:
+            trouble = Trouble(str(silent))
     return Rehearsal(trouble, apis, tuple(_compared(j, theirs) for j in judged))
 
 
-def _rehearsed(mine: Beside) -> tuple[Trouble | None, tuple[Rehearsed, ...]]:
-    trouble = mine.loaded()
-    if trouble is not None:
-        return trouble, ()
-    try:
-        return None, mine.answer(tuple[Rehearsed, ...])
-    except Silent as silent:
-        return Trouble(str(silent)), ()
+def _side_by_side(
+    ours: Side, theirs: Side | None, store: Store, proofs: disjoint.Proofs, folder: Path
+) -> list[_Judging]:
+    if theirs is None:
+        return list(_judged(ours, store, folder))
+    with Beside(hosted(store, theirs.candidate), folder / "current") as other:
+        judged = list(_judged(ours, store, folder))
+        _replay(other, judged, ours, theirs, store, proofs)
+    return judged
 
 
 def _judged(ours: Side, store: Store, folder: Path) -> Iterator[_Judging]:

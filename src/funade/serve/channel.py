@@ -103,17 +103,17 @@ class Channel:
     def _readable(self) -> None:
         space = socket.CMSG_SPACE(_MOST_FILES * 4)
         try:
-            data, extras, _, _ = self._sock.recvmsg(_PIECE, space)
+            data, extras, flags, _ = self._sock.recvmsg(_PIECE, space)
         except (BlockingIOError, InterruptedError):
             return
         except OSError:
-            data, extras = b"", []
+            data, extras, flags = b"", [], 0
         for level, kind, content in extras:
             if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
                 files = array.array("i")
                 files.frombytes(content[: len(content) // 4 * 4])
                 self._files.extend(files)
-        if not data:
+        if not data or flags & socket.MSG_CTRUNC:  # with a file lost, the next would go with another's bytes
             self._end()
             return
         self._read += data

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import socket
 import subprocess
@@ -33,13 +34,15 @@ class Process:
 
     def __init__(self, begin: Begin, handed: Heard, changed: Callable[[], None]) -> None:
         ours, theirs = socket.socketpair()
-        with theirs:
+        with contextlib.ExitStack() as unless_started, theirs:
+            unless_started.callback(ours.close)
             text = msgspec.json.encode(msgspec.structs.replace(begin, control=theirs.fileno())).decode()
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "funade.serve.worker", text],
                 pass_fds=(begin.listener, theirs.fileno()),
                 stdin=subprocess.DEVNULL,
             )
+            unless_started.pop_all()
         self.channel = Channel(ours, asyncio.get_running_loop(), self._hear, self._ended)
         self._handed = handed
         self._changed = changed
@@ -63,6 +66,11 @@ class Process:
         self._ended_at = self._ended_at or time.monotonic()
         # A child that users' code left behind may hold the control socket open for ever.
         return not self.channel.open or time.monotonic() - self._ended_at > _HEARD_S
+
+    @property
+    def failed(self) -> bool:
+        """Whether it ended otherwise than by leaving."""
+        return self._process.returncode != 0
 
     def why(self) -> str:
         """How it ended, for the log."""
@@ -108,6 +116,7 @@ class Generation:
         self.until = until
         self.workers: list[Process] = []
         self.accepting = False
+        self.killed = False
         self.deaths: list[float] = []
 
     def buried(self) -> list[Process]:
@@ -120,6 +129,7 @@ class Generation:
 
     def kill(self) -> None:
         """End every worker at once."""
+        self.killed = True
         for worker in self.workers:
             worker.kill()
 

@@ -148,8 +148,7 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """The client reads again."""
         self._stalled = 0.0
-        if not self._leaving and not self._paused:
-            self._transport.resume_reading()
+        self._resume()
 
     # -- the parser's calls
 
@@ -261,7 +260,7 @@ class Connection(asyncio.Protocol):
             self.door.loop.call_soon(self.leave)
         elif self._paused and len(waiting) < self.door.limits.pipelined:
             self._paused = False
-            self._transport.resume_reading()
+            self._resume()
 
     def reject(self, status: int, error: str) -> None:
         """Respond to what is no good request, after the responses due, and hear no more."""
@@ -295,6 +294,10 @@ class Connection(asyncio.Protocol):
     def _pause(self) -> None:
         self._paused = True
         self._transport.pause_reading()
+
+    def _resume(self) -> None:
+        if not (self._paused or self._stalled or self._leaving):
+            self._transport.resume_reading()
 
     def _restart(self, rest: bytes) -> None:
         """The request asked for another protocol, which it does not get: go on as if it had not asked."""
@@ -342,7 +345,11 @@ class Connection(asyncio.Protocol):
                 self._hand()
 
     def _hand(self) -> None:
-        file = os.dup(self._transport.get_extra_info("socket").fileno())
+        try:
+            file = os.dup(self._transport.get_extra_info("socket").fileno())
+        except OSError:  # out of files: the client has to connect again
+            self._transport.close()
+            return
         unread = b"".join(self._raw or ())
         self._deaf = True
         self._transport.close()
@@ -354,7 +361,7 @@ class Connection(asyncio.Protocol):
             self._transport.close()
         elif self._leaving:
             self._leaving = False
-            self._transport.resume_reading()
+            self._resume()
 
     def cut(self) -> None:
         """The drain is over: what is not answered gets a 503."""

@@ -24,7 +24,7 @@ class Side(Protocol):
 class Lane:
     """Takes turns between apis; one call at a time, made on the thread that ``run`` was called on.
 
-    The release is loaded on that thread too, so what a library binds to its thread keeps working.
+    ``busy`` with a call ``since`` a time of the loop's. The release is loaded on that thread too, so what a library binds to its thread keeps working.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -33,6 +33,7 @@ class Lane:
         self._sides: deque[Side] = deque()
         self._woken = False
         self.busy = False
+        self.since = 0.0
 
     def want(self, side: Side) -> None:
         """Say that requests wait; called on the loop, once until ``take``."""
@@ -59,6 +60,7 @@ class Lane:
             asks = side.take()
             if asks:
                 self.busy = True
+                self.since = self._loop.time()
                 self._calls.put((side, asks))
 
     def _done(self, side: Side, asks: list[Any], found: Any) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import resource
+
 import msgspec
 
 
@@ -9,7 +12,7 @@ class Limits(msgspec.Struct, frozen=True):
     """Bounds of one worker; times in seconds.
 
     ``waiting_rows`` wait for one api, beyond what is being answered; ``batch_rows`` are answered by one call unless a
-    single request brings more; ``held_bytes`` of half-received bodies are kept for all clients together.
+    single request brings more; a call longer than ``call_s`` ends the worker; ``held_bytes`` of half-received bodies are kept for all clients together.
     """
 
     head_bytes: int = 32 * 1024
@@ -25,3 +28,12 @@ class Limits(msgspec.Struct, frozen=True):
     idle_s: float = 75.0
     write_s: float = 30.0
     linger_s: float = 2.0
+    call_s: float = 120.0
+
+
+def more_files() -> int:
+    """Let this process open as many files as the system allows it; returns that number."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):  # some systems name a bound they do not allow
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]

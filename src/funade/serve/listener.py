@@ -1,12 +1,17 @@
-"""Accepting connections on the inherited socket, a few a turn so that workers share them evenly."""
+"""The listening socket: bound once by the supervisor, accepted from by every worker a few connections a turn."""
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from collections.abc import Callable
 
+from funade.errors import ServeError
+
 _A_TURN = 4
+_BACKLOG = 4096
+_TRIES = 10
 
 
 class Listener:
@@ -43,6 +48,7 @@ class Listener:
         """Accept no more; what waits in the backlog is left to others."""
         self._wanted = False
         self._pause()
+        self._sock.close()  # the supervisor's own stays open; were it dead, the port would now be free
 
     def tick(self, open_now: int) -> None:
         """Called once a second: pause above the bound, go on below it and after the system was out of files."""
@@ -73,3 +79,26 @@ class Listener:
                 self._pause()
                 return
             self._accepted(sock)
+
+
+async def listening(host: str, port: int) -> socket.socket:
+    """The listening socket; a port that workers of a dead supervisor still hold is waited for, a second at most.
+
+    Raises:
+        ServeError: the port is taken or the address is not this machine's.
+    """
+    for tried in range(_TRIES):
+        sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind((host, port))
+            sock.listen(_BACKLOG)
+            sock.setblocking(False)
+            return sock
+        except OSError as error:
+            sock.close()
+            if error.errno != errno.EADDRINUSE or tried == _TRIES - 1:
+                what = f"server expected to listen on {host}:{port}, got: {error.strerror}"
+                raise ServeError(what, do="choose another: --port") from None
+        await asyncio.sleep(0.1)
+    raise AssertionError("unreachable")

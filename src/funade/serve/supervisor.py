@@ -19,7 +19,8 @@ from funade.clock import Clock
 from funade.errors import ServeError
 from funade.serve.generation import Generation, Process
 from funade.serve.journal import Journal
-from funade.serve.limits import Limits
+from funade.serve.limits import Limits, more_files
+from funade.serve.listener import listening
 from funade.serve.message import Begin, Retire, Start, Stop, Take
 from funade.serve.state import Server, StateFile
 
@@ -62,6 +63,7 @@ def serve(settings: Serve, current: Current, *, clock: Clock, on_alert: Alert | 
     Raises:
         ServeError: there is no release, the port is taken, or the release does not come up.
     """
+    more_files()
     asyncio.run(Supervisor(settings, current, clock, on_alert).run())
 
 
@@ -90,6 +92,8 @@ class Supervisor:
         self._stopping = False
         self._homeless: list[tuple[int, bytes]] = []
         self._said: Server | None = None
+        self._socket: socket.socket
+        self.port = 0
 
     async def run(self) -> None:
         """Serve until told to stop; then nothing of it is left.
@@ -100,7 +104,7 @@ class Supervisor:
         target = self._current()
         if target is None:
             raise ServeError("server expected a release, got none", do="run: funade release")
-        self._socket = listening(self._settings.host, self._settings.port)
+        self._socket = await listening(self._settings.host, self._settings.port)
         self.port = self._socket.getsockname()[1]
         self._state = StateFile(Path(self._settings.folder), self.port) if self._settings.folder else None
         loop = asyncio.get_running_loop()
@@ -130,7 +134,9 @@ class Supervisor:
     def _bury(self, now: float) -> None:
         """Take out the workers that have ended; drained generations are done, overdue ones are ended."""
         for generation in list(self._retiring):
-            generation.buried()
+            for worker in generation.buried():
+                if not generation.killed and worker.failed:
+                    self._journal.event("worker died", worker=worker.pid, release=generation.release, why=worker.why())
             if not generation.workers:
                 self._retiring.remove(generation)
             elif now > generation.until:
@@ -154,12 +160,15 @@ class Supervisor:
         if self._coming is not None:
             self._abandon(self._coming)
         if self._serving is not None and self._serving.release == target[1]:
-            self._serving.number, self._failed = target[0], None
+            self._serving.number, self._failed, self._why = target[0], None, ""
         elif target != self._failed or now >= self._again:
             self._coming = Generation(*target, until=now + self._settings.up_s)
             self._journal.event("coming", release=target[1], generation=target[0])
-            for _ in range(self._settings.workers):
-                self._spawn(self._coming)
+            try:
+                for _ in range(self._settings.workers):
+                    self._spawn(self._coming)
+            except OSError as error:
+                self._fail(self._coming, f"no worker could be started: {error}", now)
             points.passing("swap.spawned")
 
     def _bring_up(self, now: float) -> None:
@@ -202,7 +211,9 @@ class Supervisor:
         self._house()
         if not serving.accepting:
             serving.accepting = True
-            self._journal.event("switched", release=serving.release, generation=serving.number)
+            self._journal.event(
+                "switched" if self._said else "ready", release=serving.release, generation=serving.number
+            )
             self._say()
             points.passing("swap.done")
 
@@ -216,8 +227,12 @@ class Supervisor:
                 worker.kill()
         lacking = self._settings.workers - len(serving.workers)
         if lacking > 0 and (not serving.deaths or now - serving.deaths[-1] >= serving.wait_s(now)):
-            for _ in range(lacking):
-                self._spawn(serving)
+            try:
+                for _ in range(lacking):
+                    self._spawn(serving)
+            except OSError as error:
+                serving.deaths.append(now)
+                self._journal.event("worker not started", error=str(error))
 
     # -- deeds
 
@@ -330,24 +345,3 @@ class Supervisor:
         if self._state is not None:
             self._state.remove()
         self._journal.event("stopped")
-
-
-def listening(host: str, port: int) -> socket.socket:
-    """The listening socket, bound once for the life of the server.
-
-    Raises:
-        ServeError: the port is taken or the address is not this machine's.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind((host, port))
-        sock.listen(4096)
-        sock.setblocking(False)
-    except OSError as error:
-        sock.close()
-        raise ServeError(
-            f"server expected to listen on {host}:{port}, got: {error.strerror}", do="choose another: --port"
-        ) from None
-    return sock

@@ -28,6 +28,7 @@ from funade.serve.door import Door
 from funade.serve.http import Connection
 from funade.serve.journal import Journal
 from funade.serve.lane import Lane
+from funade.serve.limits import more_files
 from funade.serve.listener import Listener
 from funade.serve.message import Begin, Failed, Handed, Message, Ready, Retire, Retired, Start, Stop, Take
 from funade.serve.reply import Replies
@@ -36,6 +37,8 @@ from funade.serve.served import Loaded
 
 _LOOK_S = 0.02
 _LAST_WRITES_S = 1.0
+_STUCK = 75
+_OTHER_FILES = 128
 
 
 class Worker:
@@ -54,7 +57,8 @@ class Worker:
         self._journal = journal
         self.lane = Lane(loop)
         self._door: Door | None = None
-        self._listener = Listener(_adopted(begin.listener), loop, self._connect, begin.limits.connections)
+        most = min(begin.limits.connections, max(more_files() - _OTHER_FILES, 16))
+        self._listener = Listener(_adopted(begin.listener), loop, self._connect, most)
         self._channel = Channel(_adopted(begin.control), loop, self._hear, self._orphaned)
         self._ending = False
 
@@ -157,7 +161,17 @@ class Worker:
         assert self._door is not None
         self._door.tick()
         self._listener.tick(len(self._door.connections))
+        if self.lane.busy and self._loop.time() - self.lane.since > self._begin.limits.call_s:
+            self._stuck()
         self._loop.call_later(1.0, self._tick)
+
+    def _stuck(self) -> None:
+        """A call that does not end holds up every api of this process: another process must take over."""
+        self._journal.event("stuck", seconds=self._begin.limits.call_s)
+        self._listener.stop()
+        if self._door is not None:
+            self._door.cut()
+        self._loop.call_later(_LOOK_S, os._exit, _STUCK)
 
     def _leave_process(self, code: int) -> None:
         """End through the main thread where users' functions are done, else at once."""
