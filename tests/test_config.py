@@ -1,5 +1,7 @@
 """`funade.toml`: what it may say, what is taken where it is silent, and what a profile lays over it."""
 
+# ruff: noqa: E501 - a message stands whole on its line
+
 from __future__ import annotations
 
 from pathlib import Path

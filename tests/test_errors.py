@@ -5,9 +5,12 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,6 +20,7 @@ import pytest
 import toy
 from funade import points
 from funade.cli import main
+from funade.project import whoami
 
 NOW = "2022-01-31T12:00"
 CLEAN = '@fn.dataset(fn.within("x", 0, 100), fn.not_null("y"), points=points)'
@@ -35,7 +39,7 @@ class Case(msgspec.Struct, frozen=True):
     """One mistake: the toy project in a state, edited and changed, a command, and the line that it ends with.
 
     In the line ``<root>`` stands for the project's folder, ``<id>`` for six hex digits, ``<blob>`` for a blob's path,
-    and ``<text>`` after a file for the number of its first line with that text. ``frames``: the user's own traceback
+    ``<who>`` for the user, and ``<text>`` after a file for the number of its first line with that text. ``frames``: the user's own traceback
     stands above the line.
     """
 
@@ -128,6 +132,53 @@ def full_disk(root: Path) -> None:
             raise OSError(errno.ENOSPC, "No space left on device")
 
     points.watch = refuse
+
+
+def steps(*commands: str) -> Callable[[Path], None]:
+    """Commands that were run before."""
+
+    def change(root: Path) -> None:
+        for command in commands:
+            assert run(root, *command.split()) == 0
+
+    return change
+
+
+def rival(point: str, command: str) -> Callable[[Path], None]:
+    """Another process that does a command when this one passes a commit point."""
+
+    def change(root: Path) -> None:
+        def watch(name: str) -> None:
+            if name == point:
+                points.watch = None
+                other = [sys.executable, "-m", "funade", "-C", str(root), "--at", NOW, command]
+                subprocess.run(other, capture_output=True, check=True)
+
+        points.watch = watch
+
+    return change
+
+
+def restaged_meanwhile(root: Path) -> None:
+    toy.edit(root, "nodes", "bend: float = 1.0", "bend: float = 1.001")
+    steps("build")(root)
+    rival("gate.done", "stage")(root)
+
+
+def rolled_back_meanwhile(root: Path) -> None:
+    toy.edit(root, "nodes", "share: float = 0.9", "share: float = 0.91")
+    steps("build", "stage", "release")(root)
+    rival("release.before", "rollback")(root)
+
+
+def run(root: Path, *arguments: str) -> int:
+    """The exit code of one command, in this process."""
+    try:
+        main(["-C", str(root), "--at", NOW, *arguments])
+    except SystemExit as exit_:
+        assert isinstance(exit_.code, int)
+        return exit_.code
+    return 0
 
 
 DECLARATIONS = [
@@ -1061,7 +1112,102 @@ COMMANDLINES = [
     ),
 ]
 
-CASES = [*DECLARATIONS, *PROJECTS, *COMMANDLINES]
+RELEASES = [
+    Case(
+        "a release of nothing",
+        "CutIncomplete: release expected a candidate, got none; run: funade stage",
+        command="release",
+        state="built",
+    ),
+    Case(
+        "a rollback without a release",
+        "RollbackRefused: rollback expected a current release, got none; run: funade release",
+        command="rollback",
+        state="built",
+    ),
+    Case(
+        "a rollback before the first release",
+        "RollbackRefused: rollback expected a release before 1, got none",
+        command="rollback",
+        state="released",
+    ),
+    Case(
+        "a rollback to an unknown release",
+        "RollbackRefused: rollback expected a release, got 7; see them: funade releases",
+        command="rollback 7",
+        state="released",
+    ),
+    Case(
+        "a rollback to the current release",
+        "RollbackRefused: rollback expected another release than the current one, got 1",
+        command="rollback 1",
+        state="released",
+    ),
+    Case(
+        "a rollback to no number",
+        "Misuse: funade rollback: invalid value for '[NUMBER]': 'one' is not a valid integer; run: funade rollback --help",
+        command="rollback one",
+        state="released",
+        code=2,
+    ),
+    Case(
+        "a diff with no release",
+        "Misuse: diff expected a release, got 2; see them: funade releases",
+        command="diff 1 2",
+        state="released",
+        code=2,
+    ),
+    Case(
+        "a server without a release",
+        "ServeError: server expected a release, got none; run: funade release",
+        command="serve",
+        state="built",
+    ),
+    Case(
+        "a released version of an unknown node",
+        "Misuse: project has no node `lime`; did you mean `line`?",
+        command="show lime@released",
+        state="released",
+        code=2,
+    ),
+    Case(
+        "a stage after an edit",
+        "CutIncomplete: release expected `line@<id>` built, got `line@<id>` (code changed: toy.nodes:line; setting bend: 1.0 -> 1.5) - at toy/nodes.py:<def line>; run: funade build quality",
+        command="stage",
+        state="released",
+        nodes=[("bend: float = 1.0", "bend: float = 1.5")],
+    ),
+    Case(
+        "two holds that disagree",
+        "HoldsDisagree: hold of `line@<id>` expected `line@<id>`, got `line@<id>` held with `cut@<id>`; run: funade unstage cut",
+        command="stage line",
+        state="built",
+        change=steps("stage cut", "build line --set bend=1.01"),
+    ),
+    Case(
+        "two releases at once",
+        "SwitchLost: release expected generation 0 to be the current one, got 1, release of 1 by <who> at 2022-01-31 12:00:00 UTC; run: funade release",
+        command="release",
+        state="staged",
+        change=rival("gate.done", "release"),
+    ),
+    Case(
+        "a candidate staged meanwhile",
+        "SwitchLost: release expected candidate `<id>` to be the latest, got `<id>`; run: funade release",
+        command="release",
+        state="staged",
+        change=restaged_meanwhile,
+    ),
+    Case(
+        "a rollback lost",
+        "SwitchLost: rollback expected generation 2 to be the current one, got 3, rollback of 1 by <who> at 2022-01-31 12:00:00 UTC; run: funade rollback",
+        command="rollback",
+        state="released",
+        change=rolled_back_meanwhile,
+    ),
+]
+
+CASES = [*DECLARATIONS, *PROJECTS, *COMMANDLINES, *RELEASES]
 
 
 @pytest.fixture(scope="module")
@@ -1088,16 +1234,6 @@ def states(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 def _no_watch() -> Iterator[None]:
     yield
     points.watch = None
-
-
-def run(root: Path, *arguments: str) -> int:
-    """The exit code of one command, in this process."""
-    try:
-        main(["-C", str(root), "--at", NOW, *arguments])
-    except SystemExit as exit_:
-        assert isinstance(exit_.code, int)
-        return exit_.code
-    return 0
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -1137,10 +1273,66 @@ def pattern(line: str, root: Path) -> str:
         return f"{match[1]}:{next(n for n, text in enumerate(lines, 1) if match[2] in text)}"
 
     told = re.sub(r"(toy/\w+\.py):<(.+?)>(?=$|[ ;])", number, line).replace("<root>", str(root))
-    escaped = re.escape(told).replace("<id>", "[0-9a-f]{6}")
+    escaped = re.escape(told).replace("<id>", "[0-9a-f]{6}").replace("<who>", re.escape(whoami()))
     return escaped.replace("<blob>", "[0-9a-f]{2}/[0-9a-f]{62}")
 
 
 def test_there_are_enough_of_them_and_no_two_are_the_same_mistake() -> None:
     assert len(CASES) >= 50
     assert len({case.name for case in CASES}) == len(CASES)
+
+
+def test_a_closed_gate_says_everything_that_fails_before_the_line(
+    states: Callable[[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = shutil.copytree(states("built"), tmp_path / "project")
+    toy.edit(root, "nodes", "fn.at_most(mae=0.5)", "fn.at_most(mae=0.5, bias=1)")
+    toy.edit(root, "nodes", 'fn.owner("toy-team"), ', "")
+    steps("build", "stage")(root)
+    capsys.readouterr()
+
+    assert run(root, "release") == 1
+
+    place = f"toy/nodes.py:{line_of(root, 'def judge')}"
+    owner = f'expected an owner of `judge`, got none - at {place}; add fn.owner("your-team")'
+    bias = "expected bias <= 1, got no bias (its numbers: mae) - at evaluation `quality` on 350 rows"
+    told = capsys.readouterr()
+    assert re.fullmatch(r"\d+ of \d+ checks hold", told.err.splitlines()[0])
+    assert told.err.splitlines()[1:] == [
+        f"  FAILS  owner: {owner}",
+        f"  FAILS  bar: {bias}; return it from quality",
+        f"GateClosed: release 1 {owner}",
+    ]
+    assert told.out == ""
+
+
+def line_of(root: Path, text: str) -> int:
+    lines = (root / "toy/nodes.py").read_text().split("\n")
+    return next(number for number, line in enumerate(lines, 1) if text in line)
+
+
+SEALED = """
+import contextlib, io, os, sys
+from funade.cli import main
+with contextlib.redirect_stdout(io.StringIO()):
+    main(["-C", sys.argv[1], "status"])  # everything is imported while it still may be read
+if os.geteuid() == 0:
+    os.setuid(65534)
+main(["-C", sys.argv[2], "status"])
+"""
+
+
+def test_a_read_only_folder_is_one_line(states: Callable[[str], Path], tmp_path: Path) -> None:
+    warm, sealed = (shutil.copytree(states("new"), tmp_path / name) for name in ("warm", "sealed"))
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder.stat().st_uid == os.geteuid() and folder.stat().st_mode & 0o055 != 0o055:
+            folder.chmod(0o755)
+    sealed.chmod(0o555)
+
+    done = subprocess.run([sys.executable, "-c", SEALED, warm, sealed], capture_output=True, text=True)
+
+    sealed.chmod(0o755)
+    assert done.stderr == (
+        f"StoreError: store expected a folder it can write, got: Permission denied - at {sealed}/.funade; make it writable\n"
+    )
+    assert done.returncode == 1

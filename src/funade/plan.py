@@ -246,12 +246,13 @@ def differences(old: Version, step: Step) -> list[str]:
     if was.get("fingerprint") != now.get("fingerprint"):
         lines.append(f"code changed: {_changed_symbols(old.symbols, step.spec.symbols)}")
     lines += _changed_values(was.get("settings", {}), now.get("settings", {}))
-    for node in {**old.inputs, **step.inputs}:
+    # An api's inputs are bound by the release; they are no part of its version.
+    for node in {**old.inputs, **step.inputs} if old.kind != "api" else ():
         before, after = old.inputs.get(node, ""), step.inputs.get(node, "")
         if before != after:
             lines.append(f"input {node}: {short(node, before)} -> {short(node, after)}")
     for part in ("policies", "contract", "codec", "timezone", "revisions"):
-        if was.get(part) != now.get(part):
+        if of_value(was.get(part)) != of_value(now.get(part)):
             lines.append({"revisions": "new periods or revisions were loaded"}.get(part, f"{part} changed"))
     if was.get("runtime") != now.get("runtime"):
         lines.append(f"runtime changed: {_changed_runtime(was.get('runtime', {}), now.get('runtime', {}))}")
@@ -268,6 +269,13 @@ def loaded_otherwise(spec: Spec, revisions: Sequence[Revision]) -> list[str]:
         return []
     which = other[0] if len(other) == 1 else f"{len(other)} periods ({other[0]} to {other[-1]})"
     return [f"{which} loaded by other code; to load again: funade load {spec.name} --again"]
+
+
+def newest(node: str, metadata: Metadata) -> Version | None:
+    """The node's newest version that is no attempt; else its newest attempt; None when nothing was ever built."""
+    versions, builds = metadata.versions(node), metadata.builds(node)
+    attempts = {b.version for b in builds if b.attempt} - {b.version for b in builds if not b.attempt}
+    return next((v for v in reversed(versions) if v.id not in attempts), next(reversed(versions), None))
 
 
 def short(node: str, version: str) -> str:

@@ -198,6 +198,7 @@ def test_a_setting_that_an_attempt_had_is_found_when_the_project_takes_it(root: 
 
 
 BUILT = "an attempt expected a node that is built"
+UNKNOWN = "model `line` takes no setting `bnd` (its settings: bend)"
 DEFAULT = "its default is 1.0 at toy/nodes.py:50"
 
 
@@ -208,11 +209,11 @@ DEFAULT = "its default is 1.0 at toy/nodes.py:50"
         (("line", "cut"), {}, "an attempt expected one node, got line, cut; name it: funade build NODE --set k=v"),
         (("points",), {}, f"{BUILT}, got source `points`; run: funade load points --again"),
         (("judge",), {}, f"{BUILT}, got api `judge`"),
-        (("line",), {"bnd": 2}, "model `line` takes no setting `bnd` (its settings: bend) - at --set; did you mean `bend`?"),
+        (("line",), {"bnd": 2}, f"{UNKNOWN} - at --set; did you mean `bend`?"),
         (("line",), {"bend": "2"}, f"model `line` expected `bend` as float, got '2' - at --set; {DEFAULT}"),
         (("lien",), {}, "project has no node `lien`; did you mean `line`?"),
     ],
-)  # fmt: skip
+)
 def test_an_attempt_that_makes_no_sense_is_refused(
     root: Path, names: tuple[str, ...], values: dict[str, object], message: str
 ) -> None:
@@ -280,17 +281,19 @@ def test_a_reason_names_the_input_and_both_versions(root: Path) -> None:
 
 
 ROWS = "clean last 21 days but the last 14"
-ANSWERS = "judge.on(clean last {} days as columns)"
+LESS = ROWS.replace("14", "13")
+ANSWERS = "judge.on(clean last 7 days as columns)"
+FEWER = ANSWERS.replace("7", "6")
 
 
 @pytest.mark.parametrize(
     ("old", "new", "node", "reason"),
     [
         ("line(rows: fn.Columns", "line(rows: pa.Table", "line", f"rows taken: {ROWS} as columns -> {ROWS} as arrow"),
-        ("days=(21, 14)", "days=(21, 13)", "line", f"rows taken: {ROWS} as columns -> {ROWS.replace('14', '13')} as columns"),
-        ("clean.last(days=7)", "clean.last(days=6)", "quality", f"answers taken: {ANSWERS.format(7)} -> {ANSWERS.format(6)}"),
+        ("days=(21, 14)", "days=(21, 13)", "line", f"rows taken: {ROWS} as columns -> {LESS} as columns"),
+        ("clean.last(days=7)", "clean.last(days=6)", "quality", f"answers taken: {ANSWERS} -> {FEWER}"),
     ],
-)  # fmt: skip
+)
 def test_a_reason_says_how_else_an_input_is_taken(root: Path, old: str, new: str, node: str, reason: str) -> None:
     ready(root)
     toy.edit(root, "nodes", old, new)

@@ -1,5 +1,7 @@
 """A declared function stays a function: callable, typed, documented; what stands above it is read, frozen and kept."""
 
+# ruff: noqa: E501 - a message stands whole on its line
+
 from __future__ import annotations
 
 import functools

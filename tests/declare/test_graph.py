@@ -8,9 +8,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
-import toy
 
 import funade as fn
+import toy
 from funade.declare.graph import Graph, deprecations, nodes_of, specs_of
 from funade.declare.importing import import_project
 from funade.declare.spec import Spec

@@ -1,13 +1,15 @@
 """A project's modules are imported from its own folder and its present source, and fail in its own words."""
 
+# ruff: noqa: E501 - a message stands whole on its line
+
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
 import pytest
-import toy
 
+import toy
 from funade.declare.importing import import_project, project_files, told, user_traceback
 from funade.errors import DeclarationError, ProjectError, UserCodeError
 
@@ -80,9 +82,9 @@ def test_a_module_that_is_not_there_is_named_with_the_remedy(tmp_path: Path) -> 
         ("1 / 0", "module `shop.bad` expected to be imported, got ZeroDivisionError: division by zero - at shop/bad.py:1"),
         ("raise ValueError('one\\ntwo')", "module `shop.bad` expected to be imported, got ValueError: one - at shop/bad.py:1"),
         ("raise SystemExit", "module `shop.bad` expected to be imported, got SystemExit - at shop/bad.py:1"),
-        ("import json\njson.loads('{')", "module `shop.bad` expected to be imported, got JSONDecodeError: Expecting property name enclosed in double quotes: line 1 column 2 (char 1) - at shop/bad.py:2"),  # noqa: E501
+        ("import json\njson.loads('{')", "module `shop.bad` expected to be imported, got JSONDecodeError: Expecting property name enclosed in double quotes: line 1 column 2 (char 1) - at shop/bad.py:2"),
         ("x = (", "module `shop.bad` expected to be imported, got SyntaxError: '(' was never closed - at shop/bad.py:1"),
-        ("import nothing_of_that_name", "module `shop.bad` expected to be imported, got ModuleNotFoundError: No module named 'nothing_of_that_name' - at shop/bad.py:1; install it, or mend the import"),  # noqa: E501
+        ("import nothing_of_that_name", "module `shop.bad` expected to be imported, got ModuleNotFoundError: No module named 'nothing_of_that_name' - at shop/bad.py:1; install it, or mend the import"),
     ],
 )  # fmt: skip
 def test_a_module_that_fails_is_one_line_at_the_users_own_line(tmp_path: Path, text: str, line: str) -> None:

@@ -244,6 +244,7 @@ def test_a_supervisor_started_again_on_its_port_serves_while_the_old_workers_fin
         time.sleep(0.2)
         server.end(signal.SIGKILL)
         server.process = server.start()
+        assert server.serving(1).pid == server.process.pid
         with Client(port) as other:
             assert other.ask({"km": 1}).status == 200
         assert client.response().status == 200

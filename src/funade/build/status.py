@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from funade.plan import Plan, Step, differences, loaded_otherwise
+from funade.plan import Plan, Step, differences, loaded_otherwise, newest
 from funade.store.metadata import Metadata
 from funade.store.records import Hold, Pins, Version
 
@@ -37,27 +37,19 @@ def status(steps: Plan, present: Plan, metadata: Metadata, released: Pins) -> li
 
 
 def _one(name: str, step: Step, present: Step, metadata: Metadata, holds: Mapping[str, Hold], released: str) -> Status:
-    newest = _newest(name, metadata)
+    last = newest(name, metadata)
     live = metadata.version(released) if released else None
     return Status(
         node=name,
         kind=step.spec.kind,
         version=step.version,
         state=step.state,
-        newest=newest.id if newest else "",
+        newest=last.id if last else "",
         held=holds[name].version if name in holds else "",
         released=released,
-        why=tuple(_why(step, present, newest, metadata)),
+        why=tuple(_why(step, present, last, metadata)),
         behind=tuple(differences(live, present)) if live and present.version else (),
     )
-
-
-def _newest(name: str, metadata: Metadata) -> Version | None:
-    """The newest version that is input of something without a hold: an attempt only where there is no other."""
-    versions = metadata.versions(name)
-    builds = metadata.builds(name)
-    attempts = {b.version for b in builds if b.attempt} - {b.version for b in builds if not b.attempt}
-    return next((v for v in reversed(versions) if v.id not in attempts), next(reversed(versions), None))
 
 
 def _why(step: Step, present: Step, newest: Version | None, metadata: Metadata) -> list[str]:

@@ -15,8 +15,8 @@ JSON = click.option("--json", "json", is_flag=True, help="Print JSON.")
 @click.command()
 def check() -> None:
     """Import the project and check every declaration."""
-    from funade.plan import check_settings
     from funade.declare.graph import deprecations
+    from funade.plan import check_settings
 
     here = project()
     check_settings(here.graph, here.config.settings)
@@ -56,7 +56,7 @@ def _edge(edge: Any) -> str:
 @click.command()
 @JSON
 def status(json: bool) -> None:
-    """Show every node: newest, held, released; what is stale and exactly why."""
+    """Show every node, what is stale and exactly why."""
     here = project()
     found = here.status()
     if json:
@@ -88,7 +88,10 @@ def _state(status: Any) -> str:
 @click.argument("node")
 @JSON
 def compare(node: str, json: bool) -> None:
-    """Show a node's builds side by side: settings, inputs, metrics, time."""
+    """Show a node's builds side by side.
+
+    Their settings, inputs, metrics and times; builds under former names too.
+    """
     here = project()
     builds = here.builds(node)
     if json:
@@ -125,7 +128,10 @@ def compare(node: str, json: bool) -> None:
 @click.option("--bad", is_flag=True, help="Print the rows its checks or loads kept aside (the first 20 of each).")
 @JSON
 def show(version: str, log: bool, bad: bool, json: bool) -> None:
-    """Show one VERSION (node@3f9c2e, node@released, a node's newest): recipe, inputs, bytes, checks."""
+    """Show one VERSION: recipe, inputs, bytes, checks.
+
+    VERSION is node@3f9c2e, node@released, or a node's name for its newest.
+    """
     here = project()
     found = here.find_version(version)
     metadata = here.store.metadata

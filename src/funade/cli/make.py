@@ -18,7 +18,7 @@ from funade.errors import FunadeError, Misuse
 @click.option("--to", "last", default="", metavar="PERIOD", help="The last period, included.")
 @click.option("--again", is_flag=True, help="Also periods that are loaded; changed rows become a new revision.")
 def load(source: str | None, first: str, last: str, again: bool) -> None:
-    """Bring periods of sources in; those that are due and not there, unless told."""
+    """Bring periods of sources in: those due and not there, unless told."""
     here = project()
     sources = [here.graph[source]] if source else here.graph.of_kind("source")
     if not sources:
@@ -61,7 +61,10 @@ def _say_loaded(here: Any, spec: Any, periods: list[Any], new: int, rows: int, b
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A setting for this attempt (one NODE).")
 @click.option("--again", is_flag=True, help="Make NODE once more, as an attempt.")
 def build(nodes: tuple[str, ...], settings: tuple[str, ...], again: bool) -> None:
-    """Make NODES (all, if none) and what they need from the present recipe; never what is below."""
+    """Make NODES (all, if none) and what they need; never what is below.
+
+    What is there of the present recipe is not made again.
+    """
     here = project()
     attempt = dict(map(_setting, settings))
     made = there = 0

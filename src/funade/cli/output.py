@@ -43,7 +43,7 @@ def say(line: str = "") -> None:
 
 def as_json(value: object) -> None:
     """Print a value as indented JSON."""
-    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2))
+    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -16,7 +16,10 @@ BECAUSE = click.option("--because", default="", metavar="REASON", help="Override
 @click.command()
 @click.argument("versions", nargs=-1)
 def stage(versions: tuple[str, ...]) -> None:
-    """Hold VERSIONS (node@3f9c2e, node@released) for dependents; with none, write the candidate cut."""
+    """Hold VERSIONS for dependents; with none, write the candidate.
+
+    A version is node@3f9c2e, node@released, or a node's name for its newest.
+    """
     here = project()
     if not versions:
         candidate = here.stage()
@@ -45,7 +48,10 @@ def unstage(node: str) -> None:
 @click.command()
 @BECAUSE
 def release(because: str) -> None:
-    """Gate the candidate; if it holds, switch; else exit 1, saying everything that fails and what mends it."""
+    """Gate the candidate and, if it holds, switch.
+
+    Else exit 1, saying everything that fails and what mends it.
+    """
     here = project()
     try:
         made, judged = here.release(because=because)
@@ -160,5 +166,7 @@ def _metrics(here: Any, old: Any, new: Any) -> list[str]:
         now, was = here.store.metadata.version(pinned), here.store.metadata.version(old.pins.get(node, ""))
         for name, value in (now.metrics if now else {}).items():
             before = was.metrics.get(name) if was else None
+            if before == value:
+                continue
             lines.append(f"{node} {name}: {number(before)} -> {number(value)}")
     return lines

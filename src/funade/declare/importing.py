@@ -45,8 +45,6 @@ def import_project(root: Path, names: Sequence[str]) -> list[types.ModuleType]:
     with _import_from(root):
         for name in names:
             _import_below(root, name, modules)
-    for module in modules.values():
-        _assert_from(root, module)
     return list(modules.values())
 
 
@@ -118,6 +116,7 @@ def _import_below(root: Path, name: str, modules: dict[str, types.ModuleType]) -
             do="mend modules = […] in funade.toml",
         )
     module = _import(root, name)
+    _assert_from(root, module)
     modules[name] = module
     for found in pkgutil.iter_modules(getattr(module, "__path__", []), prefix=f"{name}."):
         _import_below(root, found.name, modules)

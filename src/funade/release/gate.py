@@ -150,25 +150,24 @@ def _encoded(golden: Golden) -> bytes:
 
 
 def _loads(found: Rehearsal, candidate: Candidate) -> Finding:
-    return Finding(
-        check="loads",
-        expected="a candidate that loads from its own snapshot and answers",
-        got=found.trouble.what if found.trouble else "one that does",
-        holds=found.trouble is None,
-        at=f"candidate `{candidate.id[:SHORT]}`",
-        do="mend it, then run: funade build && funade stage",
-    )
+    trouble, at = found.trouble, f"candidate `{candidate.id[:SHORT]}`"
+    expected = "a candidate that loads from its own snapshot and answers"
+    if trouble is None:
+        return Finding("loads", expected, "one that does", holds=True, at=at)
+    do = trouble.do or "mend it, then run: funade build && funade stage"
+    return Finding("loads", expected, trouble.what, holds=False, at=trouble.at or at, do=do)
 
 
 def _answers(found: Rehearsed, graph: Graph) -> Iterator[Finding]:
     spec = graph[found.api]
     at = f"api `{spec.name}`"
     if found.refused:
-        expected = f"golden rows that `{spec.name}` takes"
-        yield Finding("golden", expected, found.refused.what, holds=False, at=at, do="mend the file")
+        expected, _, got = found.refused.what.partition(" expected ")[2].partition(", got ")
+        yield Finding("golden", expected, got, holds=False, at=found.refused.at or at, do="mend the file")
     if found.failed:
-        expected = f"`{spec.name}` to answer its golden rows"
-        yield Finding("golden", expected, found.failed.what, holds=False, at=at, do=_MEND)
+        expected, what = f"`{spec.name}` to answer its golden rows", found.failed.what
+        do = found.failed.do or "mend the function, then run: funade build && funade stage"
+        yield Finding("golden", expected, what, holds=False, at=found.failed.at or at, do=do)
         return
     rows = f"{len(found.golden.requests)} that it answers" if found.golden else "no golden rows"
     yield Finding("golden", f"golden rows of `{spec.name}`", rows, holds=True, at=at)
@@ -192,6 +191,3 @@ def _answers(found: Rehearsed, graph: Graph) -> Iterator[Finding]:
             at=at,
             do="make it faster, or set fn.answers_within(p99_ms=…)",
         )
-
-
-_MEND = "mend the function, then run: funade build && funade stage"

@@ -64,10 +64,8 @@ def read(path: Path, name: str, api: Bound) -> list[Request]:
             ) from None
         refused = api.requests.convert([request])[1]
         if refused:
-            raise ContractViolation(
-                f"api `{api.name}` expected golden rows that its contract takes, got one refused: {refused[0][1]}",
-                at=f"{name}:{number}",
-            )
+            what = f"api `{api.name}` expected golden rows that it takes, got one that it refuses: {refused[0][1]}"
+            raise ContractViolation(what, at=f"{name}:{number}")
         found.append(request)
     return found
 

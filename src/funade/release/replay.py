@@ -53,9 +53,11 @@ class Hosted(msgspec.Struct, frozen=True):
 
 
 class Trouble(msgspec.Struct, frozen=True):
-    """Why something failed: one line, and the user's own frames where it was their code."""
+    """Why something failed: the parts of an error's line, and the user's own frames where it was their code."""
 
     what: str
+    at: str = ""
+    do: str = ""
     traceback: str = ""
 
 
@@ -266,12 +268,12 @@ def _tried(act: Any, folder: Path) -> tuple[Any, Trouble | None]:
 
 
 def trouble(error: Exception, folder: Path) -> Trouble:
-    """An error in one line; with the user's own frames unless it is one of ours."""
+    """An error told; with the user's own frames where their code failed."""
     if isinstance(error, FunadeError):
-        return Trouble(str(error), str(error.facts.get("traceback", "")))
+        return Trouble(error.what, error.at, error.do, str(error.facts.get("traceback", "")))
     told = str(error).strip().splitlines()
     last = f"{type(error).__name__}: {told[0]}" if told else type(error).__name__
-    return Trouble(last, user_traceback(error, folder))
+    return Trouble(last, traceback=user_traceback(error, folder))
 
 
 def serve(folder: Path, lines: Iterator[bytes], write: Any) -> None:

@@ -87,7 +87,7 @@ def _check_built(steps: Plan, line: Sequence[str], graph: Graph, metadata: Metad
     unloaded = next((steps[n].missing for n in missing if steps[n].missing), "")
     if unloaded:
         raise CutIncomplete(f"release expected `{unloaded}` loaded, got nothing", do=f"run: funade load {unloaded}")
-    newest = {name: next(reversed(metadata.versions(name)), None) for name in missing}
+    newest = {name: plans.newest(name, metadata) for name in missing}
     pairs = [
         cut.Disagreement(name, old.id, needed, had, steps[name].inputs[needed], f"run: funade build {name}")
         for name, old in newest.items()

@@ -24,7 +24,8 @@ class Side(Protocol):
 class Lane:
     """Takes turns between apis; one call at a time, made on the thread that ``run`` was called on.
 
-    ``busy`` with a call ``since`` a time of the loop's. The release is loaded on that thread too, so what a library binds to its thread keeps working.
+    ``busy`` with a call ``since`` a time of the loop's. The release is loaded on that thread too, so what a library
+    binds to its thread keeps working.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:

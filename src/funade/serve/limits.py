@@ -12,12 +12,13 @@ class Limits(msgspec.Struct, frozen=True):
     """Bounds of one worker; times in seconds.
 
     ``waiting_rows`` wait for one api, beyond what is being answered; ``batch_rows`` are answered by one call unless a
-    single request brings more; a call longer than ``call_s`` ends the worker; ``held_bytes`` of half-received bodies are kept for all clients together.
+    single request brings more; a call longer than ``call_s`` ends the worker; ``held_bytes`` of half-received bodies
+    are kept for all clients together.
     """
 
     head_bytes: int = 32 * 1024
     headers: int = 100
-    body_bytes: int = 16 * 1024 * 1024
+    body_bytes: int = 8 * 1024 * 1024
     held_bytes: int = 256 * 1024 * 1024
     pipelined: int = 64
     connections: int = 10_000

@@ -37,6 +37,7 @@ class StateFile:
     def __init__(self, folder: Path, port: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._path = folder / f"{port}.json"
+        self._path.unlink(missing_ok=True)  # a dead server's; our lock must not make it seem alive
         self._lock = os.open(folder / f"{port}.lock", os.O_RDWR | os.O_CREAT, 0o644)
         with contextlib.suppress(OSError):  # another machine's server on this folder; ours still says what it is
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -92,6 +92,7 @@ class Supervisor:
         self._stopping = False
         self._homeless: list[tuple[int, bytes]] = []
         self._said: Server | None = None
+        self._opened = False
         self._socket: socket.socket
         self.port = 0
 
@@ -211,9 +212,8 @@ class Supervisor:
         self._house()
         if not serving.accepting:
             serving.accepting = True
-            self._journal.event(
-                "switched" if self._said else "ready", release=serving.release, generation=serving.number
-            )
+            name, self._opened = "switched" if self._opened else "ready", True
+            self._journal.event(name, release=serving.release, generation=serving.number)
             self._say()
             points.passing("swap.done")
 
