@@ -18,7 +18,10 @@ from funade.errors import FunadeError, Misuse
 @click.option("--to", "last", default="", metavar="PERIOD", help="The last period, included.")
 @click.option("--again", is_flag=True, help="Also periods that are loaded; changed rows become a new revision.")
 def load(source: str | None, first: str, last: str, again: bool) -> None:
-    """Bring periods of sources in: those due and not there, unless told."""
+    """Bring in the periods of SOURCE (all, if none) that are due.
+
+    Those that are there stay as they are; with --from and --to those that are named.
+    """
     here = project()
     sources = [here.graph[source]] if source else here.graph.of_kind("source")
     if not sources:
@@ -61,9 +64,9 @@ def _say_loaded(here: Any, spec: Any, periods: list[Any], new: int, rows: int, b
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A setting for this attempt (one NODE).")
 @click.option("--again", is_flag=True, help="Make NODE once more, as an attempt.")
 def build(nodes: tuple[str, ...], settings: tuple[str, ...], again: bool) -> None:
-    """Make NODES (all, if none) and what they need; never what is below.
+    """Make NODES (all, if none) and what they need.
 
-    What is there of the present recipe is not made again.
+    What is there of the present recipe is not made again; what is below NODES is never made.
     """
     here = project()
     attempt = dict(map(_setting, settings))
