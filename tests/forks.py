@@ -183,7 +183,7 @@ def _fork(run: Run, place: Path, wait: int, go: int) -> int:
     try:
         for number, name in ((1, "out"), (2, "err")):
             os.dup2(os.open(place.with_suffix(f".{name}"), os.O_CREAT | os.O_WRONLY), number)
-        sys.stdout, sys.stderr = (io.TextIOWrapper(open(n, "wb", closefd=False), write_through=True) for n in (1, 2))
+        sys.stdout, sys.stderr = (io.TextIOWrapper(io.FileIO(n, "w"), write_through=True) for n in (1, 2))
         os.close(go)
         os.read(wait, 1)
         status = _run(run)

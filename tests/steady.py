@@ -16,7 +16,8 @@ from typing import IO, Any
 
 
 async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, api: str, body: bytes) -> dict[str, Any]:
-    head = f"POST /v1/{api} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    lines = [f"POST /v1/{api} HTTP/1.1", "host: 127.0.0.1", "content-type: application/json"]
+    head = "\r\n".join([*lines, f"content-length: {len(body)}", "", ""])
     writer.write(head.encode() + body)
     status = (await reader.readline()).split()
     if len(status) < 2:

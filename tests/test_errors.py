@@ -813,7 +813,7 @@ COMMANDLINES = [
     ),
     Case(
         "a version of a node not built",
-        "NotBuilt: model `line` expected a version, got none; run: funade build line",
+        "NotBuilt: model `line` expected its present version built, got none - at toy/nodes.py:<def line>; run: funade build line",
         command="show line",
         state="loaded",
     ),

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import toy
 
+import toy
 from funade.project import Project
 
 pytestmark = pytest.mark.slow

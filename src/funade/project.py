@@ -297,10 +297,8 @@ class Project:
             return self.store.version(pinned)
         if not rest and (node in self.graph.specs or set(node.lower()) - set("0123456789abcdef")):
             versions = self.store.metadata.versions(self.graph[node].name)
-            if not versions:
-                raise NotBuilt(
-                    f"{self.graph[node].kind} `{node}` expected a version, got none", do=f"run: funade build {node}"
-                )
+            if self.graph[node].kind == "source" or not versions:
+                return self._present(node)
             return versions[-1]
         return self.store.metadata.find(text)
 
@@ -436,7 +434,8 @@ class Project:
         if found is None:
             raise NotBuilt(
                 f"{step.spec.kind} `{node}` expected its present version built, got none",
-                do=f"run: funade build {node}",
+                at=step.spec.place,
+                do=f"run: funade {'load' if step.spec.kind == 'source' else 'build'} {node}",
             )
         return found
 

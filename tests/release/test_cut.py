@@ -157,3 +157,23 @@ def test_what_was_never_loaded_is_named_with_its_command(root: Path) -> None:
     with pytest.raises(CutIncomplete) as refused:
         toy.project(root).stage()
     assert str(refused.value) == "release expected `points` loaded, got nothing; run: funade load points"
+
+
+def test_releasing_what_is_released_changes_nothing(root: Path) -> None:
+    here = built(root)
+    here.stage()
+    first, _ = here.release()
+    toy.edit(root, "shared", "SCALE = 2.0", "SCALE = 2.0  # as measured")
+    here = toy.project(root)
+    here.stage()
+    assert here.release() == (first, None)
+
+
+def test_a_changed_fallback_is_a_release_of_its_own(root: Path) -> None:
+    here = built(root)
+    here.stage()
+    here.release()
+    toy.edit(root, "nodes", "fn.fallback(score=0.0", "fn.fallback(score=1.0")
+    here = toy.project(root)
+    here.stage()
+    assert here.release()[0].number == 2

@@ -167,11 +167,10 @@ def _drawn_version(
 
 
 def _drawn_rows(data: st.DataObject, store: Store, version: Version, timed: bool) -> tuple[RowSet, set[int]]:
-    window: list[int | None] = [None, None]
-    if timed:
-        window = data.draw(st.sampled_from([[None, None], [0, 3], [3, 6], [2, 5], [None, 2], [4, None], [1, 2]]))
+    windows: list[tuple[int | None, int | None]] = [(None, None), (0, 3), (3, 6), (2, 5), (None, 2), (4, None), (1, 2)]
+    first, last = data.draw(st.sampled_from(windows)) if timed else (None, None)
     part = data.draw(st.sampled_from(["", "", "train", "test"]))
-    rows = taken(version, *window, part=part)
+    rows = taken(version, first, last, part)
     table = tables.read(version, store.metadata, store.blobs, interval=rows.interval, part=part)
     return rows, set(table.column("k").to_pylist())
 

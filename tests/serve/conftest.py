@@ -17,6 +17,8 @@ def _ended(running: Running) -> None:
         running.process.wait()
     if running.process.stderr is not None:
         running.process.stderr.close()
+    if (running.folder / "log").exists():
+        assert running.events("defect") == []
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from funade.cli.output import as_json, local, number, project, say, seconds, table
+from funade.cli.output import as_json, count, local, number, project, say, seconds, table
 
 JSON = click.option("--json", "json", is_flag=True, help="Print JSON.")
 
@@ -187,7 +187,7 @@ def _show_bad(here: Any, found: Any) -> None:
         say(f"{found.node}@{found.id[:6]} has no bad rows")
     for title, digest in kept:
         rows = snapshots.read([blobs.path(digest)])
-        say(f"{title}: {rows.num_rows} rows")
+        say(f"{title}: {count(rows.num_rows, 'row')}")
         table(rows.schema.names, [list(r.values()) for r in rows.slice(0, 20).to_pylist()])
 
 

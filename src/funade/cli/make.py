@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from funade.cli.output import number, progress, project, say, seconds
+from funade.cli.output import count, number, progress, project, say, seconds
 from funade.errors import FunadeError, Misuse
 
 
@@ -39,7 +39,7 @@ def load(source: str | None, first: str, last: str, again: bool) -> None:
                     rows, bad = rows + loaded.rows, bad + loaded.bad_rows
             except (FunadeError, KeyboardInterrupt):
                 if new:
-                    say(f"loaded {spec.name}: {_count(new, 'period')}, then stopped")
+                    say(f"loaded {spec.name}: {count(new, 'period')}, then stopped")
                 raise
         _say_loaded(here, spec, periods, new, rows, bad)
 
@@ -47,15 +47,15 @@ def load(source: str | None, first: str, last: str, again: bool) -> None:
 def _say_loaded(here: Any, spec: Any, periods: list[Any], new: int, rows: int, bad: int) -> None:
     if not periods:
         there = here.store.metadata.revisions(spec.name)
-        to = f"; {_count(len(there), 'period')} to {there[-1].period}" if there else " (no period is due)"
+        to = f"; {count(len(there), 'period')} to {there[-1].period}" if there else " (no period is due)"
         say(f"nothing to load: {spec.name}{to}")
         return
     same = len(periods) - new
-    parts = [_count(new, "period"), f"{rows} rows"]
+    parts = [count(new, "period"), f"{rows} rows"]
     if bad:
-        parts.append(f"{_count(bad, 'bad row')} kept aside")
+        parts.append(f"{count(bad, 'bad row')} kept aside (see them: funade show {spec.name} --bad)")
     if same:
-        parts.append(f"{_count(same, 'period')} unchanged")
+        parts.append(f"{count(same, 'period')} unchanged")
     say(f"loaded {spec.name} {periods[0].name} to {periods[-1].name}: {', '.join(parts)}")
 
 
@@ -83,7 +83,7 @@ def build(nodes: tuple[str, ...], settings: tuple[str, ...], again: bool) -> Non
             for warning in here.graph[version.node].warnings:
                 say(f"  warning: {warning}")
     if made == 0:
-        say(f"nothing to build: {_count(there, 'version')} of the present recipe {'is' if there == 1 else 'are'} there")
+        say(f"nothing to build: {count(there, 'version')} of the present recipe {'is' if there == 1 else 'are'} there")
     elif (attempt or again) and version.kind != "evaluation":
         say(f"an attempt: nothing uses it until you say  funade stage {version.node}@{version.id[:6]}")
 
@@ -94,11 +94,11 @@ def _facts(built: Any) -> str:
     if version.artifact and version.artifact.rows is not None:
         parts.append(f"{version.artifact.rows} rows")
     if built.findings:
-        parts.append(f"{_count(len(built.findings), 'check')} passed")
+        parts.append(f"{count(len(built.findings), 'check')} passed")
     if version.metrics:
         parts.append("  ".join(f"{k}={number(v)}" for k, v in version.metrics.items()))
     if version.refused:
-        parts.append(f"{_count(version.refused, 'row')} refused by the contract")
+        parts.append(f"{count(version.refused, 'row')} refused by the contract")
     return "  " + ", ".join(parts) if parts else ""
 
 
@@ -111,7 +111,3 @@ def _setting(text: str) -> tuple[str, Any]:
     except tomllib.TOMLDecodeError:
         return name, value
     return name, value if isinstance(given, date | time) else given
-
-
-def _count(n: int, noun: str) -> str:
-    return f"{n} {noun}{'' if n == 1 else 's'}"

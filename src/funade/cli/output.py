@@ -54,6 +54,11 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
+def count(number: int, noun: str) -> str:
+    """A number with its noun: ``1 row``, ``2 rows``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def seconds(value: float) -> str:
     """A length of time to two digits: ``0.04 s``, ``12 s``, ``3.5 min``."""
     if value >= 120:

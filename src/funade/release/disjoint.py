@@ -156,7 +156,7 @@ _REMEDY = {
 
 
 def _of_one_version(rows: RowSet, fit: RowSet, store: Store) -> Proof:
-    if rows.part and fit.part and True:
+    if rows.part and fit.part and rows.part != fit.part:
         return Proof("disjoint", "the other part of one split")
     if rows.interval and fit.interval and not rows.interval.overlaps(fit.interval):
         return Proof("disjoint", "another window of one version")

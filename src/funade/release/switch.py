@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 from funade import points
 from funade.errors import CutIncomplete, RollbackRefused
 from funade.release import gate
-from funade.store.records import Release, Switch
+from funade.store.records import Candidate, Release, Switch
 
 if TYPE_CHECKING:
     from funade.clock import Clock
@@ -31,7 +31,7 @@ def release(store: Store, *, because: str, who: str, now: Clock) -> tuple[Releas
         raise CutIncomplete("release expected a candidate, got none", do="run: funade stage")
     switch = metadata.current()
     current = metadata.release(switch.after) if switch else None
-    if current is not None and current.pins == candidate.pins:
+    if current is not None and _same(candidate, current, store):
         return current, None
     judged = gate.judge(candidate, current, store, now=now)
     points.passing("gate.done")
@@ -55,6 +55,14 @@ def release(store: Store, *, because: str, who: str, now: Clock) -> tuple[Releas
         because=because,
     )
     return cast(Release, metadata.release(made.after)), judged
+
+
+def _same(candidate: Candidate, current: Release, store: Store) -> bool:
+    """Whether nothing that answers or judges would change: the pins, and what stands above the functions."""
+    before = store.metadata.candidate(current.candidate)
+    if before is None or candidate.pins != current.pins:
+        return False
+    return [spec.policies for spec in candidate.specs] == [spec.policies for spec in before.specs]
 
 
 def rollback(store: Store, number: int | None, *, because: str, who: str) -> Switch:

@@ -18,7 +18,7 @@ class Limits(msgspec.Struct, frozen=True):
 
     head_bytes: int = 32 * 1024
     headers: int = 100
-    body_bytes: int = 8 * 1024 * 1024
+    body_bytes: int = 4 * 1024 * 1024
     held_bytes: int = 256 * 1024 * 1024
     pipelined: int = 64
     connections: int = 10_000
