@@ -571,3 +571,29 @@ def test_a_version_asked_for_by_its_short_id_is_the_one_that_is_read(root: Path)
     tried = [b.version for b in here.build("line", settings={"bend": 2.0})][-1]
     assert here.artifact("line", tried.id[:6]).slope == pytest.approx(3.0)
     assert here.artifact("line").slope == pytest.approx(1.5)
+
+
+def test_two_relations_of_one_function_can_be_joined(tmp_path: Path) -> None:
+    source = '''
+import duckdb
+import numpy as np
+import pyarrow as pa
+import funade as fn
+
+@fn.source(fn.every("1 day", since="2022-01-01"), fn.time("at"))
+def points(day: str) -> pa.Table:
+    return pa.table({"at": [np.datetime64(day, "us")], "x": [1]})
+
+@fn.dataset(points=points)
+def left(points: pa.Table) -> pa.Table:
+    return points
+
+@fn.dataset(fn.time("at"), points=points, left=left)
+def joined(points: duckdb.DuckDBPyRelation, left: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
+    return points.set_alias("p").join(left.set_alias("l"), "p.x = l.x").select("p.at AS at, p.x + l.x AS x")
+'''
+    files = {"funade.toml": toy.TOML, "toy/__init__.py": "", "toy/nodes.py": source}
+    here = toy.project(toy.write(tmp_path / "relations", files))
+    toy.load(here, "2022-01-01", "2022-01-01")
+    list(here.build())
+    assert here.rows("joined", form="arrow")["x"].to_pylist() == [2]

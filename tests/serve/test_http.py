@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import socket
+import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -253,3 +254,28 @@ def test_drill_w24_a_client_that_does_not_read_is_cut_off(run: Callable[..., Run
                 client.send(post(body))
         with Client(server.port) as other:
             assert other.ask({"km": 1}).status == 200
+
+
+def test_many_requests_and_refused_upgrades_in_one_piece_are_all_answered(client: Client) -> None:
+    upgrade = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n"
+    plain = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n"
+    client.send(upgrade * 1500 + plain * 3000 + plain[:-1])
+    assert {client.response().status for _ in range(4500)} == {200}
+    assert client.send(plain[-1:]).response().status == 200
+
+
+def test_a_reset_client_costs_its_neighbours_nothing(server: Running) -> None:
+    with Client(server.port) as busy:
+        busy.send(post({"km": 0, "does": "sleep 0.3"}))
+        others = [Client(server.port) for _ in range(20)]
+        for i, other in enumerate(others):
+            other.send(post({"km": i}))
+            if i % 2:
+                other.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        for other in others[1::2]:
+            other.sock.close()
+        for i, other in enumerate(others):
+            if i % 2 == 0:
+                assert other.response().json["eta"] == 2.0 * i
+                other.sock.close()
+    assert server.events("defect") == []

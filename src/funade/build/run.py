@@ -26,7 +26,7 @@ from funade.declare.spec import Edge, Spec
 from funade.errors import BuildFailed, CheckFailed, FunadeError, NotBuilt, ResultRefused, WindowEmpty, closest
 from funade.judging import Judged, metrics_of, replay
 from funade.plan import Plan, Step, bound, unbuilt
-from funade.store import codecs, snapshots, tables
+from funade.store import codecs, query, snapshots, tables
 from funade.store.frames import from_arrow, to_arrow
 from funade.store.opened import Store
 from funade.store.records import Artifact, Build, Checked, Finding, RowSet, Version
@@ -131,13 +131,15 @@ def _version(step: Step, steps: Plan, around: Surroundings) -> Version:
     arguments.update(as_declared(around.nodes[spec.name].function, step.settings))
     judged = Judged()
     queried: dict[str, pa.Table] = {}
+    # Relations of one function meet on one connection, or they could not be joined.
+    connection = query.memory() if any(edge.form == "relation" for edge in spec.edges) else None
     for edge in spec.edges:
         there = inputs[edge.parameter]
         if there.kind in ("model", "threshold"):
             arguments[edge.parameter] = store.load(there.id, project_types=project_packages(around.graph))
             continue
         table = _rows(edge, there, windows, steps, around, judged)
-        arguments[edge.parameter] = from_arrow(table, edge.form or "pandas")
+        arguments[edge.parameter] = from_arrow(table, edge.form or "pandas", connection=connection)
         if _is_sql(spec):
             queried[edge.parameter] = table
     result = around.nodes[spec.name].function(**arguments)
@@ -183,12 +185,12 @@ def _is_sql(spec: Spec) -> bool:
     return spec.kind == "dataset" and spec.result_form == "sql"
 
 
-def _queried(spec: Spec, query: Any, rows: Mapping[str, pa.Table]) -> pa.Table:
+def _queried(spec: Spec, text: Any, rows: Mapping[str, pa.Table]) -> pa.Table:
     """The rows of the query that a dataset's function returned, over its inputs by their parameters' names."""
     what = f"dataset `{spec.name}`"
-    if not isinstance(query, str):
-        raise ResultRefused(f"{what} expected SQL text, got {type(query).__name__}", at=spec.place)
-    return snapshots.sql(query, rows, place=spec.place, what=what)
+    if not isinstance(text, str):
+        raise ResultRefused(f"{what} expected SQL text, got {type(text).__name__}", at=spec.place)
+    return snapshots.sql(text, rows, place=spec.place, what=what)
 
 
 def _rows(

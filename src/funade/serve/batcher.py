@@ -115,15 +115,20 @@ class Batcher:
     def deliver(self, asks: list[Ask], found: Sequence[Answer]) -> None:
         """Send what the lane found."""
         for ask, answer in zip(asks, found, strict=True):
-            if ask.done:
-                continue
-            if not answer.failed and answer.body is not None:
-                ask.answer(answer.body)
-            elif answer.body is not None:
-                ask.answer(answer.body, "error" + ("" if ask.single else f"; rows={_listed(answer.failed)}"))
-            else:
-                path = "" if ask.single else f"$[{answer.failed[0]}]"
-                ask.refuse(500, f"api `{self.api.name}` failed to answer; see the server's log", path)
+            if not ask.done:
+                try:
+                    self._send(ask, answer)
+                except Exception as error:  # one connection's trouble is not its neighbours'
+                    self._journal.event("defect", error=f"{type(error).__name__}: {error}")
+
+    def _send(self, ask: Ask, answer: Answer) -> None:
+        if answer.body is None:
+            path = "" if ask.single else f"$[{answer.failed[0]}]"
+            ask.refuse(500, f"api `{self.api.name}` failed to answer; see the server's log", path)
+        elif answer.failed:
+            ask.answer(answer.body, "error" + ("" if ask.single else f"; rows={_listed(answer.failed)}"))
+        else:
+            ask.answer(answer.body)
 
     def _whole(self, asks: list[Ask], columns: Any) -> list[Answer]:
         encode, start, found = self.api.encode, 0, []

@@ -108,24 +108,8 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse what came; whole requests in it are begun."""
-        if self._deaf:
-            return
-        completed = self._completed
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as error:
-            self._restart(data[error.args[0] :])
-            return
-        except httptools.HttpParserError as error:
-            if not self._deaf:
-                self.reject(*request.reason(error))
-            return
-        if self._deaf:
-            return
-        if self._begun:
-            self._partial(data, fresh=self._completed == completed)
-        elif self._raw != []:
-            self._raw = []
+        while data and not self._deaf:
+            data = self._feed(data)
 
     def eof_received(self) -> bool:
         """The client has closed: whoever gave up is not worked for, so that retries do not pile up."""
@@ -249,6 +233,9 @@ class Connection(asyncio.Protocol):
         waiting = self._waiting
         if not waiting or not waiting[0].response:
             return
+        if self._transport.is_closing():
+            self._drop()
+            return
         ready = [waiting.popleft()]
         while waiting and waiting[0].response and not ready[-1].last:
             ready.append(waiting.popleft())
@@ -278,7 +265,7 @@ class Connection(asyncio.Protocol):
         """Close; a client that may still be sending is heard out for a moment, else it might not read the response."""
         self._deaf = True
         self._drop()
-        if self._last_asked or self._ended:
+        if self._last_asked or self._ended or self._transport.is_closing():
             self._transport.close()
             return
         self._transport.write_eof()
@@ -296,21 +283,39 @@ class Connection(asyncio.Protocol):
         self._transport.pause_reading()
 
     def _resume(self) -> None:
-        if not (self._paused or self._stalled or self._leaving):
+        if not (self._paused or self._stalled or self._leaving or self._transport.is_closing()):
             self._transport.resume_reading()
 
-    def _restart(self, rest: bytes) -> None:
+    def _feed(self, data: bytes) -> bytes:
+        """Parse; returns what is to be parsed yet."""
+        completed = self._completed
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as error:
+            return self._restart(data[error.args[0] :])
+        except httptools.HttpParserError as error:
+            if not self._deaf:
+                self.reject(*request.reason(error))
+            return b""
+        if self._deaf:
+            return b""
+        if self._begun:
+            self._partial(data, fresh=self._completed == completed)
+        elif self._raw != []:
+            self._raw = []
+        return b""
+
+    def _restart(self, rest: bytes) -> bytes:
         """The request asked for another protocol, which it does not get: go on as if it had not asked."""
         self._parser = httptools.HttpRequestParser(self)
         self._raw = []
         self._message_bytes = 0
-        data, self._unread = self._unread + rest, b""
-        if data and not self._deaf:
-            self.data_received(data)
+        head, self._unread = self._unread, b""
+        return head + rest
 
     def _partial(self, data: bytes, *, fresh: bool) -> None:
         """A request is half received: count what is held of it, and keep its bytes while they may have to travel."""
-        self._message_bytes = self._message_bytes + len(data) if fresh else len(data)
+        self._message_bytes = self._message_bytes + len(data) if fresh else 0  # the part in `data` is not known
         if fresh and self._raw is not None and self._message_bytes <= _MOST_UNREAD:
             self._raw.append(data)
         else:
@@ -376,7 +381,8 @@ class Connection(asyncio.Protocol):
     def sweep(self, now: float) -> None:
         """End a client that is too slow; called about every second."""
         limits = self.door.limits
-        if self._stalled and now - self._stalled > limits.write_s:
+        stalled = self._stalled or (self._since if self._transport.is_closing() else now)
+        if now - stalled > limits.write_s:
             self._transport.abort()
         elif self._deaf or self._waiting:
             return

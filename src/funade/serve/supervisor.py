@@ -156,7 +156,10 @@ class Supervisor:
         except Exception as error:  # the store is busy or away: what was known holds
             self._journal.event("current release unknown", error=f"{type(error).__name__}: {error}")
             return
-        if target is None or (self._coming is not None and self._coming.release == target[1]):
+        if target is None:
+            return
+        if self._coming is not None and self._coming.release == target[1]:
+            self._coming.number = target[0]
             return
         if self._coming is not None:
             self._abandon(self._coming)
