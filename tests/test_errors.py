@@ -116,6 +116,14 @@ def altered_model(root: Path) -> None:
     path.write_bytes(path.read_bytes()[::-1])
 
 
+def altered_rows(root: Path) -> None:
+    path = blob(root, "clean")
+    path.chmod(0o644)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 3] ^= 0xFF
+    path.write_bytes(data)
+
+
 def no_model(root: Path) -> None:
     blob(root, "line").unlink()
 
@@ -353,6 +361,13 @@ DECLARATIONS = [
         "a deprecated node after its date",
         "DeclarationError: model `line` expected a node in use, got `clean`, which ended on 2022-01-30 - at toy/nodes.py:<def line>; use clean2",
         nodes=[(CLEAN, '@fn.dataset(fn.deprecated("use clean2", until="2022-01-30"), points=points)')],
+    ),
+    Case(
+        "a build from a deprecated node after its date",
+        "DeclarationError: model `line` expected a node in use, got `clean`, which ended on 2022-01-30 - at toy/nodes.py:<def line>; use clean2",
+        nodes=[(CLEAN, '@fn.dataset(fn.deprecated("use clean2", until="2022-01-30"), points=points)')],
+        command="build",
+        state="loaded",
     ),
     Case(
         "a node called inside a function",
@@ -917,6 +932,14 @@ COMMANDLINES = [
         state="built",
         nodes=[("share: float = 0.9", "share: float = 0.8")],
         change=altered_model,
+    ),
+    Case(
+        "altered rows",
+        "BlobDamaged: model `line`: blob `<id>` expected whole Parquet, got: could not verify page integrity, CRC checksum verification failed for page_ordinal 0 - at toy/nodes.py:<def line>; run: funade fsck",
+        command="build",
+        state="built",
+        nodes=[("bend: float = 1.0", "bend: float = 1.5")],
+        change=altered_rows,
     ),
     Case(
         "a missing blob",

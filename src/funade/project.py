@@ -218,9 +218,11 @@ class Project:
 
         Raises:
             Misuse: an unknown node, or settings without exactly one node to set them for.
+            DeclarationError: one of them uses a deprecated node after its date.
         """
         from funade.build import run
 
+        self.deprecated(*names)
         targets = [self.graph[name].name for name in names] or list(self.graph.specs)
         attempt = self._attempt(targets if names else [], settings or {}, again=again)
         steps = self.plan(attempt)
@@ -229,6 +231,17 @@ class Project:
             yield from run.build(steps, targets, self._surroundings(imported=False))
             return
         yield from run.build(steps, targets, self._surroundings(imported=True), attempts=list(attempt))
+
+    def deprecated(self, *names: str) -> list[str]:
+        """One line for each use of a deprecated node by the named nodes (all, if none) and what they need.
+
+        Raises:
+            DeclarationError: a use after its date.
+        """
+        from funade.declare.graph import deprecations
+
+        needed = self.graph.ancestors(names or self.graph.specs)
+        return deprecations([spec for spec in self.graph if spec.name in needed], self.clock().date())
 
     def _attempt(
         self, targets: Sequence[str], settings: Mapping[str, Any], *, again: bool

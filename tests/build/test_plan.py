@@ -111,6 +111,16 @@ def test_a_plan_imports_nothing_of_the_users_once_the_graph_is_remembered(root: 
     assert "nodes" not in vars(here)
 
 
+def test_a_store_beside_the_code_is_no_code(root: Path) -> None:
+    settings(root, '[store]\npath = "store"\n')
+    ready(root)
+    candidate = toy.project(root).stage()
+    toy.project(root).release()
+    assert list((root / "store" / "code").glob("*/toy/nodes.py"))
+    assert built(root) == {}
+    assert toy.project(root).stage().id == candidate.id
+
+
 # -- attempts --------------------------------------------------------------------------------------
 
 

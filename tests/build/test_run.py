@@ -574,7 +574,7 @@ def test_a_version_asked_for_by_its_short_id_is_the_one_that_is_read(root: Path)
 
 
 def test_two_relations_of_one_function_can_be_joined(tmp_path: Path) -> None:
-    source = '''
+    source = """
 import duckdb
 import numpy as np
 import pyarrow as pa
@@ -591,7 +591,7 @@ def left(points: pa.Table) -> pa.Table:
 @fn.dataset(fn.time("at"), points=points, left=left)
 def joined(points: duckdb.DuckDBPyRelation, left: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
     return points.set_alias("p").join(left.set_alias("l"), "p.x = l.x").select("p.at AS at, p.x + l.x AS x")
-'''
+"""
     files = {"funade.toml": toy.TOML, "toy/__init__.py": "", "toy/nodes.py": source}
     here = toy.project(toy.write(tmp_path / "relations", files))
     toy.load(here, "2022-01-01", "2022-01-01")

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import re
 import shutil
 import signal
@@ -93,6 +94,20 @@ warning: model `line` uses deprecated `clean` (until 2022-12-31) - at toy/nodes.
 warning: threshold `cut` uses deprecated `clean` (until 2022-12-31) - at toy/nodes.py:<n>; use tidy
 warning: evaluation `quality` uses deprecated `clean` (until 2022-12-31) - at toy/nodes.py:<n>; use tidy
 the declarations hold: 1 source, 1 dataset, 1 model, 1 threshold, 1 api, 1 evaluation
+""",
+    )
+
+
+def test_build_warns_of_deprecated_nodes_that_it_needs(said: Said, root: Path) -> None:
+    toy.edit(root, "nodes", "@fn.model(", '@fn.model(fn.deprecated("use slope", until="2022-12-31"), ')
+    said("load")
+
+    assert "warning" not in said("build", "line")
+    same(
+        said("build", "cut"),
+        """
+warning: threshold `cut` uses deprecated `line` (until 2022-12-31) - at toy/nodes.py:<n>; use slope
+built cut@<id>  <took>
 """,
     )
 
@@ -554,3 +569,17 @@ def test_looking_and_having_nothing_to_do_import_neither_heavy_libraries_nor_the
         found = imported("-C", str(root), "--at", NOW, *command.split())
         assert not found & (HEAVY | {"toy"}), command
     assert not marker.exists()
+
+
+@pytest.mark.slow
+def test_a_terminal_sees_progress_after_two_seconds(root: Path) -> None:
+    toy.edit(root, "nodes", "    n = 50\n", "    import time; time.sleep(0.5)\n    n = 50\n")
+    reading, writing = pty.openpty()
+    command = [sys.executable, "-m", "funade", "-C", str(root), "--at", "2022-01-10", "load"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=writing, text=True)
+    os.close(writing)
+    shown = os.read(reading, 1 << 16).decode()
+    os.close(reading)
+
+    assert (done.returncode, done.stdout) == (0, "loaded points 2022-01-01 to 2022-01-09: 9 periods, 450 rows\n")
+    assert "loading points 2022-01-0" in shown

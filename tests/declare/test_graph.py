@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import types
 from datetime import date
 from pathlib import Path
@@ -108,13 +109,21 @@ def test_two_nodes_of_one_name_are_refused_with_both_places(tmp_path: Path) -> N
     )
 
 
-def test_a_redefined_node_that_something_still_takes_is_two_nodes(tmp_path: Path) -> None:
-    text = ONE + "\n@fn.threshold(one=one)\ndef limit(one: dict) -> float:\n    return 1.0\n" + ONE.removeprefix(HEAD)
+def test_a_node_defined_again_below_is_refused_though_nothing_could_reach_it(tmp_path: Path) -> None:
+    with pytest.raises(DeclarationError) as refusal:
+        modules(tmp_path, one=ONE + "\n\n" + ONE.removeprefix(HEAD))
 
-    with pytest.raises(
-        DeclarationError, match=r"got one that model `one` bears at shop/one\.py:11 - at shop/one\.py:4"
-    ):
-        nodes_of(modules(tmp_path, one=text))
+    assert str(refusal.value) == (
+        "model `one` expected a name of its own, got one that model `one` bears at shop/one.py:4 - at shop/one.py:9; "
+        "rename one of them"
+    )
+
+
+def test_a_module_that_is_imported_again_after_an_edit_defines_its_nodes_once(tmp_path: Path) -> None:
+    found = modules(tmp_path, one=ONE)[1]
+    (tmp_path / "shop/one.py").write_text("# one line more\n" + ONE)
+
+    assert importlib.reload(found).one.place == "shop/one.py:5"
 
 
 PRIVATE = HEAD + "@fn.model({policy})\ndef one() -> dict:\n    return {{}}\n"

@@ -98,6 +98,7 @@ def test_a_large_half_received_request_is_finished_where_it_began(run: Run) -> N
         assert client.ask({"km": 1}).json["model"] == 2
 
 
+@pytest.mark.slow
 def test_what_is_not_answered_within_the_drain_gets_503(run: Run) -> None:
     server = run(drain_s=0.5)
     with Client(server.port) as client:
@@ -116,7 +117,7 @@ def test_what_is_not_answered_within_the_drain_gets_503(run: Run) -> None:
         ({"load": "raises"}, "ImportError: no module named `lost`"),
         ({"load": "dies"}, "exit code 3"),
         ({"golden": "differs"}, "ServeError: api `arrival` expected 1 for golden row 0, got 2"),
-        ({"load": "hangs"}, "not ready after 1.5 s"),
+        pytest.param({"load": "hangs"}, "not ready after 1.5 s", marks=pytest.mark.slow),
     ],
 )
 def test_drill_w12_a_release_that_does_not_come_up_leaves_the_old_one_serving(
@@ -136,6 +137,7 @@ def test_drill_w12_a_release_that_does_not_come_up_leaves_the_old_one_serving(
     assert server.serving(3).failed == ""
 
 
+@pytest.mark.slow
 def test_the_newest_release_wins_over_one_that_is_coming_up(run: Run) -> None:
     server = run()
     server.serving(1)
@@ -162,6 +164,7 @@ def test_while_the_current_release_is_unknown_the_server_goes_on(run: Run) -> No
         assert client.ask({"km": 1}).status == 200
 
 
+@pytest.mark.slow
 def test_a_killed_worker_is_replaced_by_one_of_the_same_release(run: Run) -> None:
     server = run()
     before = server.serving(1)
@@ -184,6 +187,7 @@ def test_a_terminated_worker_finishes_what_it_began(run: Run) -> None:
         assert client.ask({"km": 1}).status == 200
 
 
+@pytest.mark.slow
 def test_the_server_finishes_what_is_begun_and_leaves_no_process(run: Run) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         server = run()
@@ -200,6 +204,7 @@ def test_the_server_finishes_what_is_begun_and_leaves_no_process(run: Run) -> No
         assert not list((server.folder / "serve").glob("*.json"))
 
 
+@pytest.mark.slow
 def test_the_death_of_the_supervisor_ends_its_workers_after_what_is_begun(run: Run) -> None:
     server = run()
     state = server.serving(1)
@@ -211,6 +216,7 @@ def test_the_death_of_the_supervisor_ends_its_workers_after_what_is_begun(run: R
     until(lambda: not any(alive(pid) for pid in state.workers) or None)
 
 
+@pytest.mark.slow
 def test_the_death_of_the_supervisor_ends_workers_that_are_still_loading(run: Run) -> None:
     server = run()
     server.serving(1)
@@ -235,6 +241,7 @@ def _processes(name: bytes) -> list[int]:
     return found
 
 
+@pytest.mark.slow
 def test_a_supervisor_started_again_on_its_port_serves_while_the_old_workers_finish(run: Run) -> None:
     server = run()
     port = server.port
@@ -250,6 +257,7 @@ def test_a_supervisor_started_again_on_its_port_serves_while_the_old_workers_fin
         assert client.response().status == 200
 
 
+@pytest.mark.slow
 def test_a_function_that_never_returns_costs_its_process_and_nothing_else(run: Run) -> None:
     server = run(workers=1, limits=Limits(call_s=1.0))
     before = server.serving(1)

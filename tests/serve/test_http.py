@@ -279,3 +279,11 @@ def test_a_reset_client_costs_its_neighbours_nothing(server: Running) -> None:
                 assert other.response().json["eta"] == 2.0 * i
                 other.sock.close()
     assert server.events("defect") == []
+
+
+def test_hosts_that_are_listed_are_answered_for(run: Callable[..., Running]) -> None:
+    server = run(workers=1, hosts=("eta.example",))
+    for host, status in (("eta.example:80", 200), ("127.0.0.1:1", 200), ("[::1]:80", 200), ("evil.example", 421)):
+        with Client(server.port) as client:
+            request = f"GET /healthz HTTP/1.1\r\nhost: {host}\r\n\r\n".encode()
+            assert client.send(request).response().status == status

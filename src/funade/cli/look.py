@@ -15,12 +15,11 @@ JSON = click.option("--json", "json", is_flag=True, help="Print JSON.")
 @click.command()
 def check() -> None:
     """Import the project and check every declaration."""
-    from funade.declare.graph import deprecations
     from funade.plan import check_settings
 
     here = project()
     check_settings(here.graph, here.config.settings)
-    for line in [w for spec in here.graph for w in spec.warnings] + deprecations(here.graph, here.clock().date()):
+    for line in [w for spec in here.graph for w in spec.warnings] + here.deprecated():
         say(f"warning: {line}")
     kinds = [
         f"{len(found)} {kind}{'' if len(found) == 1 else 's'}" for kind in _KINDS if (found := here.graph.of_kind(kind))

@@ -70,6 +70,8 @@ def build(nodes: tuple[str, ...], settings: tuple[str, ...], again: bool) -> Non
     """
     here = project()
     attempt = dict(map(_setting, settings))
+    for line in here.deprecated(*nodes):
+        say(f"warning: {line}")
     made = there = 0
     with progress("building", None) as step:
         for built in here.build(*nodes, settings=attempt, again=again):

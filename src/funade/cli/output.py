@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-import time
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -37,8 +37,15 @@ def moment(text: str) -> datetime:
 
 
 def say(line: str = "") -> None:
-    """Print one line."""
-    click.echo(line)
+    """Print one line, above a bar that is being shown."""
+    if _shown and sys.stdout.isatty():
+        _shown[-1].console.print(line, markup=False, highlight=False, soft_wrap=True)
+    else:
+        click.echo(line)
+
+
+_shown: list[Any] = []
+"""The bar that stands on the terminal, while one does."""
 
 
 def as_json(value: object) -> None:
@@ -88,16 +95,22 @@ def progress(title: str, total: int | None = None) -> Iterator[Any]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()]
-    bar = Progress(*columns, console=Console(stderr=True), transient=True)
+    # The stream itself, and nothing redirected: while a user's function runs, `sys.stderr` is its build's log.
+    console = Console(file=sys.stderr)
+    bar = Progress(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False)
     row = bar.add_task(title, total=total)
-    started = time.monotonic()
 
-    def step(name: str = "") -> None:
-        bar.update(row, advance=1, description=f"{title} {name}")
-        if time.monotonic() - started > 2:
-            bar.start()
+    def show() -> None:
+        bar.start()
+        _shown.append(bar)
 
+    later = threading.Timer(2, show)
+    later.daemon = True
+    later.start()
     try:
-        yield step
+        yield lambda name="": bar.update(row, advance=1, description=f"{title} {name}")
     finally:
+        later.cancel()
+        later.join()
+        _shown.clear()
         bar.stop()

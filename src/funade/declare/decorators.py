@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import inspect
-import linecache
 import re
 from collections.abc import Callable, Container, Iterable
-from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 
 import msgspec
 
 from funade.declare.form import form_of, hints
-from funade.declare.node import Answers, Node, Place, Rows, Secret
+from funade.declare.node import Answers, Node, Place, Rows, Secret, name_taken
 from funade.declare.period import check_every
+from funade.declare.place import place_of, shadowed
 from funade.declare.policy import TABLES, Every, Policy, Split, _Policy
 from funade.declare.setting import is_json
 from funade.declare.spec import Kind
@@ -116,6 +115,9 @@ def _node(
 ) -> Node[P, R]:
     title = f"{kind} `{function.__name__}`"
     bound = {name: _checked_input(kind, title, at, name, value) for name, value in inputs.items()}
+    earlier = cast(Any, function).__globals__.get(function.__name__)
+    if isinstance(earlier, Node) and shadowed(function, earlier.function):
+        raise name_taken(title, at, earlier)
     node: Node[P, R] = Node(function, kind, place=at, policies=policies, inputs=bound)
     _read_parameters(node, title)
     _check_policies(node, title)
@@ -334,36 +336,6 @@ def _require(node: Node[Any, Any], title: str, seen: set[type]) -> None:
             at=node.place,
             do='judge a later window (.last(days=7)) instead, or say fn.split(…, despite_time="reason")',
         )
-
-
-def place_of(function: object) -> str:
-    """Where a function stands: its file, as seen from the folder of its top package, and its line.
-
-    >>> place_of(place_of).partition(":")[0]
-    'funade/declare/decorators.py'
-    """
-    code = getattr(inspect.unwrap(cast(Any, function)), "__code__", None)
-    if code is None:
-        return ""
-    depth = str(getattr(function, "__module__", "")).count(".") + 1
-    path = Path(code.co_filename)
-    if path.stem == "__init__":
-        depth += 1
-    first = code.co_firstlineno
-    line = first if code.co_name == "<lambda>" else _def_line(code.co_filename, first)
-    return f"{'/'.join(path.parts[-depth:])}:{line}"
-
-
-def _def_line(file: str, first: int) -> int:
-    """The line of ``def`` itself; a code object starts at its first decorator."""
-    linecache.checkcache(file)
-    for number in range(first, first + 60):
-        line = linecache.getline(file, number)
-        if line.lstrip().startswith(("def ", "async def ")):
-            return number
-        if not line:
-            break
-    return first
 
 
 def policy_name(policy: _Policy) -> str:

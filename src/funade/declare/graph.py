@@ -13,7 +13,7 @@ import msgspec
 from funade.declare.contract import contract_of
 from funade.declare.decorators import Gives, Takes
 from funade.declare.fingerprint import Fingerprint, fingerprint, symbol_reach
-from funade.declare.node import Answers, Node, Rows
+from funade.declare.node import Answers, Node, Rows, name_taken
 from funade.declare.policy import Deprecated, Fallback, Files, Private, Was, _Policy
 from funade.declare.spec import Edge, Spec
 from funade.digest import of_parts
@@ -84,12 +84,7 @@ def _visit(node: Node[Any, Any], found: dict[str, Node[Any, Any]]) -> None:
         for needed in _nodes_in(value):
             _visit(needed, found)
     if other is not None:
-        raise DeclarationError(
-            f"{node.kind} `{node.name}` expected a name of its own, got one that {other.kind} `{other.name}` "
-            f"bears at {other.place}",
-            at=node.place,
-            do="rename one of them",
-        )
+        raise name_taken(f"{node.kind} `{node.name}`", node.place, other)
     found[node.name] = node
 
 

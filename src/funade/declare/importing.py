@@ -23,12 +23,16 @@ SKIPPED = frozenset({".venv", "venv", "site-packages", "node_modules", "__pycach
 
 
 def project_files(root: Path, suffix: str = ".py") -> list[Path]:
-    """Every file of the project ending so, sorted; hidden, environment and build folders are left out."""
+    """Every file of the project ending so, sorted; hidden, environment and build folders and a store are left out."""
     found: list[Path] = []
     for folder, names, files in _walk(root):
-        names[:] = [n for n in names if not n.startswith(".") and n not in SKIPPED]
+        names[:] = [n for n in names if not n.startswith(".") and n not in SKIPPED and not _is_store(folder / n)]
         found.extend(folder / f for f in files if f.endswith(suffix))
     return sorted(found)
+
+
+def _is_store(folder: Path) -> bool:
+    return (folder / "records.db").is_file()  # its code snapshots are no code of the project's
 
 
 def import_project(root: Path, names: Sequence[str]) -> list[types.ModuleType]:

@@ -82,6 +82,15 @@ class Answers:
     replaced: dict[str, Node[Any, Any]] = field(default_factory=dict)
 
 
+def name_taken(title: str, at: str, other: Node[Any, Any]) -> DeclarationError:
+    """The error that two nodes bear one name."""
+    return DeclarationError(
+        f"{title} expected a name of its own, got one that {other.kind} `{other.name}` bears at {other.place}",
+        at=at,
+        do="rename one of them",
+    )
+
+
 class Node(Generic[P, R]):
     """A declared function. Calling it calls the function, unchanged."""
 

@@ -1,0 +1,21 @@
+"""What a worker is given and what it is made of."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from funade import bind
+from funade.serve import served
+
+
+def loaded(release: bind.Loaded) -> served.Loaded:
+    """The type checker shows here that a bound release is one that a worker can serve."""
+    return release
+
+
+def test_a_worker_itself_imports_nothing_heavy() -> None:
+    heavy = "{'duckdb', 'pyarrow', 'pandas', 'polars', 'sqlite3', 'click', 'rich', 'numpy', 'sklearn', 'lightgbm'}"
+    program = f"import sys, uvloop, funade.serve.worker; print(sorted({heavy} & set(sys.modules)))"
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
