@@ -335,6 +335,20 @@ def test_show_prints_what_a_build_printed_and_the_rows_it_kept_aside(said: Said,
     said("build", code=1)
 
     assert said("show", "clean", "--log") == "two words\n"
+
+
+def test_show_log_of_a_node_tells_its_last_build_even_one_that_failed(said: Said, root: Path) -> None:
+    said("load", "--to", "2022-01-30")
+    said("build")
+    assert said("show", "line", "--log") == "line printed nothing\n"
+    toy.edit(
+        root,
+        "nodes",
+        "    x = feature(rows",
+        '    print("so far")\n    raise ValueError("too few")\n    x = feature(rows',
+    )
+    said("build", code=1)
+    assert said("show", "line", "--log") == "so far\nfailed: ValueError: too few\n"
     head, columns, *rows = said("show", "clean", "--bad").splitlines()
     same(head + "\n", "`x` in [0, 7.5], got <n> bad rows (first: <n>, <n>, <n>): <n> rows")
     assert columns.split() == ["row", "at", "x", "y", "row_number"]

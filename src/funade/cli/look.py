@@ -123,7 +123,9 @@ def compare(node: str, json: bool) -> None:
 
 @click.command()
 @click.argument("version")
-@click.option("--log", is_flag=True, help="Print what its function printed.")
+@click.option(
+    "--log", is_flag=True, help="Print what its function printed; of a node's name, in its last build, good or failed."
+)
 @click.option("--bad", is_flag=True, help="Print the rows its checks or loads kept aside (the first 20 of each).")
 @JSON
 def show(version: str, log: bool, bad: bool, json: bool) -> None:
@@ -132,14 +134,12 @@ def show(version: str, log: bool, bad: bool, json: bool) -> None:
     VERSION is node@3f9c2e, node@released, or a node's name for its newest.
     """
     here = project()
+    if log:
+        _show_log(here, version)
+        return
     found = here.find_version(version)
     metadata = here.store.metadata
     builds = [b for b in metadata.builds(found.node) if b.version == found.id]
-    if log:
-        for b in builds:
-            if b.log:
-                say(here.store.blobs.read(b.log).decode(errors="replace").rstrip())
-        return
     if bad:
         _show_bad(here, found)
         return
@@ -171,6 +171,21 @@ def show(version: str, log: bool, bad: bool, json: bool) -> None:
     releases = [r.number for r in metadata.releases() if r.pins.get(found.node) == found.id]
     if releases:
         say(f"  released in {', '.join(map(str, releases))}")
+
+
+def _show_log(here: Any, text: str) -> None:
+    if text in here.graph.specs:
+        builds = here.builds(text)[-1:]
+    else:
+        found = here.find_version(text)
+        builds = [b for b in here.store.metadata.builds(found.node) if b.version == found.id]
+    for b in builds:
+        if b.log:
+            say(here.store.blobs.read(b.log).decode(errors="replace").rstrip())
+        if b.error:
+            say(f"failed: {b.error}")
+    if not any(b.log or b.error for b in builds):
+        say(f"{text} printed nothing")
 
 
 def _show_bad(here: Any, found: Any) -> None:

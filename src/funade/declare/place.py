@@ -13,7 +13,7 @@ def place_of(function: object) -> str:
     """Where a function stands: its file, as seen from the folder of its top package, and its line.
 
     >>> place_of(place_of).partition(":")[0]
-    'funade/declare/decorators.py'
+    'funade/declare/place.py'
     """
     code = getattr(inspect.unwrap(cast(Any, function)), "__code__", None)
     if code is None:
