@@ -335,6 +335,10 @@ def test_show_prints_what_a_build_printed_and_the_rows_it_kept_aside(said: Said,
     said("build", code=1)
 
     assert said("show", "clean", "--log") == "two words\n"
+    head, columns, *rows = said("show", "clean", "--bad").splitlines()
+    same(head + "\n", "`x` in [0, 7.5], got <n> bad rows (first: <n>, <n>, <n>): <n> rows")
+    assert columns.split() == ["row", "at", "x", "y", "row_number"]
+    assert all(float(row.split()[-3]) > 7.5 for row in rows)
 
 
 def test_show_log_of_a_node_tells_its_last_build_even_one_that_failed(said: Said, root: Path) -> None:
@@ -349,10 +353,6 @@ def test_show_log_of_a_node_tells_its_last_build_even_one_that_failed(said: Said
     )
     said("build", code=1)
     assert said("show", "line", "--log") == "so far\nfailed: ValueError: too few\n"
-    head, columns, *rows = said("show", "clean", "--bad").splitlines()
-    same(head + "\n", "`x` in [0, 7.5], got <n> bad rows (first: <n>, <n>, <n>): <n> rows")
-    assert columns.split() == ["row", "at", "x", "y", "row_number"]
-    assert all(float(row.split()[-3]) > 7.5 for row in rows)
 
 
 def test_stage_and_release_tell_what_moves_and_what_holds(said: Said, root: Path) -> None:
