@@ -173,7 +173,7 @@ def _recipe(spec: Spec, values: dict[str, Any], edges: dict[str, Any], timezone:
             "contract": msgspec.to_builtins(spec.contract),
         }
     recipe |= {"inputs": edges, "policies": _remaking(spec)}
-    if any(edge.window for edge in spec.edges) or spec.result_form:
+    if spec.kind == "dataset" or any(edge.window for edge in spec.edges):  # naive times and days are read in it
         recipe["timezone"] = timezone
     if spec.kind == "model":
         recipe |= {"codec": spec.codec, "runtime": spec.runtime}
