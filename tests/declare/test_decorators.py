@@ -244,6 +244,18 @@ def test_a_time_column_is_inherited_from_exactly_one_input() -> None:
     assert (rides.time_column(), slow.time_column(), joined.time_column()) == ("at", "at", "")
 
 
+def test_drill_W25_a_random_split_of_time_ordered_rows_is_refused_and_the_leak_explained() -> None:
+    @fn.source(fn.every("1 day", since="2022-01-01"), fn.time("at"))
+    def visits(day: str) -> dict[str, Any]:
+        return {"at": [day]}
+
+    with pytest.raises(DeclarationError, match="what is judged on the past would have been fitted on its future"):
+
+        @fn.dataset(fn.split(by="user", test=0.2), visits=visits)
+        def parted(visits: dict[str, Any]) -> dict[str, Any]:
+            return visits
+
+
 def test_a_random_split_of_dated_rows_stands_when_its_reason_is_said() -> None:
     @fn.dataset(fn.split(by="rider", test=0.2, despite_time="riders do not change"), rides=rides)
     def parted(rides: fn.Columns) -> fn.Columns:
