@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from funade import threads
 from funade.bind import Bound, Loaded, answer_golden, bind, load_candidate, project_packages
 from funade.declare.importing import user_traceback
 from funade.declare.policy import Golden as GoldenFile
@@ -288,6 +289,7 @@ def serve(folder: Path, lines: Iterator[bytes], write: Any) -> None:
 
 def main() -> None:
     """Talk on the two streams this process began with; what users' code prints goes to standard error."""
+    threads.one()
     replies, requests = os.fdopen(os.dup(1), "wb"), os.fdopen(os.dup(0), "rb")
     os.dup2(2, 1)
     with Path(os.devnull).open("rb") as nothing:

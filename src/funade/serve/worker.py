@@ -20,7 +20,7 @@ from typing import Any
 
 import msgspec
 
-from funade import clock, points
+from funade import clock, points, threads
 from funade.errors import FunadeError, ServeError
 from funade.serve.batcher import Batcher
 from funade.serve.channel import Channel
@@ -203,6 +203,7 @@ def main(arguments: Sequence[str]) -> None:
     """Serve as the supervisor says."""
     import uvloop
 
+    threads.one()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to the whole group; the supervisor decides
     begin = msgspec.json.decode(arguments[0], type=Begin)
     journal = Journal(clock.system, begin.log, worker=os.getpid(), release=begin.release)
