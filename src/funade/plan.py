@@ -223,7 +223,7 @@ def unbuilt(step: Step, metadata: Metadata, now: datetime) -> Version:
         node=spec.name,
         kind=spec.kind,
         recipe=step.recipe,
-        made_at=now,
+        made_at=max((r.loaded_at for r in revisions), default=now),
         inputs=step.inputs if spec.kind != "api" else {},
         end=end,
         reach=end,
@@ -272,9 +272,15 @@ def loaded_otherwise(spec: Spec, revisions: Sequence[Revision]) -> list[str]:
 
 
 def newest(node: str, metadata: Metadata) -> Version | None:
-    """The node's newest version that is no attempt; else its newest attempt; None when nothing was ever built."""
+    """The node's newest version that is no attempt; else its newest attempt; None when nothing was ever built.
+
+    An attempt that is released is one no longer.
+    """
     versions, builds = metadata.versions(node), metadata.builds(node)
     attempts = {b.version for b in builds if b.attempt} - {b.version for b in builds if not b.attempt}
+    current = metadata.current() if attempts else None
+    release = metadata.release(current.after) if current else None
+    attempts.discard(release.pins.get(node, "") if release else "")
     return next((v for v in reversed(versions) if v.id not in attempts), next(reversed(versions), None))
 
 

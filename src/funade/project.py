@@ -412,6 +412,7 @@ class Project:
         """What the codec loads for a model or threshold: of the present recipe, or of the version named."""
         from funade.bind import project_packages
 
+        self._refuse_other("load", node, "model", "threshold", "dataset")
         found = self.find_version(f"{node}@{version}") if version else self._present(node)
         _ = self.nodes  # its classes may be the project's own
         return self.store.load(found.id, project_types=project_packages(self.graph))
@@ -421,8 +422,13 @@ class Project:
         from funade.declare.window import last as last_days
         from funade.store import tables
 
+        self._refuse_other("read", node, "source", "dataset")
         found = self.find_version(f"{node}@{version}") if version else self._present(node)
-        interval = last_days(days=last).interval(found.end, self.zone) if last and found.end else None
+        if last is not None and not (found.time and found.end):
+            raise Misuse(
+                f"read(last={last}) expected rows with a time, got {found.kind} `{node}` without", do="read all: read()"
+            )
+        interval = last_days(days=last).interval(found.end, self.zone) if last is not None and found.end else None
         return tables.read(found, self.store.metadata, self.store.blobs, interval=interval, form=cast(Any, form))
 
     def sql(self, query: str, form: str = "pandas") -> Any:
@@ -438,6 +444,10 @@ class Project:
         }
         paths = {name: tables.paths(v, self.store.metadata, self.store.blobs) for name, v in versions.items()}
         return from_arrow(snapshots.sql(query, paths), cast(Any, form))
+
+    def _refuse_other(self, verb: str, node: str, *kinds: str) -> None:
+        if self.graph[node].kind not in kinds:
+            raise Misuse(f"{verb} expected a {' or '.join(kinds)}, got {self.graph[node].kind} `{node}`")
 
     def _present(self, node: str) -> Version:
         step = self.plan()[self.graph[node].name]

@@ -150,7 +150,7 @@ def test_load_tells_periods_and_rows_and_a_second_one_does_nothing(said: Said) -
     assert said("load") == "loaded points 2022-01-01 to 2022-01-30: 30 periods, 1500 rows\n"
     assert said("load") == "nothing to load: points; 30 periods to 2022-01-30\n"
     assert said("load", "points", "--again") == (
-        "loaded points 2022-01-01 to 2022-01-30: 0 periods, 1500 rows, 30 periods unchanged\n"
+        "loaded points 2022-01-01 to 2022-01-30: 30 periods unchanged\n"
     )
 
 

@@ -20,7 +20,7 @@ from funade.build.check import check
 from funade.declare.graph import Graph
 from funade.declare.importing import told, user_traceback
 from funade.declare.node import Node
-from funade.declare.policy import Key, Time
+from funade.declare.policy import Key, Split, Time
 from funade.declare.setting import as_declared
 from funade.declare.spec import Edge, Spec
 from funade.errors import BuildFailed, CheckFailed, FunadeError, NotBuilt, ResultRefused, WindowEmpty, closest
@@ -203,8 +203,8 @@ def _rows(
     if (edge.window or edge.part) and not table.num_rows:
         raise WindowEmpty(
             f"`{edge.parameter}` expected rows of `{edge.node}` {edge.window or edge.part}, got none",
-            at=f"{edge.node}@{version.id[:6]}, which ends at {version.end}",
-            do="load more periods, or widen the window",
+            at=f"{edge.node}@{version.id[:6]}" + (f", which ends at {version.end}" if version.end else ""),
+            do="load more periods, or widen the window" if edge.window else _SPLIT_ONCE,
         )
     if not edge.api:
         judged.saw(table.num_rows)
@@ -217,6 +217,10 @@ def _rows(
     answered, refused = replay(api, table)
     judged.saw(answered.num_rows, len(refused))
     return answered
+
+
+_SPLIT_ONCE = "split by a column of more groups, and no rows that were split by it before"
+"""One group falls on the same side of every split of one share, so a part cannot be parted again by its column."""
 
 
 def _seen(spec: Spec, inputs: Mapping[str, Version], end: datetime | None, around: Surroundings) -> dict[str, Any]:
@@ -253,6 +257,8 @@ def _with_rows(version: Version, spec: Spec, result: Any, around: Surroundings) 
     artifact = snapshots.write(around.store.blobs, table)
     time = _survived(spec, (version.time,) if version.time else (), artifact, declared=spec.policy(Time) is not None)
     key = _survived(spec, version.key, artifact, declared=spec.policy(Key) is not None)
+    split = spec.policy(Split)
+    _survived(spec, (split.by,) if split else (), artifact, declared=True)
     return msgspec.structs.replace(version, artifact=artifact, time="".join(time), key=key)
 
 

@@ -14,9 +14,10 @@ from funade.store.records import Hold, Pins, Version
 class Status(msgspec.Struct, frozen=True):
     """One node: the version its dependents look at and its state, the newest built, the one held, the one released.
 
-    ``newest`` is an attempt only where nothing else was built. ``why``: what a stale node's newest version was made
-    otherwise, what a held version has otherwise than the present recipe, which periods of a source were loaded
-    otherwise. ``behind``: what the released version has otherwise than the present recipe.
+    ``newest`` is that of the present recipe where it is built, an attempt only where nothing else was built. ``why``:
+    what a stale node's newest version was made otherwise, what a held version has otherwise than the present recipe,
+    which periods of a source were loaded otherwise, which checks a dataset's rows break. ``behind``: what the released
+    version has otherwise than the present recipe.
     """
 
     node: str
@@ -37,7 +38,7 @@ def status(steps: Plan, present: Plan, metadata: Metadata, released: Pins) -> li
 
 
 def _one(name: str, step: Step, present: Step, metadata: Metadata, holds: Mapping[str, Hold], released: str) -> Status:
-    last = newest(name, metadata)
+    last = metadata.version(present.version) or newest(name, metadata)
     live = metadata.version(released) if released else None
     return Status(
         node=name,
@@ -57,6 +58,11 @@ def _why(step: Step, present: Step, newest: Version | None, metadata: Metadata) 
     if step.state == "held":
         held = metadata.version(step.version)
         return differences(held, present) if held and present.version else []
+    if spec.kind == "dataset" and step.state == "found":
+        done = metadata.checked(step.version, spec.checks_digest)
+        return (
+            [f"check fails: expected {f.expected}, got {f.got}" for f in done.findings if not f.holds] if done else []
+        )
     if not step.version or (step.state == "found" and spec.kind != "source"):
         return []
     lines = differences(newest, step) if newest else []

@@ -68,6 +68,9 @@ def main(arguments: list[str] | None = None) -> None:
     except FunadeError as error:
         _print_error(error)
         sys.exit(error.exit_code)
+    except click.exceptions.NoArgsIsHelpError as asked:
+        click.echo(asked.ctx.get_help() if asked.ctx else "", err=True)
+        sys.exit(2)
     except click.ClickException as error:
         _print_error(_misuse(error))
         sys.exit(2)

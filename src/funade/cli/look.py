@@ -97,7 +97,7 @@ def compare(node: str, json: bool) -> None:
         as_json(builds)
         return
     if not builds:
-        say(f"{node} has no build; run: funade build {node}")
+        say(f"{node} has no build{_how_to_build(here.graph[node].kind, node)}")
         return
     versions = {b.version: here.store.metadata.version(b.version) for b in builds}
     settings = sorted({k for b in builds for k in b.settings})
@@ -119,6 +119,11 @@ def compare(node: str, json: bool) -> None:
             )
         )
     table(("version", "as", "started (UTC)", "took", *settings, *metrics, *inputs), rows)
+
+
+def _how_to_build(kind: str, node: str) -> str:
+    known = {"source": f": a source is loaded; run: funade show {node}", "api": ": an api is bound by its release"}
+    return known.get(kind, f"; run: funade build {node}")
 
 
 @click.command()
@@ -148,6 +153,8 @@ def show(version: str, log: bool, bad: bool, json: bool) -> None:
         return
     say(f"{found.kind} {found.node}@{found.id}")
     say(f"  made     {local(found.made_at)} UTC" + (f" in {seconds(builds[0].seconds)}" if builds else ""))
+    if found.kind == "source":
+        _show_periods(metadata.revisions(found.node, up_to=found.sequence))
     for name, needed in found.inputs.items():
         say(f"  from     {name}@{needed[:6]}")
     for name, value in found.recipe.get("settings", {}).items():
@@ -186,6 +193,12 @@ def _show_log(here: Any, text: str) -> None:
             say(f"failed: {b.error}")
     if not any(b.log or b.error for b in builds):
         say(f"{text} printed nothing")
+
+
+def _show_periods(revisions: Any) -> None:
+    bad = sum(r.bad_rows for r in revisions)
+    rows = count(sum(r.rows for r in revisions), "row") + (f", {count(bad, 'bad row')} kept aside" if bad else "")
+    say(f"  periods  {revisions[0].period} to {revisions[-1].period}: {len(revisions)}, {rows}")
 
 
 def _show_bad(here: Any, found: Any) -> None:

@@ -36,7 +36,8 @@ def load(source: str | None, first: str, last: str, again: bool) -> None:
                 for loaded in here.load(spec, periods):
                     step(loaded.period)
                     new += loaded.revision is not None
-                    rows, bad = rows + loaded.rows, bad + loaded.bad_rows
+                    if loaded.revision is not None:
+                        rows, bad = rows + loaded.rows, bad + loaded.bad_rows
             except (FunadeError, KeyboardInterrupt):
                 if new:
                     say(f"loaded {spec.name}: {count(new, 'period')}, then stopped")
@@ -51,7 +52,7 @@ def _say_loaded(here: Any, spec: Any, periods: list[Any], new: int, rows: int, b
         say(f"nothing to load: {spec.name}{to}")
         return
     same = len(periods) - new
-    parts = [count(new, "period"), f"{rows} rows"]
+    parts = [count(new, "period"), f"{rows} rows"] if new else []
     if bad:
         parts.append(f"{count(bad, 'bad row')} kept aside (see them: funade show {spec.name} --bad)")
     if same:

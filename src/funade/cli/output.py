@@ -77,7 +77,22 @@ def number(value: object) -> str:
     """A metric as people read it; None is a number that was NaN."""
     if value is None:
         return "nan"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.0f}" if 1e4 <= abs(value) < 1e12 else f"{value:.4g}"
+
+
+def toml(value: object) -> str:
+    """A setting as ``funade.toml`` has it.
+
+    >>> toml({"deep": [True, 1.5]})
+    '{"deep" = [true, 1.5]}'
+    """
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{toml(str(k))} = {toml(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(toml, value)) + "]"
+    return msgspec.json.encode(value).decode()
 
 
 def local(at: datetime) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from funade.cli.look import JSON
-from funade.cli.output import as_json, local, number, project, say, table
+from funade.cli.output import as_json, count, local, number, project, say, table, toml
 from funade.errors import GateClosed, Misuse
 
 BECAUSE = click.option("--because", default="", metavar="REASON", help="Override what does not hold; kept for good.")
@@ -23,14 +23,14 @@ def stage(versions: tuple[str, ...]) -> None:
     here = project()
     if not versions:
         candidate = here.stage()
-        say(f"staged candidate {candidate.id[:6]}: {len(candidate.pins)} pins")
+        say(f"staged candidate {candidate.id[:6]}: {count(len(candidate.pins), 'pin')}")
         for line in _changes(here.released(), candidate.pins):
             say(f"  {line}")
         say("next: funade release")
         return
     for text in versions:
         hold = here.hold(text)
-        with_it = f", and with it {len(hold.pins)} inputs" if hold.pins else ""
+        with_it = f", and with it {count(len(hold.pins), 'input')}" if hold.pins else ""
         say(f"holding {hold.node}@{hold.version[:6]}{with_it}")
         for name in sorted(here.graph.dependants(hold.node)):
             step = here.plan()[name]
@@ -67,20 +67,23 @@ def release(because: str) -> None:
         return
     for finding in judged.findings:
         say(f"  {_finding(finding)}")
-    say(f"release {made.number} is current ({len(made.pins)} pins)")
-    for node, name, value in _to_settle(here, made):
-        say(f"to keep it, add to funade.toml:  [settings.{node}] {name} = {value!r}")
+    say(f"release {made.number} is current ({count(len(made.pins), 'pin')})")
+    for node, values in _to_settle(here, made).items():
+        say(f"to keep `{node}` so, write in funade.toml:")
+        say(f"  [settings.{node}]")
+        for name, value in values.items():
+            say(f"  {name} = {toml(value)}")
 
 
-def _to_settle(here: Any, made: Any) -> list[tuple[str, str, object]]:
-    """The settings of released attempts that the project does not have yet."""
+def _to_settle(here: Any, made: Any) -> dict[str, dict[str, object]]:
+    """The settings of released attempts that the project does not have yet, by node."""
     steps = here.plan()
-    found = []
+    found: dict[str, dict[str, object]] = {}
     for node, pinned in made.pins.items():
         version = here.store.metadata.version(pinned)
         for name, value in (version.recipe.get("settings", {}) if version else {}).items():
             if node in steps and steps[node].settings.get(name) != value:
-                found.append((node, name, value))
+                found.setdefault(node, {})[name] = value
     return found
 
 

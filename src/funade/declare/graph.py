@@ -33,7 +33,9 @@ class Graph:
         try:
             return self.specs[name]
         except KeyError:
-            raise Misuse(f"project has no node `{name}`", do=closest(name, self.specs)) from None
+            raise Misuse(
+                f"project has no node `{name}`", do=closest(name, self.specs) or "see them: funade graph"
+            ) from None
 
     def of_kind(self, kind: str) -> list[Spec]:
         """The nodes of one kind, in order."""

@@ -54,7 +54,7 @@ def import_project(root: Path, names: Sequence[str]) -> list[types.ModuleType]:
 
 def user_traceback(error: BaseException, root: Path) -> str:
     """The error's traceback, cut to the frames of files below ``root``."""
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if _below(f.filename, root)]
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if _in_file(f.filename, root)]
     lines = ["Traceback (your code, most recent call last):\n", *traceback.format_list(frames)] if frames else []
     return "".join(lines + traceback.format_exception_only(error))
 
@@ -117,7 +117,7 @@ def _import_below(root: Path, name: str, modules: dict[str, types.ModuleType]) -
         raise ProjectError(
             f"project expected a module `{name}`, got no {name.replace('.', '/')}.py and no such folder",
             at=str(root),
-            do="mend modules = […] in funade.toml",
+            do="move funade.toml into src" if _exists(root / "src", name) else "mend modules = […] in funade.toml",
         )
     module = _import(root, name)
     _assert_from(root, module)
@@ -162,7 +162,7 @@ def _last_line(error: BaseException, root: Path) -> str:
     if isinstance(error, SyntaxError) and error.filename and _below(error.filename, root):
         return f"{Path(error.filename).resolve().relative_to(root)}:{error.lineno}"
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if _below(frame.filename, root):
+        if _in_file(frame.filename, root):
             return f"{Path(frame.filename).resolve().relative_to(root)}:{frame.lineno}"
     return ""
 
@@ -174,6 +174,11 @@ def _assert_from(root: Path, module: types.ModuleType) -> None:
             f"module `{module.__name__}` expected to come from {root}, got {origin}",
             do="give the project's package a name that nothing installed bears",
         )
+
+
+def _in_file(name: str, root: Path) -> bool:
+    """A frame of a file below ``root``; ``<frozen …>`` and what extensions call their sources lie nowhere."""
+    return Path(name).is_absolute() and _below(name, root)
 
 
 def _below(path: str, root: Path) -> bool:
