@@ -447,7 +447,8 @@ class Project:
 
     def _refuse_other(self, verb: str, node: str, *kinds: str) -> None:
         if self.graph[node].kind not in kinds:
-            raise Misuse(f"{verb} expected a {' or '.join(kinds)}, got {self.graph[node].kind} `{node}`")
+            wanted = f"{', '.join(kinds[:-1])} or {kinds[-1]}"
+            raise Misuse(f"{verb} expected a {wanted}, got {self.graph[node].kind} `{node}`")
 
     def _present(self, node: str) -> Version:
         step = self.plan()[self.graph[node].name]

