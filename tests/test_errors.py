@@ -806,7 +806,7 @@ COMMANDLINES = [
     ),
     Case(
         "an unknown version",
-        "UnknownVersion: version `line@abcdef` expected an id that exists, got none; the newest are line@7e9e1c",
+        "UnknownVersion: version `line@abcdef` expected an id that exists, got none; the newest are line@<id>",
         command="show line@abcdef",
         state="built",
         code=2,
@@ -1150,7 +1150,7 @@ RELEASES = [
     ),
     Case(
         "a rollback before the first release",
-        "RollbackRefused: rollback expected a release before 1, got none",
+        "RollbackRefused: rollback expected a release before 1, got none; see them: funade releases",
         command="rollback",
         state="released",
     ),
@@ -1162,7 +1162,7 @@ RELEASES = [
     ),
     Case(
         "a rollback to the current release",
-        "RollbackRefused: rollback expected another release than the current one, got 1",
+        "RollbackRefused: rollback expected another release than the current one, got 1; see them: funade releases",
         command="rollback 1",
         state="released",
     ),
@@ -1320,7 +1320,7 @@ def test_a_closed_gate_says_everything_that_fails_before_the_line(
     owner = f'expected an owner of `judge`, got none - at {place}; add fn.owner("your-team")'
     bias = "expected bias <= 1, got no bias (its numbers: mae) - at evaluation `quality` on 350 rows"
     told = capsys.readouterr()
-    assert re.fullmatch(r"\d+ of \d+ checks hold", told.err.splitlines()[0])
+    assert re.fullmatch(r"candidate \w{6}, staged .* UTC: \d+ of \d+ checks hold", told.err.splitlines()[0])
     assert told.err.splitlines()[1:] == [
         f"  FAILS  owner: {owner}",
         f"  FAILS  bar: {bias}; return it from quality",

@@ -369,7 +369,8 @@ staged candidate <id>: 6 pins
 next: funade release
 """,
     )
-    *findings, last = said("release").splitlines()
+    candidate, *findings, last = said("release").splitlines()
+    same(candidate + "\n", "candidate <id>, staged 2022-01-31 12:00:00 UTC")
     assert last == "release 1 is current (6 pins)"
     assert all(line.startswith("  holds  ") for line in findings)
     assert "  holds  bar: expected mae <= 0.5, got 0 - at evaluation `quality` on 350 rows" in findings

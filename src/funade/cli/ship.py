@@ -58,13 +58,16 @@ def release(because: str) -> None:
     except GateClosed as error:
         findings: Any = error.facts["findings"]
         held = sum(f.holds for f in findings)
-        error.facts["lines"] = [f"{held} of {len(findings)} checks hold"] + [
-            f"  {_finding(f)}" for f in findings if not f.holds
+        candidate = here.store.metadata.candidate(error.facts["candidate"])
+        error.facts["lines"] = [
+            f"{_judged(candidate)}: {held} of {len(findings)} checks hold",
+            *(f"  {_finding(f)}" for f in findings if not f.holds),
         ]
         raise
     if judged is None:
         say(f"nothing to release: the candidate is release {made.number}")
         return
+    say(_judged(here.store.metadata.candidate(made.candidate)))
     for finding in judged.findings:
         say(f"  {_finding(finding)}")
     say(f"release {made.number} is current ({count(len(made.pins), 'pin')})")
@@ -73,6 +76,11 @@ def release(because: str) -> None:
         say(f"  [settings.{node}]")
         for name, value in values.items():
             say(f"  {name} = {toml(value)}")
+
+
+def _judged(candidate: Any) -> str:
+    """Which candidate was judged: the one staged last, which may be older than one thinks."""
+    return f"candidate {candidate.id[:6]}, staged {local(candidate.at)} UTC"
 
 
 def _to_settle(here: Any, made: Any) -> dict[str, dict[str, object]]:

@@ -261,7 +261,7 @@ def _settle_time(target: _Target, array: Array, dtype: str) -> _Settled | None:
     import numpy as np
 
     if array.dtype.kind == "O" and all(_missing(v) for v in array.tolist()):
-        array = np.full(len(array), np.datetime64("NaT"), dtype=dtype)
+        array = np.full(len(array), "NaT", dtype=dtype)
     if array.dtype.kind != "M":
         return None
     kept = array.astype(dtype, copy=False)

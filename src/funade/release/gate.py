@@ -92,21 +92,30 @@ def refuse(judged: Judged, candidate: Candidate, current: Release | None, *, bec
     )
 
 
-def rehearse(release: Release, store: Store) -> str:
-    """What a release does not do as it did: load from its own snapshot, answer its golden rows; "" when it does."""
+class Otherwise(msgspec.Struct, frozen=True):
+    """What a release does not do as it did. ``loads`` is False when it cannot answer at all."""
+
+    what: str
+    loads: bool
+
+
+def rehearse(release: Release, store: Store) -> Otherwise | None:
+    """Load a release from its own snapshot and ask its golden rows; None when it answers as it did."""
     candidate = store.metadata.candidate(release.candidate)
     if candidate is None:
-        return f"its candidate `{release.candidate[:SHORT]}` is not in the store"
+        return Otherwise(f"its candidate `{release.candidate[:SHORT]}` is not in the store", loads=False)
     with tempfile.TemporaryDirectory(prefix="funade-") as folder:
         golden = tuple(release.golden.values())
         with Beside(hosted(store, candidate, golden), Path(folder) / "release") as beside:
             beside.ask(Warm())
-            failed = beside.loaded()
+            unloaded = beside.loaded()
+            if unloaded is not None:
+                return Otherwise(unloaded.what, loads=False)
             try:
-                failed = failed or beside.answer(Warmed).failed
+                differs = beside.answer(Warmed).failed
             except Silent as silent:
-                return str(silent)
-    return failed.what if failed else ""
+                return Otherwise(str(silent), loads=False)
+    return Otherwise(differs.what, loads=True) if differs else None
 
 
 def _made(check: str, findings: Callable[[], Iterable[Finding]]) -> Iterator[Finding]:
@@ -186,7 +195,7 @@ def _answers(found: Rehearsed, graph: Graph) -> Iterator[Finding]:
         yield Finding(
             check="speed",
             expected=f"99 of 100 rows answered within {within.p99_ms:g} ms",
-            got=f"{found.p99_ms:.3g} ms in {found.calls} calls of one row",
+            got=f"{found.p99_ms:.4g} ms in {found.calls} calls of one row",
             holds=found.p99_ms <= within.p99_ms,
             at=at,
             do="make it faster, or set fn.answers_within(p99_ms=…)",

@@ -76,12 +76,21 @@ def rollback(store: Store, number: int | None, *, because: str, who: str) -> Swi
     if switch is None:
         raise RollbackRefused("rollback expected a current release, got none", do="run: funade release")
     target = _target(store, switch, number)
-    wrong = gate.rehearse(target, store)
-    if wrong and not because:
-        raise RollbackRefused(
-            f"release {target.number} expected to answer as it did: {wrong}", do='override with --because "reason"'
-        )
+    _rehearsed(target, store, because)
     return store.metadata.switch_to(target.number, expected_generation=switch.generation, who=who, because=because)
+
+
+def _rehearsed(target: Release, store: Store, because: str) -> None:
+    """Refuse a release that does not load, whatever the reason; one that answers otherwise unless there is a reason."""
+    wrong = gate.rehearse(target, store)
+    if wrong is None:
+        return
+    if not wrong.loads:
+        raise RollbackRefused(f"release {target.number} expected to load, got: {wrong.what}", do="run: funade fsck")
+    if not because:
+        raise RollbackRefused(
+            f"release {target.number} expected to answer as it did: {wrong.what}", do='override with --because "reason"'
+        )
 
 
 def _target(store: Store, switch: Switch, number: int | None) -> Release:
@@ -89,11 +98,15 @@ def _target(store: Store, switch: Switch, number: int | None) -> Release:
         # Back from a rollback means one further back, not forth again.
         earlier = [r.number for r in store.metadata.releases() if r.number < switch.after]
         if not earlier:
-            raise RollbackRefused(f"rollback expected a release before {switch.after}, got none")
+            raise RollbackRefused(
+                f"rollback expected a release before {switch.after}, got none", do="see them: funade releases"
+            )
         number = earlier[-1]
     found = store.metadata.release(number)
     if found is None:
         raise RollbackRefused(f"rollback expected a release, got {number}", do="see them: funade releases")
     if number == switch.after:
-        raise RollbackRefused(f"rollback expected another release than the current one, got {number}")
+        raise RollbackRefused(
+            f"rollback expected another release than the current one, got {number}", do="see them: funade releases"
+        )
     return found

@@ -235,3 +235,6 @@ def _spin(loop: asyncio.AbstractEventLoop) -> None:
 
 if __name__ == "__main__":
     main(sys.argv[1:])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # the loop's thread and libraries' own still run; tearing the interpreter down under them may crash
