@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test drills bench lint types lock clean
+.PHONY: demo test drills bench bench-serve lint types lock clean
 
 demo: $(READY) ## taxi rides from data to served answers, then a bad release, a switch and a rollback
 	$(BIN)/python examples/demo.py
@@ -17,6 +17,9 @@ drills: $(READY) ## crash, switch and load drills; seeds are printed
 
 bench: $(READY) $(VENV)/.bench ## the figures of docs/benchmarks.md, beside their references
 	$(BIN)/python benchmarks/run.py
+
+bench-serve: $(VENV)-serve/client $(VENV)/.bench-serve ## the figures of docs/benchmarks-serve.md; ARGS="--model lightgbm"
+	$(VENV)-serve/bin/python benchmarks/bench_serve.py $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -39,9 +42,28 @@ $(VENV)/.bench: requirements/peers.txt
 	$(VENV)-peers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/peers.txt
 	touch $@
 
+# funade as it is served, and its peers apart: their pins conflict.
+SERVERS := web bentoml mlserver
+$(VENV)/.bench-serve: $(VENV)-serve/.ready $(SERVERS:%=$(VENV)-peers-%/.ready)
+	mkdir -p $(VENV) && touch $@
+
+$(VENV)-serve/.ready: requirements/bench-serve.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)-serve
+	$(VENV)-serve/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench-serve.txt
+	$(VENV)-serve/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+$(VENV)-peers-%/.ready: requirements/peers-serve-%.txt
+	$(PYTHON) -m venv $(VENV)-peers-$*
+	$(VENV)-peers-$*/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/peers-serve-$*.txt
+	touch $@
+
+$(VENV)-serve/client: benchmarks/client.c $(VENV)-serve/.ready
+	gcc -O2 -Wall -Wextra -o $@ $< -lm
+
 lock: ## lock requirements/*.in again, with hashes (needs uv)
-	for set in dev peers; do uv pip compile requirements/$$set.in --python-version 3.11 --universal --generate-hashes \
+	for set in dev peers bench-serve peers-serve-web peers-serve-bentoml peers-serve-mlserver; do uv pip compile requirements/$$set.in --python-version 3.11 --universal --generate-hashes \
 		--quiet --no-header --no-annotate --output-file requirements/$$set.txt; done
 
 clean:
-	rm -rf $(VENV) $(VENV)-peers .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-peers* $(VENV)-serve .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis

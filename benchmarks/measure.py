@@ -69,9 +69,9 @@ def process(command: Sequence[str], folder: Path, environment: dict[str, str] | 
     return once
 
 
-def machine() -> str:
-    """The processor, its cores, the system and the versions that matter."""
-    model = next(
+def processor() -> str:
+    """The processor's model."""
+    return next(
         (
             line.split(":")[1].strip()
             for line in Path("/proc/cpuinfo").read_text().splitlines()
@@ -79,8 +79,13 @@ def machine() -> str:
         ),
         "unknown",
     )
+
+
+def machine() -> str:
+    """The processor, its cores, the system and the versions that matter."""
     names = ("duckdb", "pyarrow", "numpy", "pandas", "lightgbm", "msgspec", "click")
     versions = ", ".join(f"{name} {version(name)}" for name in names)
     return (
-        f"{model}, {os.cpu_count()} cores, Linux {platform.release()}, Python {platform.python_version()}; {versions}"
+        f"{processor()}, {os.cpu_count()} cores, Linux {platform.release()}, "
+        f"Python {platform.python_version()}; {versions}"
     )
