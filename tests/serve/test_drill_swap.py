@@ -81,9 +81,9 @@ def test_drill_w5_30_switches_under_load_lose_and_mix_nothing(run: Run) -> None:
             release = i + 2 if i % 2 else i  # every other switch is a rollback
             server.switch(release + 1)
             server.serving(release + 1)
+        until(lambda: load.answered > 1000, 30)  # a fast machine has switched before that many were asked
     assert load.faults == []
     assert len(load.releases) > 20
-    assert load.answered > 1000
     assert server.end() == 0
 
 
