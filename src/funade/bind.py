@@ -83,6 +83,7 @@ def bind(
     only: Sequence[str] | None = None,
     replaced: Mapping[str, str] | None = None,
     project_types: Sequence[str] = (),
+    given: Mapping[str, Any] | None = None,
 ) -> dict[str, Bound]:
     """Api name → the api bound to its pinned inputs.
 
@@ -96,12 +97,13 @@ def bind(
         only: these apis (and those they take); every api unless given.
         replaced: for the apis in ``only``: parameter → node that takes an input's place.
         project_types: packages whose classes an artifact may be made of.
+        given: node → a model that takes the place of what the store has for it.
 
     Raises:
         CutIncomplete: something an api takes is not pinned.
     """
     found: dict[str, Bound] = {}
-    loaded: dict[str, Any] = {}
+    loaded: dict[str, Any] = dict(given or {})
 
     def value(spec: Spec, parameter: str) -> Any:
         edge = next(e for e in spec.edges if e.parameter == parameter)

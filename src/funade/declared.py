@@ -11,6 +11,7 @@ import msgspec
 from funade.declare.fingerprint import symbol_reach
 from funade.declare.graph import specs_of
 from funade.declare.node import Node
+from funade.declare.policy import Onnx
 from funade.declare.spec import Spec
 from funade.store import codecs
 
@@ -31,6 +32,8 @@ def _with_codec(spec: Spec, node: Node[Any, Any], root: Path) -> Spec:
     if spec.kind != "model":
         return spec
     codec = codecs.codec_for(node.returns, place=spec.place, what=f"model `{spec.name}`")
+    if spec.policy(Onnx) is not None:
+        codec = codecs.converted(codec, place=spec.place, what=f"model `{spec.name}`")
     return msgspec.structs.replace(
         spec,
         codec=codec,

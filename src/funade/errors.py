@@ -168,5 +168,13 @@ class CodecError(FunadeError):
     """An artifact cannot be kept or loaded by its codec."""
 
 
+class NotServed(FunadeError, AttributeError):
+    """A served model has no such attribute: only what its ONNX form can answer is there."""
+
+
+class FeaturesRefused(FunadeError):
+    """The rows given to a served model lack a feature, or hold what is no number."""
+
+
 class ServeError(FunadeError):
     """The server cannot start, or a generation did not come up."""

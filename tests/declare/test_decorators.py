@@ -165,6 +165,7 @@ EVERY_POLICY = [
     fn.golden("rows.jsonl"),
     fn.answers_within(p99_ms=50),
     fn.used_by("dispatch"),
+    fn.onnx(within=1e-3),
     fn.at_least(precision=0.3),
     fn.at_most(mae=3.4),
     fn.inside(kept=(0.88, 0.92)),

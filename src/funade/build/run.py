@@ -20,13 +20,13 @@ from funade.build.check import check
 from funade.declare.graph import Graph
 from funade.declare.importing import told, user_traceback
 from funade.declare.node import Node
-from funade.declare.policy import Key, Split, Time
+from funade.declare.policy import Key, Onnx, Split, Time
 from funade.declare.setting import as_declared
 from funade.declare.spec import Edge, Spec
 from funade.errors import BuildFailed, CheckFailed, FunadeError, NotBuilt, ResultRefused, WindowEmpty, closest
 from funade.judging import Judged, metrics_of, replay
 from funade.plan import Plan, Step, bound, unbuilt
-from funade.store import codecs, query, snapshots, tables
+from funade.store import codecs, parity, query, snapshots, tables
 from funade.store.frames import from_arrow, to_arrow
 from funade.store.opened import Store
 from funade.store.records import Artifact, Build, Checked, Finding, RowSet, Version
@@ -167,7 +167,19 @@ def _version(step: Step, steps: Plan, around: Surroundings) -> Version:
         title=f"{spec.kind} `{spec.name}`",
         project_types=project_packages(around.graph),
     )
+    _refuse_other_answers(spec, artifact, around)
     return msgspec.structs.replace(version, artifact=artifact)
+
+
+def _refuse_other_answers(spec: Spec, artifact: Artifact, around: Surroundings) -> None:
+    """A conversion is compared with its original on rows where conversions go wrong, before anybody gets it."""
+    policy = spec.policy(Onnx)
+    if policy is None:
+        return
+    blobs, types, title = around.store.blobs, project_packages(around.graph), f"model `{spec.name}`"
+    native = codecs.decode(codecs.original(artifact), blobs, project_types=types, title=title)
+    served = codecs.decode(artifact, blobs, project_types=types, title=title)
+    parity.probe(native, served, policy.within, title=title, place=spec.place)
 
 
 def _refuse_other_class(spec: Spec, annotated: Any, result: Any) -> None:

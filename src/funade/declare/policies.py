@@ -123,6 +123,18 @@ def was(name: str) -> p.Was:
     return p.Was(_name("was", name))
 
 
+def onnx(*, within: float = 1e-4) -> p.Onnx:
+    """Serve the model converted to ONNX, refused when an answer differs from the original's by more than ``within``.
+
+    The difference is absolute for answers up to 1 and relative above.
+    """
+    if not _finite(within) or not 0 < within < 1:
+        raise DeclarationError(
+            f"policy `onnx` expected 0 < within < 1, got {within!r}", do="write fn.onnx(), or fn.onnx(within=1e-3)"
+        )
+    return p.Onnx(float(within))
+
+
 def fallback(**answer: Any) -> p.Fallback:
     """The answer given when the api itself gives none: a value for each field of its contract."""
     return p.Fallback({field: _json("fallback", value) for field, value in answer.items()})

@@ -183,6 +183,14 @@ class UsedBy(_Policy, frozen=True):
     name: str
 
 
+class Onnx(_Policy, frozen=True):
+    """The model is served as ONNX, which answers as the original does within ``within * max(1, |answer|)``."""
+
+    on = frozenset({"model"})
+    effect = "remakes"
+    within: float = 1e-4
+
+
 class AtLeast(_Policy, frozen=True):
     """Metrics that may not be smaller."""
 
@@ -230,7 +238,7 @@ class MayFall(_Policy, frozen=True):
 
 Policy = (
     Every | Time | Key | Revised | Within | NotNull | OneOf | Unique | RowCount | Fresh | Split | Files | Owner
-    | Deprecated | Private | Was | Fallback | Golden | AnswersWithin | UsedBy
+    | Deprecated | Private | Was | Onnx | Fallback | Golden | AnswersWithin | UsedBy
     | AtLeast | AtMost | Inside | MayRise | MayFall
 )  # fmt: skip
 

@@ -21,6 +21,7 @@ from funade.release.rehearsal import Rehearsal, Side
 from funade.release.rehearsal import rehearse as rehearsed
 from funade.release.replay import Rehearsed, Warm, Warmed
 from funade.store.opened import Store
+from funade.store.parity import DO
 from funade.store.records import Candidate, Finding, Golden, Release
 
 FINAL = frozenset({"cut", "loads"})
@@ -190,6 +191,15 @@ def _answers(found: Rehearsed, graph: Graph) -> Iterator[Finding]:
         at=at,
         do="compute each answer from its own row",
     )
+    for parity in found.parity:
+        yield Finding(
+            check="parity",
+            expected=f"`{parity.model}` as ONNX to answer as its original within {parity.within:g}",
+            got=parity.differs or f"at most {parity.worst:.2g} apart on {parity.rows} rows",
+            holds=not parity.differs,
+            at=at,
+            do=DO,
+        )
     within = spec.policy(AnswersWithin)
     if within is not None:
         yield Finding(

@@ -10,7 +10,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -21,10 +21,11 @@ from funade import threads
 from funade.bind import Bound, Loaded, answer_golden, bind, load_candidate, project_packages
 from funade.declare.importing import user_traceback
 from funade.declare.policy import Golden as GoldenFile
+from funade.declare.policy import Onnx
 from funade.errors import FunadeError
-from funade.judging import metrics_of, replay
+from funade.judging import behind, metrics_of, replay
 from funade.release import golden
-from funade.store import code
+from funade.store import code, parity
 from funade.store.frames import from_arrow
 from funade.store.opened import Store
 from funade.store.records import Candidate, Golden
@@ -68,6 +69,16 @@ class Rehearse(msgspec.Struct, frozen=True, tag=True):
     rows: dict[str, tuple[str, tuple[str, ...]]]
 
 
+class Parity(msgspec.Struct, frozen=True):
+    """One model as ONNX beside its original, on ``rows`` rows that an api gave it; ``differs`` is "" within bounds."""
+
+    model: str
+    within: float
+    rows: int
+    worst: float
+    differs: str = ""
+
+
 class Rehearsed(msgspec.Struct, frozen=True):
     """One api's rehearsal. ``batch`` tells how the answers of one call differ from those of single calls.
 
@@ -79,6 +90,7 @@ class Rehearsed(msgspec.Struct, frozen=True):
     calls: int = 0
     p99_ms: float = 0.0
     batch: str = ""
+    parity: tuple[Parity, ...] = ()
     refused: Trouble | None = None
     failed: Trouble | None = None
 
@@ -161,9 +173,33 @@ class Host:
         kept, failed = _tried(lambda: answer_golden(api, requests), self.folder)
         if kept is None:
             return Rehearsed(name, refused=refused, failed=failed)
+        beside, failed = _tried(lambda: self._parity(name, rows, requests), self.folder)
+        if beside is None:
+            return Rehearsed(name, kept, refused=refused, failed=failed)
         timed, failed = _tried(lambda: single(api, kept), self.folder)
         calls, p99_ms, batch = timed or (0, 0.0, "")
-        return Rehearsed(name, kept, calls, p99_ms, batch, refused, failed)
+        return Rehearsed(name, kept, calls, p99_ms, batch, beside, refused, failed)
+
+    def _parity(self, name: str, rows: str, requests: Sequence[dict[str, Any]]) -> tuple[Parity, ...]:
+        """The api asked everything once more, each model as ONNX beside its original on the rows it is then given."""
+        watched = self._watched(name)
+        if not watched:
+            return ()
+        api = self._bind(name, given=watched)
+        answer_golden(api, requests)
+        if rows:
+            replay(api, _table(rows))
+        return tuple(Parity(n, w.within, w.rows, w.worst, w.differs) for n, w in watched.items() if w.rows)
+
+    def _watched(self, name: str) -> dict[str, parity.Watched]:
+        graph, types, found = self.loaded.graph, project_packages(self.loaded.graph), {}
+        for node in sorted(behind(graph, name)):
+            policy = graph[node].policy(Onnx)
+            if policy is not None:
+                version = self.candidate.pins[node]
+                served, native = (self.store.load(version, project_types=types, native=n) for n in (False, True))
+                found[node] = parity.Watched(served, native, policy.within)
+        return found
 
     def _answered(self, request: Answer) -> Answered:
         absent = self._absent(request)
@@ -195,18 +231,24 @@ class Host:
             return self.loaded.apis[name]
         key = (name, tuple(sorted(replaced.items())))
         if key not in self._bound:
-            self._bound[key] = bind(
-                self.loaded.graph,
-                self.loaded.nodes,
-                self.candidate.pins,
-                self.store,
-                settings=self.candidate.settings,
-                zone=ZoneInfo(self.candidate.timezone or "UTC"),
-                only=[name],
-                replaced=replaced,
-                project_types=project_packages(self.loaded.graph),
-            )[name]
+            self._bound[key] = self._bind(name, replaced=replaced)
         return self._bound[key]
+
+    def _bind(
+        self, name: str, *, replaced: Mapping[str, str] | None = None, given: Mapping[str, Any] | None = None
+    ) -> Bound:
+        return bind(
+            self.loaded.graph,
+            self.loaded.nodes,
+            self.candidate.pins,
+            self.store,
+            settings=self.candidate.settings,
+            zone=ZoneInfo(self.candidate.timezone or "UTC"),
+            only=[name],
+            replaced=replaced,
+            project_types=project_packages(self.loaded.graph),
+            given=given,
+        )[name]
 
     def _numbers(self, request: Judge) -> Numbers:
         metrics, failed = _tried(lambda: self._metrics(request), self.folder)

@@ -38,8 +38,8 @@ class Store:
             raise NotBuilt(f"store expected version {version[:6]}, got none")
         return found
 
-    def load(self, version: str, *, project_types: Sequence[str] = ()) -> Any:
-        """What the codec loads for a model's or threshold's version."""
+    def load(self, version: str, *, project_types: Sequence[str] = (), native: bool = False) -> Any:
+        """What the codec loads for a model's or threshold's version; ``native``: as it was before any conversion."""
         from funade.store import codecs
 
         record = self.version(version)
@@ -47,4 +47,5 @@ class Store:
             raise NotBuilt(
                 f"{record.kind} `{record.node}` expected an artifact, got none", at=f"{record.node}@{version[:6]}"
             )
-        return codecs.decode(record.artifact, self.blobs, project_types=tuple(project_types))
+        kept = codecs.original(record.artifact) if native else record.artifact
+        return codecs.decode(kept, self.blobs, project_types=tuple(project_types))

@@ -19,6 +19,7 @@ from funade.errors import BlobDamaged, CodecError, DeclarationError, DiskFull, F
 from funade.store import snapshots
 from funade.store.codecs.json_value import JsonValue
 from funade.store.codecs.lightgbm_model import LightgbmModel
+from funade.store.codecs.onnx_model import OnnxModel
 from funade.store.codecs.python_class import PythonClass
 from funade.store.codecs.skops_estimator import SkopsEstimator
 from funade.store.records import Artifact
@@ -57,6 +58,9 @@ class Codec(Protocol):
 CODECS: tuple[Codec, ...] = (LightgbmModel(), PythonClass(), SkopsEstimator(), JsonValue())
 """In the order in which they are asked whether they fit; rows have no codec object, see ``snapshots``."""
 
+ONNX: Codec = OnnxModel()
+"""Never chosen by a class: a policy asks for it."""
+
 
 def codec_for(annotation: object, *, place: str, what: str = "model") -> str:
     """The name of the codec that keeps what an annotated function returns.
@@ -74,6 +78,33 @@ def codec_for(annotation: object, *, place: str, what: str = "model") -> str:
         at=place,
         do="give the class save(self, dir) and a classmethod load(dir)",
     )
+
+
+def converted(codec: str, *, place: str, what: str = "model") -> str:
+    """The codec that keeps, beside what ``codec`` keeps, its conversion to ONNX.
+
+    Raises:
+        DeclarationError: nothing that ``codec`` keeps is ever converted.
+    """
+    if codec not in OnnxModel.natives:
+        raise DeclarationError(
+            f"{what} expected, with fn.onnx(), a LightGBM model or a scikit-learn estimator, "
+            f"got a class that codec `{codec}` keeps",
+            at=place,
+            do="take fn.onnx() away, or return such a model",
+        )
+    return ONNX.name
+
+
+def original(artifact: Artifact) -> Artifact:
+    """The artifact's model as it was before any conversion."""
+    if artifact.codec != ONNX.name:
+        return artifact
+    found = {tuple(name.split("/", 1)): digest for name, digest in artifact.files.items() if "/" in name}
+    folders = {folder for folder, _ in found}
+    if len(folders) != 1:
+        raise CodecError("artifact expected the bytes it was converted from, got none", do="run: funade fsck")
+    return Artifact(codec=folders.pop(), files={name: digest for (_, name), digest in found.items()})
 
 
 def class_of(annotation: object, *, place: str, what: str = "model") -> type:
@@ -154,10 +185,10 @@ def decode(artifact: Artifact, blobs: Blobs, *, project_types: Sequence[str] = (
 
 
 def _named(name: str) -> Codec:
-    for codec in CODECS:
+    for codec in (*CODECS, ONNX):
         if codec.name == name:
             return codec
-    raise CodecError(f"artifact expected codec {', '.join(c.name for c in CODECS)}, got `{name}`")
+    raise CodecError(f"artifact expected codec {', '.join(c.name for c in (*CODECS, ONNX))}, got `{name}`")
 
 
 @functools.cache

@@ -1,0 +1,172 @@
+"""What everybody gets of a model with `fn.onnx()`: the original's `predict` and `predict_proba`, run by onnxruntime."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from funade.errors import FeaturesRefused, NotServed, closest
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Array = np.ndarray[Any, Any]
+
+
+class Face(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a graph's outputs become answers.
+
+    ``kind``: the first output's ``values``; ``labels`` (first output); ``classes`` (the same, and the second output
+    as probabilities); ``argmax`` (the class of the greatest probability); ``second`` (the probability of the second
+    class) or ``scores`` (all of them).
+    ``names`` are the features' in their order, none where the original never learned them; ``width`` is their number.
+    ``classes`` are the original's, of NumPy type ``dtype``. ``least``: rows that a run is filled up to.
+    """
+
+    kind: Literal["values", "labels", "classes", "argmax", "second", "scores"]
+    width: int
+    names: tuple[str, ...] = ()
+    classes: tuple[str | int | float | bool, ...] = ()
+    dtype: str = ""
+    least: int = 1
+
+
+class OnnxServed:
+    """``predict`` of a converted model: numbers in as float32, answers as float32, classes as the original's.
+
+    The same row gives the same bits at any batch size. Everything else that the original had is not here.
+    """
+
+    def __init__(self, session: Any, face: Face) -> None:
+        import numpy as np
+
+        self._session = session
+        self._face = face
+        self._inputs = [put.name for put in session.get_inputs()]
+        self._outputs = [put.name for put in session.get_outputs()]
+        self._classes = np.array(face.classes, dtype=face.dtype) if face.dtype else None
+
+    def predict(self, rows: Any) -> Array:
+        """One answer a row; rows are a pandas or polars frame, a dict of columns, or an array of (rows, features).
+
+        Raises:
+            FeaturesRefused: a feature is missing or is no number.
+        """
+        kind, rows = self._face.kind, matrix(rows, self._face)
+        if kind in ("values", "labels", "classes"):
+            (found,) = self._run(rows, self._outputs[:1])
+            found = found.reshape(len(found)) if found.shape[1:] == (1,) else found
+            labels: Array = found if self._classes is None else found.astype(self._classes.dtype)
+            return labels
+        (found,) = self._run(rows, self._outputs[1:2])
+        if kind == "argmax":
+            assert self._classes is not None
+            answer: Array = self._classes[found.argmax(axis=1)]
+            return answer
+        return found[:, 1] if kind == "second" else found
+
+    def _run(self, rows: Array, outputs: Sequence[str]) -> list[Array]:
+        import numpy as np
+
+        count = len(rows)
+        if count < self._face.least:
+            # One row alone takes another road through matrix products, which rounds otherwise.
+            rows = np.concatenate([rows, np.zeros((self._face.least - count, rows.shape[1]), np.float32)])
+        if len(self._inputs) == 1:
+            feed = {self._inputs[0]: rows}
+        else:
+            feed = {name: rows[:, [index]] for index, name in enumerate(self._inputs)}
+        return [found[:count] for found in self._session.run(list(outputs), feed)]
+
+    def __getattr__(self, name: str) -> Any:
+        there = "predict and predict_proba" if hasattr(type(self), "predict_proba") else "predict"
+        raise NotServed(
+            f"model served as ONNX expected a call of {there}, got `{name}`",
+            do="take fn.onnx() away where more of the original is needed",
+        )
+
+
+class OnnxClassifier(OnnxServed):
+    """The same for an original that gives probabilities too."""
+
+    def predict_proba(self, rows: Any) -> Array:
+        """The probability of each class, float32 of (rows, classes)."""
+        found: Array = self._run(matrix(rows, self._face), self._outputs[1:2])[0]
+        return found
+
+
+def served(session: Any, face: Face) -> OnnxServed:
+    """The served object for a graph and its face."""
+    return (OnnxClassifier if face.kind in ("classes", "argmax") else OnnxServed)(session, face)
+
+
+def matrix(rows: Any, face: Face, dtype: str = "float32") -> Array:
+    """Rows as a (rows, features) array in the order of training.
+
+    Raises:
+        FeaturesRefused: a feature is missing or is no number.
+    """
+    import numpy as np
+
+    if isinstance(rows, np.ndarray):
+        if rows.ndim != 2:
+            raise FeaturesRefused(f"model expected an array of (rows, {face.width}), got shape {rows.shape}")
+        _check_width(rows.shape[1], face)
+        return np.ascontiguousarray(_numbers("rows", rows, dtype))
+    there = list(rows) if isinstance(rows, Mapping) else list(getattr(rows, "columns", ()))
+    if not there:
+        got = type(rows).__name__
+        raise FeaturesRefused(f"model expected a frame, a dict of columns or an array, got {got} without columns")
+    names = _order(there, face)
+    if not names:
+        return np.empty((len(rows), 0), dtype)
+    return np.column_stack([_numbers(name, rows[name], dtype) for name in names])
+
+
+def _order(there: Sequence[Any], face: Face) -> list[Any]:
+    if not face.names:
+        _check_width(len(there), face)
+        return list(there)
+    known = {str(name): name for name in there}
+    # LightGBM knows `a b` as `a_b`.
+    spaced = {str(name).replace(" ", "_"): name for name in there} | known
+    missing = [name for name in face.names if name not in spaced]
+    if missing:
+        raise FeaturesRefused(
+            f"model expected feature `{missing[0]}`, got {', '.join(known)}", do=closest(missing[0], known)
+        )
+    return [spaced[name] for name in face.names]
+
+
+def _check_width(got: int, face: Face) -> None:
+    if got != face.width:
+        raise FeaturesRefused(f"model expected {face.width} features, got {got}")
+
+
+def _numbers(name: object, values: Any, dtype: str) -> Array:
+    import numpy as np
+
+    if hasattr(values, "array") and str(values.dtype) in _NULLABLE:  # pandas marks a missing value in its own way
+        values = values.to_numpy(dtype=dtype, na_value=np.nan)
+    found = np.asarray(values)
+    if found.dtype.kind in "biuf":
+        with np.errstate(over="ignore"):
+            return found.astype(dtype, copy=False)
+    wrong = next((v for v in found.flat if isinstance(v, str)), None) if found.dtype.kind == "O" else found.dtype
+    try:
+        if wrong is not None:
+            raise TypeError
+        with np.errstate(over="ignore"):
+            return found.astype(dtype)
+    except (TypeError, ValueError):
+        got = repr(wrong) if isinstance(wrong, str) else str(found.dtype)
+        raise FeaturesRefused(
+            f"model served as ONNX expected numbers in `{name}`, got {got}", do="turn it into numbers first"
+        ) from None
+
+
+_NULLABLE = frozenset(
+    {"boolean", "Float32", "Float64", *(f"{sign}Int{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64))}
+)
