@@ -9,10 +9,10 @@ READY := $(VENV)/.ready
 demo: $(READY) ## taxi rides from data to served answers, then a bad release, a switch and a rollback
 	$(BIN)/python examples/demo.py
 
-test: $(READY) lint types ## lint, types and every test not marked slow
+test: $(READY) $(VENV)-clients/.ready lint types ## lint, types and every test not marked slow
 	$(BIN)/python -m pytest -m "not slow" -q --durations=10
 
-drills: $(READY) ## crash, switch and load drills; seeds are printed
+drills: $(READY) $(VENV)-clients/.ready ## crash, switch and load drills; seeds are printed
 	$(BIN)/python -m pytest -m slow -q --durations=10
 
 bench: $(READY) $(VENV)/.bench ## the figures of docs/benchmarks.md, beside their references
@@ -34,6 +34,12 @@ $(READY): requirements/dev.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+# The stock clients that tests ask a server with.
+$(VENV)-clients/.ready: requirements/clients.txt
+	$(PYTHON) -m venv $(VENV)-clients
+	$(VENV)-clients/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/clients.txt
 	touch $@
 
 # The peers that benchmarks stand beside live in an environment of their own.
@@ -62,8 +68,8 @@ $(VENV)-serve/client: benchmarks/client.c $(VENV)-serve/.ready
 	gcc -O2 -Wall -Wextra -o $@ $< -lm
 
 lock: ## lock requirements/*.in again, with hashes (needs uv)
-	for set in dev peers bench-serve peers-serve-web peers-serve-bentoml peers-serve-mlserver; do uv pip compile requirements/$$set.in --python-version 3.11 --universal --generate-hashes \
+	for set in dev clients peers bench-serve peers-serve-web peers-serve-bentoml peers-serve-mlserver; do uv pip compile requirements/$$set.in --python-version 3.11 --universal --generate-hashes \
 		--quiet --no-header --no-annotate --output-file requirements/$$set.txt; done
 
 clean:
-	rm -rf $(VENV) $(VENV)-peers* $(VENV)-serve .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-clients $(VENV)-peers* $(VENV)-serve .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis
