@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from funade.declare.contract import unit
+from funade.declare.contract import default, unit
 from funade.declare.decorators import api, dataset, evaluation, gives, model, source, takes, threshold
+from funade.declare.guarding import guard
 from funade.declare.node import Node, Secret, place, secret
 from funade.declare.policies import (
     answers_within,
@@ -58,6 +59,7 @@ __all__ = [
     "at_least",
     "at_most",
     "dataset",
+    "default",
     "deprecated",
     "evaluation",
     "every",
@@ -66,6 +68,7 @@ __all__ = [
     "fresh",
     "gives",
     "golden",
+    "guard",
     "inside",
     "key",
     "may_fall",

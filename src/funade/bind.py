@@ -5,21 +5,27 @@ from __future__ import annotations
 import types
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 import msgspec
 
+from funade.declare.answers import wrong
 from funade.declare.contract import Contract
 from funade.declare.decorators import Gives, Takes
+from funade.declare.given import Given
 from funade.declare.graph import Graph, nodes_of
+from funade.declare.guarding import GuardFunction, Guards
 from funade.declare.importing import import_project
 from funade.declare.node import Node
-from funade.declare.policy import Fallback, Owner
+from funade.declare.numbers import Wire, wires
+from funade.declare.policy import AnswersWithin, Fallback, Guard, Owner
+from funade.declare.reason import GUARD, REFUSED
 from funade.declare.rows import Answers, Requests, from_frame, to_frame
 from funade.declare.setting import as_declared
 from funade.declare.spec import Spec
-from funade.errors import CutIncomplete, ServeError
+from funade.declare.taken import Taken
+from funade.errors import AnswerError, CutIncomplete, ServeError
 from funade.store import code, tables
 from funade.store.opened import Store
 from funade.store.records import Candidate, Golden, Pins
@@ -28,6 +34,17 @@ if TYPE_CHECKING:
     import numpy as np
 
     Columns = dict[str, np.ndarray[Any, Any]]
+
+
+class Decided(NamedTuple):
+    """Answers as they leave: the fallback's where a guard held one back.
+
+    ``guarded`` are those rows; ``rejected`` the rows that a guard leaves without any answer: their values mean nothing.
+    """
+
+    columns: Columns
+    guarded: tuple[int, ...] = ()
+    rejected: tuple[int, ...] = ()
 
 
 class Bound:
@@ -40,18 +57,21 @@ class Bound:
         self.name = spec.name
         self.spec = spec
         self.contract: Contract = spec.contract
-        fallback, owner = spec.policy(Fallback), spec.policy(Owner)
+        fallback, owner, within = spec.policy(Fallback), spec.policy(Owner), spec.policy(AnswersWithin)
         self.fallback: dict[str, Any] | None = fallback.answer if fallback else None
         self.owner = owner.name if owner else ""
+        self.promise_s = within.p99_ms / 1000 if within else None
         takes = next(p.struct for p in node.policies if isinstance(p, Takes))
         gives = next(p.struct for p in node.policies if isinstance(p, Gives))
         self.requests = Requests(takes, zone=zone)
         self.answers = Answers(gives)
+        self.durable = False
         self.decode = self.requests.decode
-        self.encode = self.answers.encode
         self.zone = zone
         self._function = node.function
         self._arguments = {**inputs, **as_declared(node.function, settings)}
+        guards = [p for p in node.policies if isinstance(p, Guard | GuardFunction)]
+        self._guards = Guards(self.name, guards, self.contract, self._arguments) if guards else None
 
     def answer(self, rows: Sequence[Any]) -> Columns:
         """The answers for decoded requests, as columns of ``len(rows)`` each, in order.
@@ -59,17 +79,58 @@ class Bound:
         Raises:
             AnswerError: the function gave other rows, columns or values than the contract says.
         """
-        return self.call(self.requests.columns(list(rows)), len(rows))
+        return self.call(self.take(list(rows)).columns, len(rows))
+
+    def take(self, rows: Sequence[Any]) -> Taken:
+        """Decoded requests as the columns that the function takes."""
+        return self.requests.take(rows)
 
     def call(self, batch: Columns, rows: int) -> Columns:
-        """The answers for a batch given as columns."""
+        """The answers for a batch given as columns.
+
+        Raises:
+            AnswerError: as ``decide``, and where a guard rejects a row.
+        """
+        decided = self.decide(batch, rows)
+        if decided.rejected:
+            raise AnswerError(f"api `{self.name}` answered row {decided.rejected[0]} with what a guard rejects")
+        return decided.columns
+
+    def decide(self, batch: Columns, rows: int) -> Decided:
+        """The answers for a batch given as columns, the fallback's where a guard held one back.
+
+        Raises:
+            AnswerError: as ``give``; a row's values break the contract, or a guard holds them back and there is no
+                fallback.
+        """
+        columns, faults, _ = self.give(batch, rows)
+        if not faults:
+            return Decided(columns)
+        guarded = {row: fault for row, fault in faults.items() if fault.code == GUARD}
+        rejected = sorted(row for row, fault in faults.items() if fault.code == REFUSED)
+        if len(guarded) + len(rejected) < len(faults):
+            raise wrong({r: f for r, f in faults.items() if f.code not in (GUARD, REFUSED)}, self.name)
+        if guarded and self.fallback is None:
+            raise wrong(guarded, self.name, do="add fn.fallback(…), which then answers")
+        if guarded:
+            columns = self.answers.standing(columns, [*guarded], self.answers.constant(self.fallback or {}))
+        return Decided(columns, tuple(sorted(guarded)), tuple(rejected))
+
+    def give(self, batch: Columns, rows: int) -> Given:
+        """The answers for a batch given as columns; a row whose values break the contract is named, not its neighbours.
+
+        Raises:
+            AnswerError: the function gave another number of rows, other columns or columns of another type.
+        """
         if rows == 0:
-            return self.answers.empty()
+            return Given(self.answers.empty())
         frame = to_frame(batch, self.spec.batch_form or "pandas", fields=self.contract.takes_fields)
         result = self._function(**{self.spec.batch: frame}, **self._arguments)
         names = [f.name for f in self.contract.gives_fields]
         columns = from_frame(result, form=self.spec.result_form, rows=rows, names=names, api=self.name, zone=self.zone)
-        return self.answers.check(columns, rows, api=self.name)
+        if self._guards is not None:
+            return self._guards.judge(columns, batch, rows)
+        return Given(*self.answers.judge(columns, rows, api=self.name))
 
 
 def bind(
@@ -141,10 +202,11 @@ def _as_function(api: Bound, form: str) -> Any:
         from funade.declare.form import form_of
 
         given = form_of(type(batch)) if not isinstance(batch, dict) else "columns"
-        names = [f.name for f in api.contract.takes_fields]
         rows = len(batch) if not isinstance(batch, dict) else len(next(iter(batch.values())))
+        there = batch if isinstance(batch, Mapping) else getattr(batch, "column_names", batch.columns)
+        names = [f.name for f in api.contract.takes_fields if not f.filled or f.name in there]
         columns = from_frame(batch, form=given, rows=rows, names=names, api=api.name, zone=api.zone, extra=True)
-        return to_frame(api.call(columns, rows), given)
+        return to_frame(api.call(api.requests.fill_defaults(columns, rows).columns, rows), given)
 
     return answer
 
@@ -159,6 +221,7 @@ class Loaded(msgspec.Struct):
     modules: list[types.ModuleType]
     apis: dict[str, Bound]
     golden: tuple[Golden, ...] = ()
+    wires: dict[str, Wire] = {}
 
     @property
     def openapi(self) -> dict[str, Any]:
@@ -185,7 +248,15 @@ def answer_golden(api: Bound, requests: Sequence[dict[str, Any]]) -> Golden:
     if refused:
         index, reason = refused[0]
         raise ServeError(f"api `{api.name}` expected golden rows that keep its contract, got row {index}: {reason}")
-    return Golden(api.name, list(requests), api.answers.rows(api.answer(rows)) if rows else [])
+    return Golden(api.name, list(requests), told(api, api.decide(api.take(rows).columns, len(rows))) if rows else [])
+
+
+def told(api: Bound, decided: Decided) -> list[dict[str, Any]]:
+    """Answers as a client reads them; {} for a row that a guard rejects."""
+    found = api.answers.rows(decided.columns)
+    for row in decided.rejected:
+        found[row] = {}
+    return found
 
 
 def difference(api: Bound, golden: Golden) -> str:
@@ -213,7 +284,7 @@ def load_candidate(store: Store, candidate: Candidate, *, release: int = 0, gold
         zone=ZoneInfo(candidate.timezone or "UTC"),
         project_types=project_packages(graph),
     )
-    return Loaded(release, candidate.id, graph, nodes, modules, apis, golden)
+    return Loaded(release, candidate.id, graph, nodes, modules, apis, golden, wires(candidate.specs, candidate.wires))
 
 
 def load_release(argument: dict[str, Any]) -> Loaded:

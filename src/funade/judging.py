@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from funade.errors import AnswerError, ResultRefused, closest
 
@@ -30,15 +30,29 @@ class Judged:
     def __init__(self) -> None:
         self.least: int | None = None
         self.refused = 0
+        self.guarded = 0
 
-    def saw(self, rows: int, refused: int = 0) -> None:
+    def saw(self, rows: int, refused: int = 0, guarded: int = 0) -> None:
         """Count one input's rows."""
         self.least = rows if self.least is None else min(self.least, rows)
         self.refused += refused
+        self.guarded += guarded
 
 
-def replay(api: Bound, table: Any) -> tuple[Any, list[int]]:
-    """An api's answers for a table's rows, joined to them; and the numbers of the rows its contract refused.
+class Replayed(NamedTuple):
+    """A table's rows joined to an api's answers.
+
+    ``refused`` are the numbers of the rows that have none, by the contract or because a guard rejects them; ``guarded``
+    counts those that the fallback answered because a guard held the api's own answer back.
+    """
+
+    table: Any
+    refused: list[int]
+    guarded: int = 0
+
+
+def replay(api: Bound, table: Any) -> Replayed:
+    """An api's answers for a table's rows, as they would leave.
 
     Only the contract's columns go in, decoded as requests.
 
@@ -64,17 +78,22 @@ def replay(api: Bound, table: Any) -> tuple[Any, list[int]]:
             do=closest(missing[0], table.schema.names),
         )
     rows, refused = api.requests.convert(table.select([n for n in names if n in table.schema.names]).to_pylist())
+    keep = np.ones(table.num_rows, dtype=bool)
+    keep[[index for index, _ in refused]] = False
     if refused:
-        keep = np.ones(table.num_rows, dtype=bool)
-        keep[[index for index, _ in refused]] = False
         table = table.filter(pa.array(keep))
     try:
-        answers = api.answer(rows)
+        decided = api.decide(api.take(rows).columns, len(rows))
     except AnswerError as error:
         raise AnswerError(error.what, at=error.at or api.spec.place, do=error.do, **error.facts) from error
-    for name, values in answers.items():
+    for name, values in decided.columns.items():
         table = table.append_column(name, pa.array(values, from_pandas=True))
-    return table, [index for index, _ in refused]
+    if decided.rejected:
+        answered = np.ones(table.num_rows, dtype=bool)
+        answered[[*decided.rejected]] = False
+        table = table.filter(pa.array(answered))
+        keep[keep] = answered
+    return Replayed(table, np.flatnonzero(~keep).tolist(), len(decided.guarded))
 
 
 def metrics_of(spec: Spec, result: Any) -> dict[str, float | None]:

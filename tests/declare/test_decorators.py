@@ -162,6 +162,7 @@ EVERY_POLICY = [
     fn.only_for("b"),
     fn.was("old"),
     fn.fallback(minutes=1.0),
+    fn.guard(minutes=(0, 180)),
     fn.golden("rows.jsonl"),
     fn.answers_within(p99_ms=50),
     fn.used_by("dispatch"),

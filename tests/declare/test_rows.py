@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from funade.declare.contract import contract_of
+from funade.declare.reason import ERROR, NAN
 from funade.declare.rows import Answers, Requests, from_frame, to_frame
 from funade.errors import AnswerError, ContractViolation, DeclarationError
 
@@ -640,8 +641,8 @@ def test_a_bad_row_is_told_without_its_neighbours() -> None:
     columns = {"score": np.array([0.1, np.nan, 0.3, 7.0]), "block": np.zeros(4, dtype=bool)}
     settled, bad = answers.judge(columns, 4, api="screen")
     assert bad == {
-        1: "`score` nan, expected a finite number >= 0 and <= 1",
-        3: "`score` 7.0, expected a finite number >= 0 and <= 1",
+        1: (NAN, "`score` nan, expected a finite number >= 0 and <= 1"),
+        3: (ERROR, "`score` 7.0, expected a finite number >= 0 and <= 1"),
     }
     assert settled["score"][[0, 2]].tolist() == [0.1, 0.3]
 

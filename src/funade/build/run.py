@@ -152,7 +152,11 @@ def _version(step: Step, steps: Plan, around: Surroundings) -> Version:
     )  # fmt: skip
     if spec.kind == "evaluation":
         return msgspec.structs.replace(
-            version, metrics=metrics_of(spec, result), judged_rows=judged.least, refused=judged.refused
+            version,
+            metrics=metrics_of(spec, result),
+            judged_rows=judged.least,
+            refused=judged.refused,
+            guarded=judged.guarded,
         )
     if spec.kind == "dataset":
         return _with_rows(version, spec, result, around)
@@ -226,8 +230,8 @@ def _rows(
         settings={n: s.settings for n, s in steps.items()}, zone=around.zone, only=[edge.api], replaced=edge.replaced,
         project_types=project_packages(around.graph),
     )[edge.api]  # fmt: skip
-    answered, refused = replay(api, table)
-    judged.saw(answered.num_rows, len(refused))
+    answered, refused, guarded = replay(api, table)
+    judged.saw(answered.num_rows, len(refused), guarded)
     return answered
 
 

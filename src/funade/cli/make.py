@@ -102,6 +102,8 @@ def _facts(built: Any) -> str:
         parts.append("  ".join(f"{k}={number(v)}" for k, v in version.metrics.items()))
     if version.refused:
         parts.append(f"{count(version.refused, 'row')} refused by the contract")
+    if version.guarded:
+        parts.append(f"{count(version.guarded, 'row')} answered by the fallback, held back by a guard")
     return "  " + ", ".join(parts) if parts else ""
 
 

@@ -29,8 +29,9 @@ class Break(msgspec.Struct, frozen=True):
 def breaks(old: Contract, new: Contract) -> tuple[Break, ...]:
     """Every way in which requests made for ``old`` are refused by ``new``, or answers of ``new`` surprise its readers.
 
-    A changed unit breaks both sides. A changed default, an answer's new field and an integer that becomes a float
-    in requests break nothing.
+    A changed unit breaks both sides, and so does an ``fn.default`` taken away from a field that then refuses a missing
+    value. A changed or added default, an answer's new field and an integer that becomes a float in requests break
+    nothing.
     """
     return (*_request_breaks(old, new), *_answer_breaks(old, new))
 
@@ -68,9 +69,11 @@ def _field_breaks(side: Literal["request", "answer"], old: Field, new: Field) ->
         return
     if old.unit and new.unit and old.unit != new.unit:
         yield Break(side, old.name, "changed its unit", old.unit, new.unit)
-    if reader.required and not maker.required:
+    if old.filled and (reader.required or not reader.nullable):
+        yield Break(side, old.name, "lost its default", f"{old.default} where missing", "a missing value refused")
+    elif reader.required and not maker.required:
         yield Break(side, old.name, f"became {_need(new)}", _need(old), _need(new))
-    if maker.nullable and not reader.nullable:
+    if maker.nullable and not reader.nullable and not old.filled:
         yield Break(side, old.name, f"became {_nullable(new)}", _nullable(old), _nullable(new))
     word = "is narrower" if side == "request" else "is wider"
     for part in _refused_parts(maker, reader):

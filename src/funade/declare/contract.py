@@ -6,7 +6,7 @@ import enum
 import math
 import typing
 from datetime import date, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -16,9 +16,12 @@ from funade.declare.openapi import openapi
 from funade.errors import DeclarationError
 
 __all__ = [
-    "Break", "Contract", "Field", "FieldType", "Unit",
-    "breaks", "contract_of", "describe", "fields_of", "openapi", "unit",
+    "Break", "Contract", "Default", "Field", "FieldType", "Unit",
+    "breaks", "contract_of", "default", "describe", "fields_of", "openapi", "unit",
 ]  # fmt: skip
+
+
+_A = TypeVar("_A")
 
 
 class Unit(msgspec.Struct, frozen=True):
@@ -38,13 +41,32 @@ def unit(text: str) -> Unit:
     return Unit(text)
 
 
+class Default(msgspec.Struct, frozen=True):
+    """What stands for a missing value of a request, as an annotation."""
+
+    value: Any
+
+
+def default(value: Any) -> Default:
+    """Say what stands for a missing value: ``Annotated[float, default(0.0)]``; each time it does is counted and logged.
+
+    Raises:
+        DeclarationError: no value.
+    """
+    if value is None:
+        raise DeclarationError(
+            "default expected a value, got None", do="write `| None = None` for a value that may be missing"
+        )
+    return Default(value)
+
+
 def contract_of(takes: type[msgspec.Struct], gives: type[msgspec.Struct], *, place: str) -> Contract:
     """The contract two structs declare; ``place`` is the file:line that errors name.
 
     Raises:
         DeclarationError: not a struct, no field, or a field that is not a plain value.
     """
-    return Contract(
+    found = Contract(
         takes=getattr(takes, "__name__", str(takes)),
         gives=getattr(gives, "__name__", str(gives)),
         takes_fields=fields_of(takes, place=place),
@@ -53,6 +75,13 @@ def contract_of(takes: type[msgspec.Struct], gives: type[msgspec.Struct], *, pla
         gives_doc=_doc(gives),
         closed=takes.__struct_config__.forbid_unknown_fields,
     )
+    if filled := next((f for f in found.gives_fields if f.filled), None):
+        raise DeclarationError(
+            f"struct `{found.gives}` field `{filled.name}` expected no fn.default in an answer, got one",
+            at=place,
+            do="write `= value`, or say fn.fallback(…)",
+        )
+    return found
 
 
 def fields_of(struct: type[msgspec.Struct], *, place: str) -> tuple[Field, ...]:
@@ -100,9 +129,18 @@ def _field(struct: type[msgspec.Struct], found: Any, hint: Any, place: str) -> F
         raise DeclarationError(
             f"{label} expected a constant default, got default_factory", at=place, do="write = value"
         )
+    required = found.required
     if found.default is not msgspec.NODEFAULT:
         facts["default"] = _default(label, found.default, hint, facts, place)
-    return Field(name=found.name, required=found.required, unit=_unit(hint), **facts)
+    if (stands := _annotation(hint, Default)) is not None:
+        if not required:
+            raise DeclarationError(
+                f"{label} expected one default, got fn.default(…) and another", at=place, do="take `= value` away"
+            )
+        required = False
+        facts |= {"default": _default(label, stands.value, hint, facts, place), "nullable": True, "filled": True}
+    unit = _annotation(hint, Unit)
+    return Field(name=found.name, required=required, unit=unit.text if unit else "", **facts)
 
 
 _SUPPORTED = "bool, int, float, str, datetime, date, Literal or Enum, also `| None`"
@@ -173,11 +211,11 @@ def _default(label: str, value: Any, hint: Any, facts: dict[str, Any], place: st
     return float(value) if facts["type"] == "float" and value is not None else value
 
 
-def _unit(hint: Any) -> str:
-    """The unit found in an annotation, also below ``| None``."""
-    own = [extra.text for extra in getattr(hint, "__metadata__", ()) if isinstance(extra, Unit)]
-    below = [_unit(part) for part in typing.get_args(hint)]
-    return next((text for text in (*own, *below) if text), "")
+def _annotation(hint: Any, kind: type[_A]) -> _A | None:
+    """What of one kind is found in an annotation, also below ``| None``."""
+    own = [extra for extra in getattr(hint, "__metadata__", ()) if isinstance(extra, kind)]
+    below = [_annotation(part, kind) for part in typing.get_args(hint)]
+    return next((found for found in (*own, *below) if found is not None), None)
 
 
 def _doc(struct: type) -> str:
@@ -215,7 +253,10 @@ def describe(contract: Contract) -> str:
 
 
 def _line(field: Field) -> str:
-    parts = [field.type + (" | None" if field.nullable else ""), *limits(field), *([field.unit] if field.unit else [])]
-    if not field.required:
+    nullable = field.nullable and not field.filled
+    parts = [field.type + (" | None" if nullable else ""), *limits(field), *([field.unit] if field.unit else [])]
+    if field.filled:
+        parts.append(f"{field.default} where missing")
+    elif not field.required:
         parts.append(f"default {field.default}")
     return ", ".join(parts) + (f": {field.doc}" if field.doc else "")

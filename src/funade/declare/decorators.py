@@ -10,6 +10,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 import msgspec
 
 from funade.declare.form import form_of, hints
+from funade.declare.guarding import GuardFunction
 from funade.declare.node import Answers, Node, Place, Rows, Secret, name_taken
 from funade.declare.period import check_every
 from funade.declare.place import place_of, shadowed
@@ -69,7 +70,7 @@ def threshold(*policies: Policy, **inputs: Input) -> Callable[[Callable[P, R]], 
     return _declare("threshold", policies, inputs)
 
 
-def api(*policies: Policy | Takes | Gives, **inputs: Input) -> Callable[[Callable[P, R]], Node[P, R]]:
+def api(*policies: Policy | Takes | Gives | GuardFunction, **inputs: Input) -> Callable[[Callable[P, R]], Node[P, R]]:
     """Answers for a batch of rows; the parameter left over takes the batch."""
     return _declare("api", policies, inputs)
 
@@ -341,9 +342,11 @@ def _require(node: Node[Any, Any], title: str, seen: set[type]) -> None:
 def policy_name(policy: _Policy) -> str:
     """A policy as users write it: ``not_null``, ``rows``."""
     name = type(policy).__name__
-    return {"RowCount": "rows", "Private": "only_for" if getattr(policy, "nodes", ()) else "private"}.get(
-        name, re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
-    )
+    return {
+        "RowCount": "rows",
+        "GuardFunction": "guard",
+        "Private": "only_for" if getattr(policy, "nodes", ()) else "private",
+    }.get(name, re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower())
 
 
 def _one_of(kinds: Iterable[str]) -> str:

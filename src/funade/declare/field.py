@@ -12,7 +12,9 @@ FieldType = Literal["bool", "int", "float", "str", "datetime", "date"]
 class Field(msgspec.Struct, frozen=True, omit_defaults=True):
     """One field. Bounds are those of ``msgspec.Meta``; ``values`` are the members of a Literal or Enum.
 
-    ``default`` is a JSON value (times as ISO text) and counts only where ``required`` is false. ``tz`` True asks
+    ``default`` is a JSON value (times as ISO text) and counts only where ``required`` is false. ``filled`` says that it
+    also takes the place of null, so that the api's function sees no missing value, and that this is counted
+    (``fn.default``); such a field is ``nullable`` and not ``required``, for so may a client send it. ``tz`` True asks
     for times with an offset, False for times without one.
     """
 
@@ -33,6 +35,7 @@ class Field(msgspec.Struct, frozen=True, omit_defaults=True):
     doc: str = ""
     multiple_of: float | None = None
     tz: bool | None = None
+    filled: bool = False
 
 
 class Contract(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -10,13 +10,14 @@ from typing import Any
 
 import msgspec
 
-from funade.declare.contract import contract_of
+from funade.declare.contract import Contract, contract_of
 from funade.declare.decorators import Gives, Takes
 from funade.declare.fingerprint import Fingerprint, fingerprint, symbol_reach
+from funade.declare.guarding import GuardFunction, check_guards
 from funade.declare.node import Answers, Node, Rows, name_taken
-from funade.declare.policy import Deprecated, Fallback, Files, Private, Was, _Policy
+from funade.declare.policy import Deprecated, Fallback, Files, Guard, Private, Was
 from funade.declare.spec import Edge, Spec
-from funade.digest import of_parts
+from funade.digest import of_parts, of_value
 from funade.errors import DeclarationError, Misuse, closest
 
 
@@ -115,7 +116,7 @@ def spec_of(node: Node[Any, Any], root: Path) -> Spec:
     if node.kind == "api":
         contract = contract_of(*_contract_structs(node), place=node.place)
         _check_fallback(node)
-        found = _with_structs(found, structs, root)
+        found = _with_guards(_with_structs(found, structs, root), node, contract, root)
     return Spec(
         kind=node.kind,
         name=node.name,
@@ -130,7 +131,7 @@ def spec_of(node: Node[Any, Any], root: Path) -> Spec:
         batch=node.batch,
         batch_form=node.forms.get(node.batch, ""),
         result_form=node.result_form,
-        policies=tuple(p for p in node.policies if isinstance(p, _Policy) and not isinstance(p, Takes | Gives)),  # type: ignore[misc]
+        policies=tuple(_declared(p) for p in node.policies if not isinstance(p, Takes | Gives)),
         contract=contract,
         fingerprint=found.digest,
         symbols=found.symbols,
@@ -165,6 +166,32 @@ def _with_structs(found: Fingerprint, structs: list[type], root: Path) -> Finger
         reached |= symbol_reach(struct, root=root)
     digest = of_parts([found.digest, *(f"{k}={v}" for k, v in sorted(reached.items()))])
     return msgspec.structs.replace(found, digest=digest, symbols=found.symbols | reached)
+
+
+def _declared(policy: Any) -> Any:
+    return policy.declared if isinstance(policy, GuardFunction) else policy
+
+
+def _with_guards(found: Fingerprint, node: Node[Any, Any], contract: Contract, root: Path) -> Fingerprint:
+    """What guards let pass is what an api answers: their functions and bounds count as its code."""
+    guards = [p for p in node.policies if isinstance(p, Guard | GuardFunction)]
+    if not guards:
+        return found
+    try:
+        check_guards(node.name, guards, contract, [*node.inputs, *node.settings])
+        reached = [fingerprint(p.function, root=root) for p in guards if isinstance(p, GuardFunction)]
+    except DeclarationError as error:
+        raise DeclarationError(error.what, at=error.at or node.place, do=error.do) from None
+    own = of_value([msgspec.to_builtins(_declared(p)) for p in guards])
+    symbols = {f"{node.function.__module__}:{node.name} guards": own}
+    for one in reached:
+        symbols |= one.symbols
+    return msgspec.structs.replace(
+        found,
+        digest=of_parts([found.digest, own, *(one.digest for one in reached)]),
+        symbols=found.symbols | symbols,
+        warnings=tuple(dict.fromkeys([*found.warnings, *(w for one in reached for w in one.warnings)])),
+    )
 
 
 def _edge(parameter: str, value: Rows | Answers, form: Any) -> Edge:

@@ -6,11 +6,14 @@ Each class names the kinds of node it may stand on (``on``) and what changing it
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import msgspec
 
 TABLES = frozenset({"source", "dataset"})
+Otherwise = Literal["clamp", "fallback", "reject"]
+"""What becomes of an answer that a guard does not let pass."""
+
 EVERY_KIND = frozenset({"source", "dataset", "model", "threshold", "api", "evaluation"})
 
 
@@ -159,6 +162,20 @@ class Fallback(_Policy, frozen=True):
     answer: dict[str, Any]
 
 
+class Guard(_Policy, frozen=True):
+    """What of an api's answers may leave: fields within bounds (both included), or what a function allows.
+
+    ``function`` is ``module:qualname``; its code is part of the api's fingerprint.
+    """
+
+    on = frozenset({"api"})
+    effect = "remakes"
+    many = True
+    bounds: dict[str, tuple[float | None, float | None]]
+    otherwise: Otherwise
+    function: str = ""
+
+
 class Golden(_Policy, frozen=True):
     """A JSON-lines file of requests that every release must answer."""
 
@@ -238,7 +255,7 @@ class MayFall(_Policy, frozen=True):
 
 Policy = (
     Every | Time | Key | Revised | Within | NotNull | OneOf | Unique | RowCount | Fresh | Split | Files | Owner
-    | Deprecated | Private | Was | Onnx | Fallback | Golden | AnswersWithin | UsedBy
+    | Deprecated | Private | Was | Onnx | Fallback | Guard | Golden | AnswersWithin | UsedBy
     | AtLeast | AtMost | Inside | MayRise | MayFall
 )  # fmt: skip
 

@@ -6,12 +6,8 @@
 
 from __future__ import annotations
 
-import enum
 import re
-import sys
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime, timedelta
-from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -19,7 +15,11 @@ import msgspec
 from funade.declare.answers import Answers
 from funade.declare.batch import to_frame
 from funade.declare.contract import Field, fields_of
+from funade.declare.defaults import Defaults
+from funade.declare.layout import layout
 from funade.declare.result import from_frame
+from funade.declare.strict import strict
+from funade.declare.taken import Taken
 from funade.errors import ContractViolation
 
 if TYPE_CHECKING:
@@ -30,10 +30,6 @@ if TYPE_CHECKING:
     Columns = dict[str, np.ndarray[Any, Any]]
 
 __all__ = ["Answers", "Requests", "from_frame", "to_frame"]
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
-_NAT = -(2**63)
 
 
 class Requests:
@@ -49,7 +45,7 @@ class Requests:
 
     def __init__(self, takes: type[msgspec.Struct], *, zone: ZoneInfo, most_rows: int = 100_000) -> None:
         self.fields = fields_of(takes, place=takes.__module__)
-        self._row = _guarded(takes, self.fields)
+        self._row = strict(takes, self.fields)
         self._zone = zone
         self._most_rows = most_rows
         rows = Annotated[list[self._row], msgspec.Meta(max_length=most_rows)]  # type: ignore[name-defined]
@@ -57,7 +53,13 @@ class Requests:
         self._names = tuple(f.name for f in self.fields)
         self._nullable = tuple(f.name for f in self.fields if f.nullable)
         self._whole = tuple(f.name for f in self.fields if f.type == "int")
-        self._layout = _layout(self.fields, zone)
+        self._layout = layout([f for f in self.fields if not f.filled], zone)
+        self._defaults = Defaults(self.fields, zone) if any(f.filled for f in self.fields) else None
+
+    @property
+    def row(self) -> type[msgspec.Struct]:
+        """The struct that one decoded row is of: the contract's own, with the bounds that ``strict`` adds."""
+        return self._row
 
     def decode(self, body: bytes) -> tuple[list[Any], bool]:
         """The rows of a JSON body, and whether it held one object rather than an array.
@@ -91,11 +93,22 @@ class Requests:
         return kept, refused
 
     def columns(self, rows: Sequence[Any]) -> Columns:
-        """The rows' values by field, in the struct's order; one array per field."""
+        """The rows' values by field, in the struct's order; one array per field, declared defaults filled in."""
+        return self.take(rows).columns
+
+    def take(self, rows: Sequence[Any]) -> Taken:
+        """The rows' values by field, in the struct's order, and where a declared default stands for a missing one."""
         found: dict[str, Any] = dict.fromkeys(self._names)  # keeps the struct's order
         for names, read in self._layout:
             found.update(zip(names, read(rows), strict=True))
-        return found
+        return Taken(found, self._defaults.read(rows, found) if self._defaults else None)
+
+    def fill_defaults(self, columns: Columns, rows: int) -> Taken:
+        """Columns of ``rows`` values each with declared defaults in the place of None, NaN, NaT and absent columns.
+
+        Other columns are left as they are.
+        """
+        return self._defaults.fill(columns, rows) if self._defaults else Taken(columns)
 
     def _present(self, row: dict[str, Any]) -> dict[str, Any]:
         get = row.get
@@ -161,93 +174,3 @@ def _short(text: str) -> str:
 
 def _listed(field: Field | None) -> str:
     return ", ".join(repr(v) for v in field.values) if field else "its values"
-
-
-def _guarded(takes: type[msgspec.Struct], fields: tuple[Field, ...]) -> type[msgspec.Struct]:
-    """The struct with the bounds of 64 bits added where it has none of its own; fields keep their order."""
-    guarded: list[Any] = []
-    for field, info in zip(fields, msgspec.structs.fields(takes), strict=True):
-        typed = info.type if field.type not in _LIMITS or field.values else _limited(field)
-        guarded.append((field.name, typed) if field.required else (field.name, typed, info.default))
-    return msgspec.defstruct(takes.__name__, guarded, bases=(takes,), kw_only=True, module=takes.__module__)
-
-
-_LIMITS = {"int": (int, -(2**63), 2**63 - 1), "float": (float, -sys.float_info.max, sys.float_info.max)}
-
-
-def _limited(field: Field) -> Any:
-    kind, low, high = _LIMITS[field.type]
-    given = {name: getattr(field, name) for name in ("ge", "gt", "le", "lt", "multiple_of")}
-    meta: dict[str, Any] = {name: kind(value) for name, value in given.items() if value is not None}
-    meta |= {} if "ge" in meta or "gt" in meta else {"ge": low}
-    meta |= {} if "le" in meta or "lt" in meta else {"le": high}
-    typed: Any = Annotated[kind, msgspec.Meta(**meta)]
-    return typed | None if field.nullable else typed
-
-
-_Read = Callable[[Sequence[Any]], Iterable[Any]]
-
-
-def _layout(fields: tuple[Field, ...], zone: ZoneInfo) -> list[tuple[tuple[str, ...], _Read]]:
-    """How columns are read from rows: fields of one number type together, in one pass."""
-    groups: dict[str, list[str]] = {}
-    single: list[tuple[tuple[str, ...], _Read]] = []
-    for field in fields:
-        dtype = _dtype(field)
-        if dtype in ("float64", "int64", "bool") and not field.values:
-            groups.setdefault(dtype, []).append(field.name)
-        else:
-            single.append(((field.name,), _alone(field, dtype, zone)))
-    return [((*names,), _together(names, dtype)) for dtype, names in groups.items()] + single
-
-
-def _dtype(field: Field) -> str:
-    if field.nullable and field.type in ("int", "bool"):
-        return "float64" if field.type == "int" else "object"
-    return _DTYPES[field.type]
-
-
-_DTYPES = {
-    "bool": "bool", "int": "int64", "float": "float64", "str": "object",
-    "datetime": "datetime64[us]", "date": "datetime64[D]",
-}  # fmt: skip
-
-
-def _together(names: list[str], dtype: str) -> _Read:
-    import numpy as np
-
-    get, count = attrgetter(*names), len(names)
-
-    def read(rows: Sequence[Any]) -> Iterable[Any]:
-        table = np.array([get(row) for row in rows], dtype=dtype)
-        return np.ascontiguousarray(table.reshape(len(rows), count).T)
-
-    return read
-
-
-def _alone(field: Field, dtype: str, zone: ZoneInfo) -> _Read:
-    import numpy as np
-
-    get = attrgetter(field.name)
-
-    def read(rows: Sequence[Any]) -> Iterable[Any]:
-        values = [get(row) for row in rows]
-        if field.values:
-            values = [v.value if isinstance(v, enum.Enum) else v for v in values]
-        if field.type == "datetime":
-            return (np.array([_microseconds(v, zone) for v in values], dtype="int64").view(dtype),)
-        if dtype != "object":
-            return (np.array(values, dtype=dtype),)
-        column = np.empty(len(rows), dtype=object)
-        column[:] = values
-        return (column,)
-
-    return read
-
-
-def _microseconds(moment: datetime | None, zone: ZoneInfo) -> int:
-    if moment is None:
-        return _NAT
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=zone)
-    return (moment - _EPOCH) // _MICROSECOND

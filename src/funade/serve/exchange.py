@@ -1,14 +1,17 @@
-"""One request and the place of its response among its connection's responses."""
+"""One request over HTTP and the place of its response among its connection's responses."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Any
 
+from funade.serve.ask import PLAIN, Answered, Said
 from funade.serve.reply import CLOSE, error_json
 
 if TYPE_CHECKING:
     from funade.serve.http import Connection
+    from funade.serve.served import Api
 
 
 class Exchange:
@@ -17,32 +20,45 @@ class Exchange:
     Args:
         connection: whom to answer.
         ending: the header that ends or keeps the connection, or none.
+        head: whether only the head of the response is wanted.
     """
 
-    __slots__ = ("connection", "done", "ending", "last", "response", "rows", "single", "timer")
+    __slots__ = ("api", "connection", "done", "ending", "head", "last", "response", "rows", "since", "single", "timer")
+    door = "http"
 
-    def __init__(self, connection: Connection, ending: bytes) -> None:
+    def __init__(self, connection: Connection, ending: bytes, *, head: bool = False) -> None:
         self.connection = connection
         self.ending = ending
+        self.head = head
         self.last = ending is CLOSE  # nothing follows it
+        self.api: Api
         self.rows: list[Any] = []
         self.single = False
         self.done = False
         self.timer: asyncio.TimerHandle | None = None
+        self.since = time.monotonic()
         self.response = b""
 
-    def answer(self, body: bytes, fallback: str = "") -> None:
+    def write(self, answers: Answered, start: int, stop: int) -> bytes:
+        """The rows as JSON."""
+        return self.api.answers.written(answers.structs, start, stop, single=self.single)
+
+    def answer(self, body: bytes, number: int, said: Said = PLAIN) -> None:
         """Respond with predictions."""
-        self._finish(self.connection.door.replies.answer(body, self._end(), fallback))
+        self._finish(self.connection.door.replies.answer(body, self._end(), number, said))
 
     def refuse(self, status: int, error: str, path: str = "") -> None:
         """Respond with an error; the connection goes on."""
-        self._finish(self.connection.door.replies.page(error_json(error, path), self._end(), status=status))
+        self.page(status, error_json(error, path))
 
-    def page(self, status: int, body: bytes, extra: str = "", *, head: bool = False) -> None:
-        """Respond with a page."""
-        reply = self.connection.door.replies.page(body, self._end(), status=status, head=head, extra=extra)
-        self._finish(reply)
+    def page(self, status: int, body: bytes, extra: str = "", content: str = "application/json") -> None:
+        """Respond with a page; ``extra`` are whole header lines."""
+        replies = self.connection.door.replies
+        self._finish(replies.page(body, self._end(), status=status, head=self.head, extra=extra, content=content))
+
+    def headers(self, number: int, said: Said) -> str:
+        """The header lines that an answer written as a page bears."""
+        return self.connection.door.replies.headers(number, said)
 
     def _end(self) -> bytes:
         if self.connection.door.closing:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import deque
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import httptools
 
 from funade.errors import ContractViolation
 from funade.serve import request
-from funade.serve.door import Door
+from funade.serve.batcher import Batcher
 from funade.serve.exchange import Exchange
 from funade.serve.reply import CLOSE, CONTINUE, KEEP, error_json
+from funade.serve.request import Heads, Known
+
+if TYPE_CHECKING:
+    from funade.serve.http_door import HttpDoor
 
 _MOST_UNREAD = 64 * 1024
 """Bytes of a half-received request that travel to another worker; a longer one is finished here."""
@@ -27,13 +31,14 @@ class Connection(asyncio.Protocol):
         unread: bytes another worker read from this connection and did not answer.
     """
 
-    def __init__(self, door: Door, unread: bytes = b"") -> None:
+    def __init__(self, door: HttpDoor, unread: bytes = b"") -> None:
         self.door = door
         self._unread = unread
         self._parser: Any = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport
         self._waiting: deque[Exchange] = deque()
         self._head = request.Head()
+        self._first = b""
         self._body = b""
         self._more: list[bytes] | None = None
         self._size = 0
@@ -68,8 +73,28 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse what came; whole requests in it are begun."""
+        if not self._begun and not self._deaf:
+            data = self._known(data)
         while data and not self._deaf:
             data = self._feed(data)
+
+    def _known(self, data: bytes) -> bytes:
+        """Begin the requests whose head came before, byte for byte; returns what is to be parsed."""
+        while data:
+            end = data.find(b"\r\n\r\n", 0, Heads.LONGEST) + 4
+            head = data[:end] if end > 3 else b""
+            known = self.door.heads.get(head)
+            if known is None or len(data) < end + known.size or self._deaf:
+                self._first = head
+                return data
+            body = data[end : end + known.size]
+            data = data[end + known.size :]
+            exchange = Exchange(self, b"")
+            self._waiting.append(exchange)
+            if len(self._waiting) >= self.door.limits.pipelined:
+                self._pause()
+            self._ask(exchange, known.batcher, body, known.within_s)
+        return data
 
     def eof_received(self) -> bool:
         """The client has closed: whoever gave up is not worked for, so that retries do not pile up."""
@@ -160,9 +185,10 @@ class Connection(asyncio.Protocol):
     # -- requests and responses
 
     def _dispatch(self, body: bytes) -> None:
-        head, keep = self._head, self._parser.should_keep_alive()
+        head, keep, first = self._head, self._parser.should_keep_alive(), self._first
+        self._first = b""
         ending = CLOSE if not keep else KEEP if head.version == "1.0" else b""
-        exchange = Exchange(self, ending)
+        exchange = Exchange(self, ending, head=head.method == b"HEAD")
         self._waiting.append(exchange)
         if not keep:
             self._deaf = self._last_asked = True
@@ -171,22 +197,29 @@ class Connection(asyncio.Protocol):
         path = head.path()
         batcher = self.door.routes.posts.get(path) if head.method == b"POST" else None
         if batcher is None:
-            found = self.door.routes.page(head.method, path)
-            exchange.page(found.status, found.body, found.extra, head=head.method == b"HEAD")
+            self.door.routes.respond(exchange, head, path, body)
             return
         wrong = head.wrong_content()
         if wrong is not None:
             exchange.refuse(*wrong)
             return
+        if first and not ending and not head.expect and head.length == len(body):
+            self.door.heads.learn(first, Known(batcher, len(body), head.within_s))
+        self._ask(exchange, batcher, body, head.within_s)
+
+    def _ask(self, exchange: Exchange, batcher: Batcher, body: bytes, within_s: float | None) -> None:
+        api = exchange.api = batcher.api
         try:
-            exchange.rows, exchange.single = batcher.api.decode(body)
+            exchange.rows, exchange.single = api.decode(body)
         except ContractViolation as error:
+            self.door.desk.meter.refused(api.name, 422)
             exchange.refuse(422, error.what, str(error.facts.get("path", "$")))
         except Exception as error:
-            self.door.journal.failed(batcher.api.name, error)
-            exchange.refuse(500, f"api `{batcher.api.name}` could not read the request; see the server's log")
+            self.door.journal.failed(api.name, error)
+            self.door.desk.meter.refused(api.name, 500)
+            exchange.refuse(500, f"api `{api.name}` could not read the request; see the server's log")
         else:
-            batcher.add(exchange, head.within_s)
+            batcher.add(exchange, within_s)
 
     def flush(self) -> None:
         """Write every response whose turn has come."""
@@ -212,10 +245,10 @@ class Connection(asyncio.Protocol):
     def reject(self, status: int, error: str) -> None:
         """Respond to what is no good request, after the responses due, and hear no more."""
         self._deaf = True
-        exchange = Exchange(self, CLOSE)
+        exchange = Exchange(self, CLOSE, head=self._head.method == b"HEAD")
         self._waiting.append(exchange)
         self._release_held()
-        exchange.page(status, error_json(error), head=self._head.method == b"HEAD")
+        exchange.page(status, error_json(error))
 
     def _continue(self) -> None:
         if not self._waiting:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from funade.serve.served import Api
+from funade.declare.given import Given
 
 if TYPE_CHECKING:
-    from funade.serve.served import Columns
+    import numpy as np
+
+    Columns = dict[str, np.ndarray[Any, Any]]
+    Give = Callable[[Columns, int], Given]
 
 MOST_CALLS = 64
 """Calls spent on one batch; what is still unknown then counts as failed."""
@@ -23,27 +26,27 @@ class Span(NamedTuple):
 
     start: int
     stop: int
-    columns: Columns | None
+    given: Given | None
     error: BaseException | None
 
 
-def spans(api: Api, rows: Sequence[Any]) -> list[Span]:
-    """The batch as spans in order: one span where the api answers the batch whole.
+def spans(give: Give, columns: Columns, rows: int) -> list[Span]:
+    """The batch as spans in order: one span where ``give`` answers the batch whole.
 
     Every row of a failed span fails alone too, unless ``MOST_CALLS`` or ``MOST_S`` ended the search.
     """
     try:
-        return [Span(0, len(rows), api.answer(rows), None)]
+        return [Span(0, rows, give(columns, rows), None)]
     except BaseException as error:  # the user's function may raise anything, SystemExit too
-        if len(rows) == 1:
+        if rows == 1:
             return [Span(0, 1, None, error)]
-        return _halves(api, rows, error)
+        return _halves(give, columns, rows, error)
 
 
-def _halves(api: Api, rows: Sequence[Any], error: BaseException) -> list[Span]:
+def _halves(give: Give, columns: Columns, rows: int, error: BaseException) -> list[Span]:
     ends = time.monotonic() + MOST_S
-    middle = len(rows) // 2
-    open_ = [(middle, len(rows)), (0, middle)]
+    middle = rows // 2
+    open_ = [(middle, rows), (0, middle)]
     found: list[Span] = []
     calls = 0
     while open_:
@@ -53,7 +56,8 @@ def _halves(api: Api, rows: Sequence[Any], error: BaseException) -> list[Span]:
             continue
         calls += 1
         try:
-            found.append(Span(start, stop, api.answer(rows[start:stop]), None))
+            part = {name: column[start:stop] for name, column in columns.items()}
+            found.append(Span(start, stop, give(part, stop - start), None))
         except BaseException as again:
             error = again
             if stop - start == 1:

@@ -12,7 +12,10 @@ from funade.serve.limits import Limits
 class Begin(msgspec.Struct, frozen=True):
     """What a worker is started with, as its one argument.
 
-    ``loader`` names the function ("package.module:function") that, given ``argument``, returns the release.
+    ``loader`` names the function ("package.module:function") that, given ``argument``, returns the release. ``folder``
+    is the server's own, ``store`` the store's ("" for none); ``grpc_port`` 0 opens no gRPC door; ``grpc`` names the
+    library that carries it; ``queue`` is the queue's file, ``certificate`` and ``key`` are PEM files, ``tokens`` the
+    file of tokens; "" where there is none.
     """
 
     loader: str
@@ -24,6 +27,16 @@ class Begin(msgspec.Struct, frozen=True):
     log: str = ""
     hosts: tuple[str, ...] = ()
     limits: Limits = Limits()
+    folder: str = ""
+    store: str = ""
+    grpc_host: str = "127.0.0.1"
+    grpc_port: int = 0
+    grpc: str = "grpcio"
+    queue: str = ""
+    certificate: str = ""
+    key: str = ""
+    tokens: str = ""
+    predict: str = "open"
 
 
 class Ready(msgspec.Struct, frozen=True, tag="ready"):

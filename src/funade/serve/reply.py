@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import itertools
-import os
 import time
 from email.utils import formatdate
 
 import msgspec
 
+from funade.serve.ask import Said
+
 _REASONS = {
-    200: "OK", 400: "Bad Request", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed",
-    408: "Request Timeout", 413: "Content Too Large",
+    200: "OK", 202: "Accepted", 204: "No Content", 303: "See Other", 400: "Bad Request", 401: "Unauthorized",
+    403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed",
+    408: "Request Timeout", 409: "Conflict", 410: "Gone", 413: "Content Too Large",
     415: "Unsupported Media Type", 417: "Expectation Failed", 421: "Misdirected Request",
-    422: "Unprocessable Content", 431: "Request Header Fields Too Large", 500: "Internal Server Error",
+    422: "Unprocessable Content", 429: "Too Many Requests",
+    431: "Request Header Fields Too Large", 500: "Internal Server Error",
     501: "Not Implemented", 503: "Service Unavailable", 504: "Gateway Timeout", 505: "HTTP Version Not Supported",
 }  # fmt: skip
 
@@ -31,12 +33,12 @@ class Replies:
 
     Args:
         release: its number, said by every response.
+        mark: what every prediction id of this worker begins with.
     """
 
-    def __init__(self, release: int) -> None:
+    def __init__(self, release: int, mark: str) -> None:
         self._said = f"funade-release: {release}\r\nfunade-arm: current"
-        self._count = itertools.count(1)
-        self._mark = os.urandom(6).hex().encode()
+        self._mark = mark
         self.tick()
 
     def tick(self) -> None:
@@ -44,25 +46,39 @@ class Replies:
         self._date = formatdate(time.time(), usegmt=True)
         self._ok = (
             f"HTTP/1.1 200 OK\r\ndate: {self._date}\r\ncontent-type: application/json\r\n{self._said}"
-            "\r\nfunade-prediction: "
+            f"\r\nfunade-prediction: {self._mark}"
         ).encode()
 
-    def answer(self, body: bytes, ending: bytes, fallback: str) -> bytes:
-        """A 200 with an id of its own; ``fallback`` says why the fallback spoke, "" that it did not."""
-        if fallback:
-            ending = b"\r\nfunade-fallback: %b%b" % (fallback.encode(), ending)
-        number = next(self._count)
-        return b"%b%b-%x%b\r\ncontent-length: %d\r\n\r\n%b" % (self._ok, self._mark, number, ending, len(body), body)
+    def answer(self, body: bytes, ending: bytes, number: int, said: Said) -> bytes:
+        """A 200 with its prediction id and what is to be said."""
+        if any(said):
+            ending = b"\r\n" + _lines(said).encode()[:-2] + ending
+        return b"%b-%x%b\r\ncontent-length: %d\r\n\r\n%b" % (self._ok, number, ending, len(body), body)
 
-    def page(self, body: bytes, ending: bytes, *, status: int = 200, head: bool = False, extra: str = "") -> bytes:
+    def headers(self, number: int, said: Said) -> str:
+        """What an answer says besides its rows, a line each."""
+        return f"funade-prediction: {self._mark}-{number:x}\r\n{_lines(said)}"
+
+    def page(
+        self,
+        body: bytes,
+        ending: bytes,
+        *,
+        status: int = 200,
+        head: bool = False,
+        extra: str = "",
+        content: str = "application/json",
+    ) -> bytes:
         """Any other response; a HEAD's bears the length and no body."""
         if status == 503:
             extra += f"retry-after: {RETRY_S}\r\n"
-        top = (
-            f"HTTP/1.1 {status} {_REASONS[status]}\r\ndate: {self._date}\r\ncontent-type: application/json\r\n{extra}"
-            f"{self._said}"
-        )
+        first = f"HTTP/1.1 {status} {_REASONS[status]}\r\ndate: {self._date}\r\ncontent-type: {content}\r\n"
+        top = f"{first}{extra}{self._said}"
         return b"%b%b\r\ncontent-length: %d\r\n\r\n%b" % (top.encode(), ending, len(body), b"" if head else body)
+
+
+def _lines(said: Said) -> str:
+    return "".join(f"funade-{name}: {text}\r\n" for name, text in zip(said._fields, said, strict=True) if text)
 
 
 def error_json(error: str, path: str = "") -> bytes:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import httptools
 
+from funade.serve.batcher import Batcher
 from funade.serve.limits import Limits
 
 Refusal = tuple[int, str]
@@ -13,12 +16,15 @@ Refusal = tuple[int, str]
 
 _HOST = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[^:/@\s,]+)(:\d+)?")
 
-_KEPT = frozenset(
+KEPT = frozenset(
     {
         b"host", b"content-type", b"content-length", b"content-encoding", b"transfer-encoding", b"expect", b"origin",
-        b"funade-timeout-ms",
+        b"funade-timeout-ms", b"authorization", b"idempotency-key", b"funade-callback", b"accept",
+        b"inference-header-content-length",
     }
 )  # fmt: skip
+"""The headers that are kept of a request; each may stand once."""
+
 _JSON = b"application/json"
 _MOST_WITHIN_MS = 3_600_000
 
@@ -44,7 +50,7 @@ class Head:
         self._count += 1
         self._size += len(name) + len(value)
         name = name.lower()
-        if name in _KEPT:
+        if name in KEPT:
             if name in self._found:
                 self._twice = name
             self._found[name] = value
@@ -58,6 +64,16 @@ class Head:
             except httptools.HttpParserInvalidURLError:
                 return url
         return url.partition(b"?")[0] if b"?" in url else url
+
+    @property
+    def found(self) -> Mapping[bytes, bytes]:
+        """The headers that were kept, by their names in lower case."""
+        return self._found
+
+    @property
+    def length(self) -> int:
+        """The body's length as the head says it; -1 where it does not."""
+        return int(self._found.get(b"content-length", b"-1"))
 
     @property
     def has_body(self) -> bool:
@@ -130,6 +146,40 @@ class Head:
                 return 400, "header `funade-timeout-ms` expected whole milliseconds, got another value"
             self.within_s = min(int(within), _MOST_WITHIN_MS) / 1000
         return None
+
+
+class Known(NamedTuple):
+    """What a head asks for that was read before: answers of one api for a JSON body of ``size`` bytes."""
+
+    batcher: Batcher
+    size: int
+    within_s: float | None
+
+
+class Heads:
+    """Heads of plain requests for answers by their bytes: a client that asks again is not read again.
+
+    Only what the parser took as a whole and nothing refused is learned, and only where its bytes leave no doubt of
+    where it ends.
+    """
+
+    MOST = 1024
+    LONGEST = 2048
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, Known] = {}
+        self.get = self._known.get
+
+    def learn(self, head: bytes, known: Known) -> None:
+        """Remember a head; the first line must begin with its method, every line end in CR LF."""
+        if head.startswith(b"POST ") and head.count(b"\n") == head.count(b"\r\n") and known.size >= 0:
+            if len(self._known) >= self.MOST:  # heads that never come again push out those that do, a while
+                self._known.clear()
+            self._known[head] = known
+
+    def forget(self) -> None:
+        """Read every head again: what a head may do has changed."""
+        self._known.clear()
 
 
 def reason(error: httptools.HttpParserError) -> Refusal:

@@ -1,59 +1,141 @@
-"""What is found under which path."""
+"""What is found under which path, but for the requests for answers themselves."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Literal, NamedTuple
+from urllib.parse import parse_qsl, unquote
 
 import msgspec
 
 from funade.errors import closest
 from funade.serve.batcher import Batcher, fallback_json
 from funade.serve.reply import error_json
-from funade.serve.served import Api, Loaded
+from funade.serve.served import Api
+
+if TYPE_CHECKING:
+    from funade.serve.desk import Desk
+    from funade.serve.exchange import Exchange
+    from funade.serve.request import Head
+
+Role = Literal["open", "predict", "submit", "operate"]
+"""Who may: anybody; who may ask for answers; who may leave requests in the queue; who may change what is served."""
 
 
-class Found(msgspec.Struct, frozen=True):
-    """A page, or the error that stands in its place."""
+class Asked(NamedTuple):
+    """A request for a page: the path's parameters, its query (the first value of each key), its headers that are kept
+    (``request.KEPT``, lower case), its body, and the seconds it may take.
+    """
 
-    status: int
+    names: Mapping[str, str]
+    query: Mapping[str, str]
+    headers: Mapping[bytes, bytes]
     body: bytes
-    extra: str = ""
+    within_s: float | None
+
+
+class Route(NamedTuple):
+    """One page: its method (a GET answers HEAD too), path (``/v2/models/{name}``), who may, and what responds.
+
+    ``respond`` is called on the loop and answers the exchange once, now or later.
+    """
+
+    method: bytes
+    path: str
+    role: Role
+    respond: Callable[[Asked, Exchange], None]
 
 
 class Routes:
-    """The paths of one release.
+    """The paths of one worker.
 
     Args:
-        loaded: the release; its pages are written once.
-        batchers: api → its queue.
+        desk: what is answered from; ``POST /v1/<api>`` goes to its queues.
+        more: every other route.
     """
 
-    def __init__(self, loaded: Loaded, batchers: Mapping[str, Batcher]) -> None:
-        self.posts: dict[bytes, Batcher] = {f"/v1/{name}".encode(): batcher for name, batcher in batchers.items()}
-        self._names = tuple(sorted(batchers))
-        self._pages: dict[bytes, bytes] = {
-            b"/healthz": msgspec.json.encode({"status": "ok"}),
-            b"/readyz": msgspec.json.encode({"status": "ready", "release": loaded.release}),
-            b"/openapi.json": msgspec.json.encode(loaded.openapi),
-        }
-        for name, api in loaded.apis.items():
-            self._pages[f"/v1/{name}".encode()] = _contract_json(api, loaded.release)
+    def __init__(self, desk: Desk, more: Sequence[Route]) -> None:
+        self._desk = desk
+        self.posts: dict[bytes, Batcher] = {f"/v1/{name}".encode(): queue for name, queue in desk.queues.items()}
+        self.all = (*_pages(desk), *more)
+        self._exact = [r for r in self.all if "{" not in r.path]
+        self._by_path: dict[str, list[Route]] = {}
+        for route in self._exact:
+            self._by_path.setdefault(route.path, []).append(route)
+        self._patterns = [(route.path.split("/"), route) for route in self.all if "{" in route.path]
 
-    def page(self, method: bytes, path: bytes) -> Found:
-        """What a request that asks for no answers gets."""
-        body = self._pages.get(path)
-        if body is None:
-            return Found(404, error_json(self._unknown(path)))
-        if method in (b"GET", b"HEAD"):
-            return Found(200, body)
-        allowed = "GET, HEAD, POST" if path in self.posts else "GET, HEAD"
-        shown = method.decode("ascii", "replace")
-        return Found(405, error_json(f"method expected {allowed}, got {shown}"), f"allow: {allowed}\r\n")
+    def respond(self, exchange: Exchange, head: Head, path: bytes, body: bytes) -> None:
+        """Answer a request for a page."""
+        text = path.decode("latin-1")
+        found = self._at(text)
+        method = b"GET" if head.method == b"HEAD" else head.method
+        for route, names in found:
+            if route.method == method:
+                self._let(route, exchange, head, names, body)
+                return
+        if not found and path not in self.posts:
+            exchange.page(404, error_json(self._unknown(path)))
+            return
+        methods = {route.method.decode() for route, _ in found} | ({"POST"} if path in self.posts else set())
+        allowed = ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))
+        shown = head.method.decode("ascii", "replace")
+        exchange.page(405, error_json(f"method expected {allowed}, got {shown}"), f"allow: {allowed}\r\n")
+
+    def _let(self, route: Route, exchange: Exchange, head: Head, names: Mapping[str, str], body: bytes) -> None:
+        try:
+            query = _query(head.url)
+        except ValueError:
+            exchange.refuse(400, "query expected at most 100 keys, got more")
+            return
+        try:
+            route.respond(Asked(names, query, head.found, body, head.within_s), exchange)
+        except Exception as error:  # a defect of one page is not its neighbours'
+            self._desk.journal.failed(route.path, error)
+            if not exchange.done:
+                exchange.refuse(500, "the page could not be made; see the server's log")
+
+    def _at(self, path: str) -> list[tuple[Route, dict[str, str]]]:
+        if path in self._by_path:
+            return [(route, {}) for route in self._by_path[path]]
+        parts = path.split("/")
+        return [(route, names) for shape, route in self._patterns if (names := _matched(shape, parts)) is not None]
 
     def _unknown(self, path: bytes) -> str:
         name = path.decode("ascii", "replace")[:100]
-        known = [f"/v1/{n}" for n in self._names] + ["/openapi.json", "/healthz", "/readyz"]
+        known = [p.decode() for p in self.posts] + [r.path for r in self._exact]
         return f"path `{name}` is not known; {closest(name, known) or 'see /openapi.json'}"
+
+
+def _matched(shape: Sequence[str], parts: Sequence[str]) -> dict[str, str] | None:
+    if len(shape) != len(parts):
+        return None
+    names = {}
+    for wanted, part in zip(shape, parts, strict=True):
+        if wanted[:1] == "{":
+            names[wanted[1:-1]] = unquote(part)
+        elif wanted != part:
+            return None
+    return names
+
+
+def _query(url: bytes) -> dict[str, str]:
+    text = url.partition(b"?")[2].decode("latin-1")
+    return dict(reversed(parse_qsl(text, keep_blank_values=True, max_num_fields=100))) if text else {}
+
+
+def _pages(desk: Desk) -> list[Route]:
+    """The pages that every worker has."""
+    loaded = desk.loaded
+    found = [
+        _page("/healthz", msgspec.json.encode({"status": "ok"})),
+        _page("/readyz", msgspec.json.encode({"status": "ready", "release": loaded.release})),
+        _page("/openapi.json", msgspec.json.encode(loaded.openapi)),
+    ]
+    return found + [_page(f"/v1/{name}", _contract_json(api, loaded.release)) for name, api in loaded.apis.items()]
+
+
+def _page(path: str, body: bytes) -> Route:
+    return Route(b"GET", path, "open", lambda _, exchange: exchange.page(200, body))
 
 
 def _contract_json(api: Api, release: int) -> bytes:

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from funade.declare.given import Given
+from funade.declare.taken import Taken
+
 if TYPE_CHECKING:
     import numpy as np
 
     from funade.declare.field import Contract
+    from funade.declare.rows import Answers, Requests
 
     Columns = dict[str, np.ndarray[Any, Any]]
 
@@ -32,6 +36,18 @@ class Api(Protocol):
     def owner(self) -> str:
         """The team to call; "" where none is declared."""
 
+    @property
+    def durable(self) -> bool:
+        """Whether an answer is sent only once it is logged."""
+
+    @property
+    def requests(self) -> Requests:
+        """Reads requests of its contract."""
+
+    @property
+    def answers(self) -> Answers:
+        """Settles and writes answers of its contract."""
+
     def decode(self, body: bytes, /) -> tuple[list[Any], bool]:
         """The rows of a JSON body, and whether it was one object.
 
@@ -39,15 +55,15 @@ class Api(Protocol):
             ContractViolation: with the ``path`` of the value.
         """
 
-    def answer(self, rows: Sequence[Any], /) -> Columns:
-        """One checked answer per row, in order.
+    def take(self, rows: Sequence[Any], /) -> Taken:
+        """Decoded rows as columns, defaults filled in."""
+
+    def give(self, columns: Columns, rows: int, /) -> Given:
+        """The answers for columns of ``rows`` each, in order; a row without one is named.
 
         Raises:
-            AnswerError: other rows, columns or values than the contract says; or whatever the function raised.
+            AnswerError: other rows or columns than the contract says; or whatever the function raised.
         """
-
-    def encode(self, columns: Columns, start: int, stop: int, *, single: bool) -> bytes:
-        """Rows [start, stop) as JSON: one object if ``single``, else an array."""
 
 
 class Loaded(Protocol):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import time
@@ -41,7 +42,8 @@ class Serve(msgspec.Struct, frozen=True):
 
     ``loader`` ("package.module:function") is given ``argument`` with ``release`` added. ``folder`` is where the
     server says what it is; ``log`` a file, "" for standard error. ``hosts`` are host names that requests may name
-    besides the loopback's own and ``host``; on another address any is taken when none is given.
+    besides the loopback's own and ``host``; on another address any is taken when none is given. What else there is goes
+    to the workers as it is (``message.Begin``).
     """
 
     loader: str
@@ -55,6 +57,14 @@ class Serve(msgspec.Struct, frozen=True):
     log: str = ""
     hosts: tuple[str, ...] = ()
     limits: Limits = Limits()
+    store: str = ""
+    grpc_port: int = 0
+    grpc: str = "grpcio"
+    queue: str = ""
+    certificate: str = ""
+    key: str = ""
+    tokens: str = ""
+    predict: str = "open"
 
 
 def serve(settings: Serve, current: Current, *, clock: Clock, on_alert: Alert | None = None) -> None:
@@ -108,6 +118,7 @@ class Supervisor:
         self._socket = await listening(self._settings.host, self._settings.port)
         self.port = self._socket.getsockname()[1]
         self._state = StateFile(Path(self._settings.folder), self.port) if self._settings.folder else None
+        self._own = _own_folder(self._settings.folder, self.port)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop)
@@ -251,6 +262,16 @@ class Supervisor:
             log=given.log,
             hosts=self._hosts(),
             limits=given.limits,
+            folder=self._own,
+            store=given.store,
+            grpc_host=given.host,
+            grpc_port=given.grpc_port,
+            grpc=given.grpc,
+            queue=given.queue,
+            certificate=given.certificate,
+            key=given.key,
+            tokens=given.tokens,
+            predict=given.predict,
         )
         generation.workers.append(Process(begin, self._handed, self._news.set))
 
@@ -348,3 +369,13 @@ class Supervisor:
         if self._state is not None:
             self._state.remove()
         self._journal.event("stopped")
+
+
+def _own_folder(folder: str, port: int) -> str:
+    """This server's own folder, emptied of what a server before it left; "" where it has none."""
+    if not folder:
+        return ""
+    own = Path(folder) / str(port)
+    shutil.rmtree(own, ignore_errors=True)
+    own.mkdir(parents=True, exist_ok=True)
+    return str(own)

@@ -22,16 +22,15 @@ import msgspec
 
 from funade import clock, points, threads
 from funade.errors import FunadeError, ServeError
-from funade.serve.batcher import Batcher
 from funade.serve.channel import Channel
+from funade.serve.desk import Desk
 from funade.serve.door import Door
-from funade.serve.http import Connection
+from funade.serve.http_door import HttpDoor
 from funade.serve.journal import Journal
 from funade.serve.lane import Lane
 from funade.serve.limits import more_files
-from funade.serve.listener import Listener
 from funade.serve.message import Begin, Failed, Handed, Message, Ready, Retire, Retired, Start, Stop, Take
-from funade.serve.reply import Replies
+from funade.serve.meter import Meter
 from funade.serve.route import Routes
 from funade.serve.served import Loaded
 
@@ -56,11 +55,12 @@ class Worker:
         loop.set_exception_handler(lambda _, facts: journal.event("defect", **_plain(facts)))
         self._journal = journal
         self.lane = Lane(loop)
-        self._door: Door | None = None
-        most = min(begin.limits.connections, max(more_files() - _OTHER_FILES, 16))
-        self._listener = Listener(_adopted(begin.listener), loop, self._connect, most)
+        self._doors: list[Door] = []
+        self._http: HttpDoor | None = None
+        self._socket = _adopted(begin.listener)
         self._channel = Channel(_adopted(begin.control), loop, self._hear, self._orphaned)
         self._ending = False
+        self._shut = False
 
     def load(self) -> Loaded:
         """The release, warmed; on the main thread.
@@ -78,14 +78,16 @@ class Worker:
 
     def open(self, loaded: Loaded) -> None:
         """The release is ready: wait for the supervisor's word."""
-        limits = self._begin.limits
-        batchers = {
-            name: Batcher(api, self.lane, self._loop, self._journal, limits) for name, api in loaded.apis.items()
-        }
-        hosts = frozenset(h.lower().encode() for h in self._begin.hosts) or None
-        replies = Replies(loaded.release)
-        routes = Routes(loaded, batchers)
-        self._door = Door(self._loop, routes, replies, self._journal, limits, hosts=hosts, hand=self._hand)
+        begin = self._begin
+        mark = os.urandom(6).hex()
+        meter = Meter(mark, begin.folder, loaded.apis)
+        desk = Desk(self._loop, self.lane, self._journal, begin.limits, loaded, mark=mark, meter=meter)
+        self._desk = desk
+        hosts = frozenset(h.lower().encode() for h in begin.hosts) or None
+        most = min(begin.limits.connections, max(more_files() - _OTHER_FILES, 16))
+        routes = Routes(desk, [])
+        self._http = HttpDoor(desk, routes, self._socket, most=most, hosts=hosts, hand=self._hand)
+        self._doors = [self._http]
         self._tick()
         self._channel.send(Ready())
 
@@ -100,10 +102,12 @@ class Worker:
 
     def _hear(self, message: Message, file: int | None) -> None:
         if isinstance(message, Start):
-            self._listener.start()
+            for door in self._doors:
+                door.start()
         elif isinstance(message, Take) and file is not None:
             os.set_inheritable(file, False)
-            self._connect(socket.socket(fileno=file), message.unread)
+            assert self._http is not None
+            self._http.adopt(socket.socket(fileno=file), message.unread)
         elif isinstance(message, Retire):
             self._wind_down(handing=True)
         elif isinstance(message, Stop):
@@ -111,17 +115,10 @@ class Worker:
 
     def _orphaned(self) -> None:
         """The supervisor is gone: finish what is begun and end."""
-        if self._door is None:
+        if not self._doors:
             os._exit(1)
         self._journal.event("supervisor gone")
         self._wind_down(handing=False)
-
-    def _connect(self, sock: socket.socket, unread: bytes = b"") -> None:
-        sock.setblocking(False)
-        door = self._door
-        assert door is not None
-        made = self._loop.connect_accepted_socket(lambda: Connection(door, unread), sock)
-        door.keep(self._loop.create_task(made))
 
     def _hand(self, file: int, unread: bytes) -> None:
         points.passing("swap.handing")
@@ -129,38 +126,36 @@ class Worker:
         points.passing("swap.handed")
 
     def _wind_down(self, *, handing: bool) -> None:
-        self._listener.stop()
-        if self._door is None:
+        if not self._doors:
             os._exit(0)
+        self._shut = self._shut or not handing
+        for door in self._doors:
+            (door.shut if self._shut else door.retire)()
         if handing:
             self._channel.send(Retired())
-            self._door.retire()
-        else:
-            self._door.shut()
         if not self._ending:
             self._ending = True
             self._wait_for_the_end(self._loop.time() + self._begin.drain_s)
 
     def _wait_for_the_end(self, deadline: float) -> None:
-        """Look every 20 ms whether all connections are gone."""
-        door = self._door
-        assert door is not None
+        """Look every 20 ms whether all doors are empty."""
         now = self._loop.time()
-        if (door.empty and self._channel.empty) or now > deadline + _LAST_WRITES_S:
+        if (all(door.empty for door in self._doors) and self._channel.empty) or now > deadline + _LAST_WRITES_S:
             self._leave_process(0)
-        else:
+            return
+        for door in self._doors:
             if now > deadline:
                 door.cut()
-            elif door.handing:
-                door.retire()
-            else:
+            elif self._shut:
                 door.shut()
-            self._loop.call_later(_LOOK_S, self._wait_for_the_end, deadline)
+            else:
+                door.retire()
+        self._loop.call_later(_LOOK_S, self._wait_for_the_end, deadline)
 
     def _tick(self) -> None:
-        assert self._door is not None
-        self._door.tick()
-        self._listener.tick(len(self._door.connections))
+        for door in self._doors:
+            door.tick()
+        self._desk.meter.tick({name: queue.waiting_rows for name, queue in self._desk.queues.items()})
         if self.lane.busy and self._loop.time() - self.lane.since > self._begin.limits.call_s:
             self._stuck()
         self._loop.call_later(1.0, self._tick)
@@ -168,14 +163,16 @@ class Worker:
     def _stuck(self) -> None:
         """A call that does not end holds up every api of this process: another process must take over."""
         self._journal.event("stuck", seconds=self._begin.limits.call_s)
-        self._listener.stop()
-        if self._door is not None:
-            self._door.cut()
+        for door in self._doors:
+            door.shut()
+            door.cut()
         self._loop.call_later(_LOOK_S, os._exit, _STUCK)
 
     def _leave_process(self, code: int) -> None:
         """End through the main thread where users' functions are done, else at once."""
         self._journal.event("worker ended")
+        if self._doors:
+            self._desk.meter.close()
         if self.lane.busy or code:
             os._exit(code)
         self.lane.close()

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from funade.declare.numbers import Wire
 from funade.declare.spec import Kind, Spec
 from funade.declare.window import Interval
 
@@ -51,7 +52,8 @@ class Version(msgspec.Struct, frozen=True, omit_defaults=True):
     ``inputs``: every (node, version id) it was built from, directly. ``end``: exclusive end of the last period
     it holds. ``reach``: exclusive upper bound of the time of any row seen, transitively. ``fits``: every row set
     it was fitted on, transitively (models and thresholds). ``metrics``: an evaluation's numbers (None where it
-    gave NaN or infinity). ``refused``: judging rows the contract refused.
+    gave NaN or infinity). ``refused``: judging rows without an answer, by the contract or a guard; ``guarded``: those
+    that the fallback answered in a guard's stead.
     ``classes``: project symbols needed to load the artifact.
     ``sequence``: for a source, the last revision it includes.
     """
@@ -73,6 +75,7 @@ class Version(msgspec.Struct, frozen=True, omit_defaults=True):
     metrics: dict[str, float | None] = {}
     judged_rows: int | None = None
     refused: int = 0
+    guarded: int = 0
     sequence: int | None = None
     build: str = ""
     lock: str = ""
@@ -147,7 +150,8 @@ class Hold(msgspec.Struct, frozen=True):
 class Candidate(msgspec.Struct, frozen=True, omit_defaults=True):
     """An immutable cut, with the graph and the code it was written from. ``id`` is its content's digest.
 
-    ``code`` is the digest of the code snapshot's manifest blob (relative path → blob digest).
+    ``code`` is the digest of the code snapshot's manifest blob (relative path → blob digest). ``wires`` has the numbers
+    of every field of every api ever staged here; the store gives them when it keeps the candidate.
     """
 
     id: str
@@ -157,6 +161,7 @@ class Candidate(msgspec.Struct, frozen=True, omit_defaults=True):
     settings: dict[str, dict[str, Any]]
     timezone: str
     at: datetime
+    wires: dict[str, Wire] = {}
 
 
 class Golden(msgspec.Struct, frozen=True):

@@ -1,0 +1,100 @@
+"""How columns are read from the rows of a request."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
+
+from funade.declare.field import Field
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
+    import numpy as np
+
+    Array = np.ndarray[Any, Any]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_NAT = -(2**63)
+
+Read = Callable[[Sequence[Any]], Iterable[Any]]
+
+
+def layout(fields: Iterable[Field], zone: ZoneInfo) -> list[tuple[tuple[str, ...], Read]]:
+    """How columns are read from rows: fields of one number type together, in one pass."""
+    groups: dict[str, list[str]] = {}
+    single: list[tuple[tuple[str, ...], Read]] = []
+    for field in fields:
+        dtype = dtype_of(field)
+        if dtype in ("float64", "int64", "bool") and not field.values:
+            groups.setdefault(dtype, []).append(field.name)
+        else:
+            single.append(((field.name,), _alone(field, zone)))
+    return [((*names,), together(names, dtype)) for dtype, names in groups.items()] + single
+
+
+def dtype_of(field: Field) -> str:
+    """The type of a field's column; a field that has a declared default is never missing."""
+    if field.nullable and not field.filled and field.type in ("int", "bool"):
+        return "float64" if field.type == "int" else "object"
+    return _DTYPES[field.type]
+
+
+_DTYPES = {
+    "bool": "bool", "int": "int64", "float": "float64", "str": "object",
+    "datetime": "datetime64[us]", "date": "datetime64[D]",
+}  # fmt: skip
+
+
+def together(names: Sequence[str], dtype: str) -> Read:
+    """What reads fields of one number type in one pass: a row of the result per field; None reads as NaN."""
+    import numpy as np
+
+    get, count = attrgetter(*names), len(names)
+
+    def read(rows: Sequence[Any]) -> Iterable[Any]:
+        table = np.array([get(row) for row in rows], dtype=dtype)
+        return np.ascontiguousarray(table.reshape(len(rows), count).T)
+
+    return read
+
+
+def _alone(field: Field, zone: ZoneInfo) -> Read:
+    get, made = attrgetter(field.name), column(field, zone)
+
+    def read(rows: Sequence[Any]) -> Iterable[Any]:
+        return (made([get(row) for row in rows]),)
+
+    return read
+
+
+def column(field: Field, zone: ZoneInfo) -> Callable[[list[Any]], Array]:
+    """What makes the array of a field's values, as a request's struct holds them."""
+    import numpy as np
+
+    dtype = dtype_of(field)
+
+    def made(values: list[Any]) -> Array:
+        if field.values:
+            values = [v.value if isinstance(v, enum.Enum) else v for v in values]
+        if field.type == "datetime":
+            return np.array([_microseconds(v, zone) for v in values], dtype="int64").view(dtype)
+        if dtype != "object":
+            return np.array(values, dtype=dtype)
+        found = np.empty(len(values), dtype=object)
+        found[:] = values
+        return found
+
+    return made
+
+
+def _microseconds(moment: datetime | None, zone: ZoneInfo) -> int:
+    if moment is None:
+        return _NAT
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=zone)
+    return (moment - _EPOCH) // _MICROSECOND

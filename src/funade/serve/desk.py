@@ -1,0 +1,61 @@
+"""What all doors of one worker answer from."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from funade.serve.batcher import Batcher
+from funade.serve.journal import Journal
+from funade.serve.lane import Lane
+from funade.serve.limits import Limits
+from funade.serve.served import Loaded
+
+if TYPE_CHECKING:
+    from funade.serve.log import Log
+    from funade.serve.meter import Meter
+
+
+class Desk:
+    """One release in one worker: its apis' queues, and what is noted of every answer.
+
+    ``mark`` begins every prediction id of this worker; ``queues`` are by api.
+
+    Args:
+        loop: the event loop.
+        lane: where users' functions run.
+        journal: the server's log.
+        limits: bounds.
+        loaded: the release.
+        mark: 12 hexadecimal characters of this worker alone.
+        meter: counts what is answered.
+        log: keeps what is answered; None where nothing is kept.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        lane: Lane,
+        journal: Journal,
+        limits: Limits,
+        loaded: Loaded,
+        *,
+        mark: str,
+        meter: Meter,
+        log: Log | None = None,
+    ) -> None:
+        self.loop = loop
+        self.lane = lane
+        self.journal = journal
+        self.limits = limits
+        self.loaded = loaded
+        self.mark = mark
+        self.meter = meter
+        self.log = log
+        self._next = 1
+        self.queues = {name: Batcher(api, self) for name, api in loaded.apis.items()}
+
+    def numbers(self, count: int) -> range:
+        """The next ``count`` prediction numbers, each given once."""
+        first, self._next = self._next, self._next + count
+        return range(first, self._next)

@@ -1,0 +1,107 @@
+"""The HTTP door: the listening socket, its open connections, and what they answer from."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+
+from funade.serve.desk import Desk
+from funade.serve.http import Connection
+from funade.serve.listener import Listener
+from funade.serve.reply import Replies
+from funade.serve.request import Heads
+from funade.serve.route import Routes
+
+
+class HttpDoor:
+    """The open connections of a worker.
+
+    ``now`` is the loop's time, at most about a second old; ``held`` counts bytes of half-received bodies.
+    While ``handing``, connections leave at their next message boundary; while ``closing``, responses close them.
+
+    Args:
+        desk: the worker's.
+        routes: paths to queues and pages.
+        sock: the listening socket.
+        most: connections open at once.
+        hosts: the host names a request may name; None for any.
+        hand: called with a connection's open file and the bytes read from it but not answered.
+    """
+
+    def __init__(
+        self,
+        desk: Desk,
+        routes: Routes,
+        sock: socket.socket,
+        *,
+        most: int,
+        hosts: frozenset[bytes] | None,
+        hand: Callable[[int, bytes], None],
+    ) -> None:
+        self.desk = desk
+        self.loop = desk.loop
+        self.routes = routes
+        self.replies = Replies(desk.loaded.release, desk.mark)
+        self.journal = desk.journal
+        self.limits = desk.limits
+        self.heads = Heads()
+        self.hosts = hosts
+        self.hand = hand
+        self.connections: set[Connection] = set()
+        self._making: set[asyncio.Task[object]] = set()
+        self._listener = Listener(sock, desk.loop, self.adopt, most)
+        self.now = desk.loop.time()
+        self.held = 0
+        self.handing = False
+        self.closing = False
+
+    def start(self) -> None:
+        """Accept from now on."""
+        self._listener.start()
+
+    def adopt(self, sock: socket.socket, unread: bytes = b"") -> None:
+        """Serve an accepted connection; ``unread`` was read from it before."""
+        sock.setblocking(False)
+        made = self.loop.connect_accepted_socket(lambda: Connection(self, unread), sock)
+        making = self.loop.create_task(made)
+        self._making.add(making)
+        making.add_done_callback(self._made)
+
+    def _made(self, making: asyncio.Task[object]) -> None:
+        self._making.discard(making)
+        if not making.cancelled() and (error := making.exception()) is not None:
+            self.journal.event("connection lost", error=str(error))  # a client gone meanwhile is no error
+
+    @property
+    def empty(self) -> bool:
+        """Whether no connection is left."""
+        return not self.connections and not self._making
+
+    def tick(self) -> None:
+        """Once a second: the date, and clients that are too slow."""
+        self.now = self.loop.time()
+        self.replies.tick()
+        self._listener.tick(len(self.connections))
+        for connection in list(self.connections):
+            connection.sweep(self.now)
+
+    def retire(self) -> None:
+        """Accept no more; hand every connection over, each at its next message boundary."""
+        self._listener.stop()
+        self.handing = not self.closing
+        for connection in list(self.connections):
+            connection.leave()
+
+    def shut(self) -> None:
+        """Accept no more; close every connection, each when nothing is being answered or received."""
+        self._listener.stop()
+        self.closing = True
+        self.handing = False
+        for connection in list(self.connections):
+            connection.shut()
+
+    def cut(self) -> None:
+        """Answer 503 to whatever is not answered yet, and close."""
+        for connection in list(self.connections):
+            connection.cut()
