@@ -244,13 +244,25 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+def every_command() -> Iterator[str]:
+    """Each command's name, a group's commands with the group's before them."""
+    for name in COMMANDS:
+        found = command_of(name)
+        yield from (f"{name} {one}" for one in found.commands) if isinstance(found, click.Group) else [name]
+
+
+def command_of(name: str) -> click.Command:
+    group, _, one = name.partition(" ")
+    found: click.Command = getattr(import_module(f"funade.cli.{COMMANDS[group]}"), group)
+    return found.commands[one] if isinstance(found, click.Group) and one else found
+
+
+@pytest.mark.parametrize("command", list(every_command()))
 def test_every_command_and_option_is_documented(command: str) -> None:
     page = (REPOSITORY / "docs" / "operations.md").read_text("utf-8")
     section = re.search(rf"^### `funade {command}\b.*?(?=^##|\Z)", page, flags=re.M | re.S)
     assert section, f"docs/operations.md has no section on `funade {command}`"
-    found = getattr(import_module(f"funade.cli.{COMMANDS[command]}"), command)
-    for parameter in found.params:
+    for parameter in command_of(command).params:
         for option in parameter.opts if isinstance(parameter, click.Option) else [parameter.make_metavar(_context())]:
             assert option.strip("[]. ") in section[0], f"`funade {command}` does not say {option}"
 

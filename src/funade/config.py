@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_type_hints
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
@@ -34,12 +34,43 @@ class StoreSection(_Section, frozen=True):
 
 
 class ServeSection(_Section, frozen=True):
-    """``[serve]``: how the server listens; ``drain_s`` is how long a begun request may still take after a switch."""
+    """``[serve]``: how the server listens.
+
+    ``drain_s`` is how long a begun request may still take after a switch; ``hosts`` are names it answers for besides
+    its own; ``grpc_port`` 0 opens no gRPC door, which the library ``grpc`` carries; ``certificate`` and ``key`` are PEM
+    files; ``tokens`` is the file of tokens, and ``predict`` says whether asking for answers needs one. ``peers`` are all
+    servers of the store ("host:port"), for what is put before them.
+    """
 
     host: str = "127.0.0.1"
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8080
     workers: Annotated[int, msgspec.Meta(ge=1, le=256)] = 2
     drain_s: Annotated[float, msgspec.Meta(ge=0)] = 30.0
+    hosts: tuple[str, ...] = ()
+    grpc_port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0
+    grpc: Literal["grpcio", "native"] = "grpcio"
+    certificate: str = ""
+    key: str = ""
+    tokens: str = ""
+    predict: Literal["open", "token"] = "open"
+    peers: tuple[str, ...] = ()
+
+
+class QueueSection(_Section, frozen=True):
+    """``[queue]``: what the queue of asynchronous requests holds, how often it tries, whom it may call back.
+
+    ``keep`` is how long answers are kept and ``keep_dead`` how long dead letters are; ``most`` requests may wait, and
+    ``most_mb`` MiB are kept in all. ``callbacks`` are what callbacks' URLs must begin with; ``private_callbacks`` lets
+    the names in them lead to private addresses.
+    """
+
+    keep: str = "1 day"
+    keep_dead: str = "30 days"
+    tries: Annotated[int, msgspec.Meta(ge=1, le=100)] = 5
+    most: Annotated[int, msgspec.Meta(ge=1)] = 100_000
+    most_mb: Annotated[int, msgspec.Meta(ge=1)] = 4096
+    callbacks: tuple[str, ...] = ()
+    private_callbacks: bool = False
 
 
 class Profile(_Section, frozen=True):
@@ -48,6 +79,7 @@ class Profile(_Section, frozen=True):
     places: dict[str, str] = {}
     store: StoreSection | None = None
     serve: ServeSection | None = None
+    queue: QueueSection | None = None
 
 
 class Config(_Section, frozen=True):
@@ -58,6 +90,7 @@ class Config(_Section, frozen=True):
     places: dict[str, str] = {}
     settings: dict[str, dict[str, Any]] = {}
     serve: ServeSection = ServeSection()
+    queue: QueueSection = QueueSection()
     profile: dict[str, Profile] = {}
 
 
@@ -96,6 +129,7 @@ def read(root: Path, profile: str = "") -> Config:
         places=config.places | chosen.places,
         store=chosen.store or config.store,
         serve=chosen.serve or config.serve,
+        queue=chosen.queue or config.queue,
     )
 
 

@@ -22,6 +22,7 @@ from funade.declare.policy import Every, Time
 from funade.declare.setting import as_declared
 from funade.declare.spec import Spec
 from funade.errors import (
+    DeclarationError,
     Misuse,
     NotBuilt,
     PlaceMissing,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from funade.build.status import Status
     from funade.declare.period import Period
     from funade.release.gate import Judged
+    from funade.store.queue import Queue
 
 
 class Project:
@@ -382,8 +384,17 @@ class Project:
 
     # -- serve -------------------------------------------------------------------------------------
 
-    def serve(self, *, host: str | None = None, port: int | None = None, workers: int | None = None) -> None:
-        """Serve the current release over HTTP, following every switch, until SIGTERM or SIGINT.
+    def serve(
+        self,
+        *,
+        host: str | None = None,
+        port: int | None = None,
+        workers: int | None = None,
+        grpc_port: int | None = None,
+    ) -> None:
+        """Serve the current release over HTTP and, on a port of its own, gRPC, following every switch.
+
+        Ends at SIGTERM or SIGINT.
 
         Raises:
             ServeError: nothing is released, the port is taken, or the release does not come up.
@@ -399,8 +410,58 @@ class Project:
             workers=workers or told.workers,
             drain_s=told.drain_s,
             folder=str(self.store.root / "serve"),
+            hosts=told.hosts,
+            store=str(self.store.root),
+            grpc_port=told.grpc_port if grpc_port is None else grpc_port,
+            grpc=told.grpc,
+            queue=str(self.queue.path),
+            queue_rules=self.queue.rules,
+            certificate=self._file(told.certificate),
+            key=self._file(told.key),
+            tokens=str(self.tokens),
+            predict=told.predict,
         )
         serve(settings, self._switched, clock=self.clock)
+
+    @cached_property
+    def queue(self) -> Queue:
+        """The queue of asynchronous requests, in a file of its own beside the store's records.
+
+        Raises:
+            ProjectError: ``[queue]`` has a length of time that is none.
+        """
+        from funade.store.queue import Queue
+        from funade.store.queue_rules import QueueRules
+
+        told = self.config.queue
+        rules = QueueRules(
+            most=told.most,
+            most_bytes=told.most_mb * 1024 * 1024,
+            tries=told.tries,
+            keep_s=self._seconds("keep", told.keep),
+            keep_dead_s=self._seconds("keep_dead", told.keep_dead),
+            callbacks=told.callbacks,
+            private=told.private_callbacks,
+        )
+        return Queue(self.store.root / "queue.db", clock=self.clock, rules=rules)
+
+    def _seconds(self, key: str, text: str) -> float:
+        from funade.declare.span import span
+
+        try:
+            return span(text).total_seconds()
+        except DeclarationError as error:
+            at = str(self.root / configs.FILE)
+            raise ProjectError(f"[queue] expected `{key}` as a {error.what}", at=at) from None
+
+    @property
+    def tokens(self) -> Path:
+        """The file of tokens that the server asks for."""
+        given = self.config.serve.tokens
+        return self.root / given if given else self.store.root / "tokens.json"
+
+    def _file(self, path: str) -> str:
+        return str(self.root / path) if path else ""
 
     def _switched(self) -> tuple[int, int] | None:
         switch = self.store.metadata.current()

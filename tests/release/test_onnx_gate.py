@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import toy
+from at_port import ask, serving
 from funade.errors import CodecError, GateClosed, NotServed
 from funade.project import Project
 from funade.release.gate import Judged
@@ -61,6 +62,21 @@ def test_everybody_gets_the_converted_model_and_the_gate_says_how_near_it_is(tmp
     assert type(here.store.load(here.plan()["line"].version, native=True)).__name__ == "LGBMRegressor"
 
 
+def test_drill_w3_a_released_model_answers_a_row_alike_in_any_batch(tmp_path: Path) -> None:
+    """One row, two, and a thousand over HTTP give the same bits, and those of a direct call."""
+    here = project(tmp_path)
+    toy.ship(here)
+    x = np.random.default_rng(2).uniform(0, 10, 1000)
+    whole = here.store.load(here.plan()["line"].version).predict(2 * x.reshape(-1, 1)).astype(float).tolist()
+    rows = [{"x": value} for value in x.tolist()]
+    with serving(["-C", str(tmp_path), "serve", "--workers", "1"], tmp_path / "log") as port:
+        for size in (1, 2, 1000):
+            for start in range(0, min(1000, 50 * size), size):
+                status, got = ask(port, "POST", "/v1/judge", rows[start : start + size])
+                assert status == 200
+                assert [answer["score"] for answer in got] == whole[start : start + size]
+
+
 def test_a_policy_makes_another_version(tmp_path: Path) -> None:
     ids = {
         project(tmp_path / str(index), TREES.replace("fn.onnx()", policy)).plan()["line"].version
@@ -69,7 +85,7 @@ def test_a_policy_makes_another_version(tmp_path: Path) -> None:
     assert len(ids) == 3
 
 
-def test_w22_a_model_that_converts_wrongly_is_not_built(tmp_path: Path) -> None:
+def test_drill_w22_a_model_that_converts_wrongly_is_not_built(tmp_path: Path) -> None:
     here = project(tmp_path, TREES.replace("n_estimators=150", "n_estimators=50, linear_tree=True"))
     with pytest.raises(CodecError) as caught:
         list(here.build())
@@ -87,7 +103,7 @@ def line(rows: fn.Columns) -> LinearRegression:
 SKLEARN = IMPORTS[0] + "from sklearn.linear_model import LinearRegression\n"
 
 
-def test_w22_a_model_that_is_wrong_only_where_its_rows_are_is_refused_at_the_gate(tmp_path: Path) -> None:
+def test_drill_w22_a_model_that_is_wrong_only_where_its_rows_are_is_refused_at_the_gate(tmp_path: Path) -> None:
     """A feature near a million: its product and the intercept cancel, and float32 keeps too little of the rest."""
     here = project(tmp_path, RAW, SKLEARN)
     toy.edit(tmp_path, "shared", "x * SCALE", "1e6 + x * SCALE")

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from serve import debian
 from serve.serve_client import Running
 
 
@@ -42,3 +43,15 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     running.serving(1)
     yield running
     _ended(running)
+
+
+@pytest.fixture(scope="session")
+def prometheus() -> str:
+    """The program of Debian's Prometheus."""
+    return debian.installed("prometheus", "prometheus")
+
+
+@pytest.fixture(scope="session")
+def haproxy() -> str:
+    """The program of Debian's HAProxy."""
+    return debian.installed("haproxy", "haproxy")

@@ -33,7 +33,7 @@ class Running:
         self.generation = 0
         folder.mkdir(parents=True, exist_ok=True)
         self.settings = Serve(
-            loader="serve_fake:load",
+            loader=given.pop("loader", "serve_fake:load"),
             argument={"folder": str(folder)},
             folder=str(folder / "serve"),
             log=str(folder / "log"),

@@ -15,7 +15,10 @@ import numpy as np
 
 from funade import points
 from funade.declare.contract import contract_of, openapi
+from funade.declare.given import Given
+from funade.declare.numbers import Wire
 from funade.declare.rows import Answers, Requests
+from funade.declare.taken import Taken
 from funade.errors import AnswerError, ServeError
 
 
@@ -34,22 +37,24 @@ class Arrival(msgspec.Struct):
 
 
 class Fake:
-    def __init__(self, name: str, release: int, fallback: dict[str, Any] | None) -> None:
+    def __init__(
+        self, name: str, release: int, fallback: dict[str, Any] | None, promise_s: float | None = None
+    ) -> None:
         self.name = name
         self.contract = contract_of(Ride, Arrival, place="serve_fake.py:1")
         self.fallback = fallback
         self.owner = "drivers"
         self.release = release
-        self._requests = Requests(Ride, zone=ZoneInfo("UTC"))
-        self._answers = Answers(Arrival)
-        self.decode = self._requests.decode
-        self.encode = self._answers.encode
+        self.durable = False
+        self.promise_s = promise_s
+        self.requests = Requests(Ride, zone=ZoneInfo("UTC"))
+        self.answers = Answers(Arrival)
+        self.decode = self.requests.decode
 
-    def answer(self, rows: Sequence[Any]) -> Any:
-        count = len(rows)
-        if count == 0:
-            return self._answers.empty()
-        columns = self._requests.columns(rows)
+    def take(self, rows: Sequence[Any]) -> Taken:
+        return Taken(self.requests.columns(rows))
+
+    def give(self, columns: dict[str, Any], count: int) -> Given:
         for does in columns["does"]:
             if does == "raise":
                 raise ValueError("a private detail")
@@ -61,26 +66,34 @@ class Fake:
                 os._exit(9)
             if does.startswith("sleep "):
                 time.sleep(float(does[6:]))
+        if "work" in columns["does"]:
+            time.sleep(0.004 + 0.002 * count)
         whole = np.full(count, self.release)
         found = {"eta": columns["km"] * 2.0, "model": whole, "threshold": whole, "batch": np.full(count, count)}
         if "nan" in columns["does"]:
             found["eta"] = np.where(columns["does"] == "nan", np.nan, found["eta"])
-        return self._answers.check(found, count, api=self.name)
+        settled, bad = self.answers.judge(found, count, api=self.name)
+        return Given(settled, bad)
 
 
 class Release:
     def __init__(self, release: int, golden: str) -> None:
         self.release = release
         fallback = {"eta": 15.0, "model": 0, "threshold": 0, "batch": 0}
-        self.apis = {"arrival": Fake("arrival", release, fallback), "plain": Fake("plain", release, None)}
+        self.apis = {
+            "arrival": Fake("arrival", release, fallback),
+            "plain": Fake("plain", release, None),
+            "promised": Fake("promised", release, fallback, promise_s=0.1),
+        }
         self.openapi = openapi({name: api.contract for name, api in self.apis.items()}, version=str(release))
+        self.wires: dict[str, Wire] = {}
         self._golden = golden
 
     def warm(self) -> None:
         if self._golden == "differs":
             raise ServeError("api `arrival` expected 1 for golden row 0, got 2")
         for api in self.apis.values():
-            api.answer([Ride(km=1.0)])
+            api.give(api.take([Ride(km=1.0)]).columns, 1)
 
 
 def load(argument: dict[str, Any]) -> Release:

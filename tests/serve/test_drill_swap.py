@@ -99,6 +99,20 @@ def test_drill_w16_killed_workers_cost_a_client_with_one_retry_nothing(run: Run)
     assert 0 < load.retried < load.answered
 
 
+def test_drill_t11_one_of_three_killed_workers_costs_a_client_with_one_retry_nothing(run: Run) -> None:
+    server = run(workers=3)
+    with Load(server.port, clients=9, retries=1) as load:
+        for _ in range(3):
+            before = server.serving(1)
+            os.kill(random.choice(before.workers), signal.SIGKILL)
+            until(lambda: server.state.workers != before.workers or None, 5)  # noqa: B023
+            server.serving(1)
+        answered = load.answered
+        until(lambda: load.answered > answered + 100 or None)
+    assert load.faults == []
+    assert 0 < load.retried <= 3 * 9
+
+
 def test_drill_w16_killed_only_worker_is_replaced_within_5_s(run: Run) -> None:
     server = run(workers=1)
     with Load(server.port, retries=1) as load:

@@ -2,55 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given as drawn
 from hypothesis import strategies as st
 
-from funade.declare.field import Contract
+from funade.declare.given import Given
 from funade.serve.isolate import MOST_CALLS, spans
 
 
 class Picky:
-    name = "picky"
-    contract = Contract("A", "B", (), ())
-    fallback = None
-    owner = ""
-
     def __init__(self, bad: set[int]) -> None:
         self.bad = bad
         self.calls = 0
 
-    def decode(self, body: bytes, /) -> tuple[list[Any], bool]:
-        raise NotImplementedError
-
-    def encode(self, columns: Any, start: int, stop: int, *, single: bool) -> bytes:
-        raise NotImplementedError
-
-    def answer(self, rows: Sequence[Any], /) -> Any:
+    def give(self, columns: dict[str, Any], rows: int) -> Given:
         self.calls += 1
-        if self.bad & set(rows):
+        if self.bad & set(columns["x"].tolist()):
             raise ValueError
-        return {"x": np.array(rows)}
+        return Given(columns)
 
 
-@given(st.integers(1, 300), st.sets(st.integers(0, 299), max_size=4))
+@drawn(st.integers(1, 300), st.sets(st.integers(0, 299), max_size=4))
 def test_exactly_the_bad_rows_fail_and_the_others_keep_their_place(count: int, bad: set[int]) -> None:
-    found = spans(Picky(bad), list(range(count)))
+    found = spans(Picky(bad).give, {"x": np.arange(count)}, count)
     assert [s.start for s in found] == [0, *[s.stop for s in found[:-1]]]
     assert found[-1].stop == count
     for span in found:
-        if span.columns is None:
+        if span.given is None:
             assert span.error is not None and span.start in bad and span.stop == span.start + 1
         else:
-            assert span.columns["x"].tolist() == list(range(span.start, span.stop))
+            assert span.given.columns["x"].tolist() == list(range(span.start, span.stop))
 
 
 def test_a_function_that_always_fails_is_not_called_for_ever() -> None:
     api = Picky(set(range(100_000)))
-    found = spans(api, range(100_000))
+    found = spans(api.give, {"x": np.arange(100_000)}, 100_000)
     assert api.calls == MOST_CALLS + 1
-    assert all(s.columns is None for s in found)
+    assert all(s.given is None for s in found)
     assert found[-1].stop == 100_000

@@ -26,6 +26,9 @@ COMMANDS = {
     "diff": "ship",
     "fsck": "look",
     "serve": "serve",
+    "token": "token",
+    "export": "export",
+    "queue": "queue",
 }
 """Command → the module below ``funade.cli`` that has it; imported when it is called."""
 

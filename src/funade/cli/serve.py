@@ -1,6 +1,8 @@
-"""The command that serves the current release."""
+"""The command that serves: the current release, or a model file without a project."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import click
 
@@ -8,9 +10,20 @@ from funade.cli.output import project
 
 
 @click.command()
+@click.argument("file", required=False, type=click.Path(path_type=Path))
 @click.option("--host", metavar="ADDRESS", help="The address to listen on; 127.0.0.1 unless told.")
 @click.option("--port", type=click.IntRange(0, 65535), help="The HTTP port; 0 takes a free one.")
+@click.option("--grpc-port", type=click.IntRange(0, 65535), help="The gRPC port; 0, as unless told, opens none.")
 @click.option("--workers", type=click.IntRange(1, 256), help="How many processes answer; 2 unless told.")
-def serve(host: str | None, port: int | None, workers: int | None) -> None:
-    """Serve the current release over HTTP and follow every switch."""
-    project().serve(host=host, port=port, workers=workers)
+def serve(file: Path | None, host: str | None, port: int | None, grpc_port: int | None, workers: int | None) -> None:
+    """Serve the current release, or a model FILE without a project.
+
+    Follows every switch of the release. FILE is ONNX or LightGBM's text; its contract is read from it.
+    """
+    if file is None:
+        project().serve(host=host, port=port, grpc_port=grpc_port, workers=workers)
+        return
+    from funade import clock
+    from funade.serve import bare
+
+    bare.serve(file, host=host, port=port, grpc_port=grpc_port, workers=workers, clock=clock.system)

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from funade.declare import reason
 from funade.declare.taken import Taken
+from funade.errors import AnswerError
 from funade.serve.ask import PLAIN, Answered, Ask, Said
 from funade.serve.entry import Entry
-from funade.serve.isolate import spans
+from funade.serve.isolate import Span, spans
+from funade.serve.room import Room
 from funade.serve.said import said
 from funade.serve.served import Api
 
@@ -26,9 +28,10 @@ if TYPE_CHECKING:
 
 
 class Unanswered(NamedTuple):
-    """In place of a body: this row of the request has no answer."""
+    """In place of a body: this row of the request has no answer; ``rejected`` says that a guard left it none."""
 
     row: int
+    rejected: bool
 
 
 class Worked(NamedTuple):
@@ -40,6 +43,7 @@ class Worked(NamedTuple):
     taken: Taken
     answers: Columns
     bodies: list[Any]
+    took_s: float
     spoke: Codes | None = None
     guards: Masks | None = None
     saids: list[Said] | None = None
@@ -56,12 +60,18 @@ class Batcher:
     def __init__(self, api: Api, desk: Desk) -> None:
         self.api = api
         self._desk = desk
-        self._limits = desk.limits
+        self._room = Room(desk.limits, api.promise_s)
         self._waiting: deque[tuple[Ask, int]] = deque()
         self.waiting_rows = 0
         self._queued = False
         self._instead: list[tuple[Ask, int, int]] = []
         self._fallback = None if api.fallback is None else api.answers.constant(api.fallback)
+        self._standing = Answered(self._fallback or {}, api.answers.structs)
+
+    @property
+    def spare_rows(self) -> int:
+        """How many more rows the next call has room for."""
+        return self._room.call - self.waiting_rows
 
     # -- on the loop
 
@@ -71,7 +81,7 @@ class Batcher:
         if not count:
             body = ask.write(Answered(self.api.answers.empty(), self.api.answers.structs), 0, 0)
             ask.answer(body, self._desk.numbers(1)[0])
-        elif self.waiting_rows and self.waiting_rows + count > self._limits.waiting_rows:
+        elif self.waiting_rows and self.waiting_rows + count > self._room.waiting:
             self._speak(ask, reason.BUSY)
         elif within_s is not None and within_s <= 0:
             self._speak(ask, reason.LATE)
@@ -88,7 +98,7 @@ class Batcher:
         """As many waiting requests as go into one call, oldest first, without those already answered or gone."""
         asks: list[Ask] = []
         rows = 0
-        waiting, most = self._waiting, self._limits.batch_rows
+        waiting, most = self._waiting, self._room.call
         while waiting:
             ask, count = waiting[0]
             if asks and rows + count > most:
@@ -109,6 +119,7 @@ class Batcher:
             for ask in asks:
                 self._refuse(ask, reason.ERROR)
             return
+        self._room.took(sum([len(ask.rows) for ask in asks]), worked.took_s)
         entry = self._entry(asks, worked)
         if any(ask.done for ask in asks):  # answered by the clock meanwhile, or nobody waits any more
             entry, worked = _still_open(entry, worked)
@@ -146,7 +157,8 @@ class Batcher:
             try:
                 body = worked.bodies[index]
                 if isinstance(body, Unanswered):
-                    self._refuse(ask, reason.ERROR, "" if ask.single else f"$[{body.row}]")
+                    code = reason.GUARD if body.rejected else reason.ERROR
+                    self._refuse(ask, code, "" if ask.single else f"$[{body.row}]")
                 else:
                     ask.answer(body, entry.numbers[index], PLAIN if saids is None else saids[index])
             except Exception as error:  # one connection's trouble is not its neighbours'
@@ -167,6 +179,7 @@ class Batcher:
         status, error = {
             reason.BUSY: (503, f"api `{name}` has too many requests waiting; try again"),
             reason.LATE: (504, f"api `{name}` did not answer within the time asked for"),
+            reason.GUARD: (500, f"api `{name}` has no answer that its guard lets through"),
         }.get(code, (500, f"api `{name}` failed to answer; see the server's log"))
         if not ask.done:
             self._desk.meter.refused(name, status, ask.door)
@@ -182,8 +195,11 @@ class Batcher:
         if not self._instead:
             self._desk.loop.call_soon(self._note)
         self._instead.append((ask, number, code))
-        columns = {name: column.repeat(count) for name, column in self._fallback.items()}
-        body = ask.write(Answered(columns, self.api.answers.structs), 0, count)
+        standing = self._standing
+        if count > 1:
+            columns = {name: column.repeat(count) for name, column in self._fallback.items()}
+            standing = Answered(columns, self.api.answers.structs)
+        body = ask.write(standing, 0, count)
         ask.answer(body, number, Said(fallback=reason.NAMES[code]))
 
     def _note(self) -> None:
@@ -218,17 +234,29 @@ class Batcher:
         try:
             rows = asks[0].rows if len(asks) == 1 else [row for ask in asks for row in ask.rows]
             taken = self.api.take(rows)
+            began = time.monotonic()
             found = spans(self.api.give, taken.columns, len(rows))
-            if len(found) == 1 and (given := found[0].given) is not None:
-                if not given.faults and given.guards is None and taken.defaults is None:
-                    return Worked(taken, given.columns, self._bodies(asks, given.columns))
-            else:
-                self._desk.journal.failed(self.api.name, next(s.error for s in found if s.error is not None))
-            columns, spoke, guards = self._joined(found, len(rows))
-            return self._told(asks, taken, columns, spoke, guards)
+            took_s = time.monotonic() - began
+            given = found[0].given if len(found) == 1 else None
+            if given is not None and not given.faults and given.guards is None and taken.defaults is None:
+                return Worked(taken, given.columns, self._bodies(asks, given.columns), took_s)
+            self._tell(found)
+            return self._told(asks, taken, found)._replace(took_s=took_s)
         except BaseException as error:  # the answers cannot be written; nothing of this may end the lane
             self._desk.journal.failed(self.api.name, error)
             return None
+
+    def _tell(self, found: Sequence[Span]) -> None:
+        """The first thing that went wrong goes into the server's log."""
+        for span in found:
+            if span.error is not None:
+                self._desk.journal.failed(self.api.name, span.error)
+                return
+            if span.given is not None and span.given.faults:
+                row = min(span.given.faults)
+                fault = span.given.faults[row]
+                self._desk.journal.failed(self.api.name, AnswerError(f"api `{self.api.name}`: {fault.text}"))
+                return
 
     def _bodies(self, asks: list[Ask], columns: Columns) -> list[Any]:
         answers, start, bodies = Answered(columns, self.api.answers.structs), 0, []
@@ -238,7 +266,7 @@ class Batcher:
             start = stop
         return bodies
 
-    def _joined(self, found: Sequence[Any], rows: int) -> tuple[Columns, Codes, Masks | None]:
+    def _joined(self, found: Sequence[Span], rows: int) -> tuple[Columns, Codes, Masks | None]:
         """One set of answers for the whole batch: the fallback's where the function has none."""
         import numpy as np
 
@@ -252,12 +280,9 @@ class Batcher:
                 spoke[span.start + row] = fault.code
             for label, mask in (span.given.guards or {}).items():
                 guards.setdefault(label, np.zeros(rows, dtype=np.bool_))[span.start : span.stop] = mask
-        columns = self._filled(found, spoke)
-        if self._fallback is None:
-            spoke[spoke != reason.OWN] = reason.REFUSED
-        return columns, spoke, guards or None
+        return self._filled(found, spoke), spoke, guards or None
 
-    def _filled(self, found: Sequence[Any], spoke: Codes) -> Columns:
+    def _filled(self, found: Sequence[Span], spoke: Codes) -> Columns:
         import numpy as np
 
         standing = self._fallback or self.api.answers.blank()
@@ -275,23 +300,26 @@ class Batcher:
             columns[name] = column
         return columns
 
-    def _told(self, asks: list[Ask], taken: Taken, columns: Columns, spoke: Codes, guards: Masks | None) -> Worked:
+    def _told(self, asks: list[Ask], taken: Taken, found: Sequence[Span]) -> Worked:
         import numpy as np
 
+        columns, spoke, guards = self._joined(found, sum([len(ask.rows) for ask in asks]))
+        lacking = spoke == reason.REFUSED if self._fallback is not None else spoke != reason.OWN
         answers, start = Answered(columns, self.api.answers.structs), 0
         bodies: list[Any] = []
         saids: list[Said] = []
         for ask in asks:
             stop = start + len(ask.rows)
-            lacking = np.flatnonzero(spoke[start:stop] == reason.REFUSED)
-            if lacking.size:
+            rows = np.flatnonzero(lacking[start:stop])
+            if rows.size:
+                first = int(rows[0])
+                bodies.append(Unanswered(first, bool(spoke[start + first] in (reason.REFUSED, reason.GUARD))))
                 spoke[start:stop] = reason.REFUSED
-                bodies.append(Unanswered(int(lacking[0])))
             else:
                 bodies.append(ask.write(answers, start, stop))
             saids.append(said(spoke, guards, taken.defaults, start, stop, single=ask.single))
             start = stop
-        return Worked(taken, columns, bodies, spoke if spoke.any() else None, guards, saids)
+        return Worked(taken, columns, bodies, 0.0, spoke if spoke.any() else None, guards, saids)
 
 
 def _still_open(entry: Entry, worked: Worked) -> tuple[Entry, Worked]:

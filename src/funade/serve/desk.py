@@ -14,12 +14,15 @@ from funade.serve.served import Loaded
 if TYPE_CHECKING:
     from funade.serve.log import Log
     from funade.serve.meter import Meter
+    from funade.serve.queue_door import QueueDoor
+    from funade.serve.tokens import Tokens
 
 
 class Desk:
     """One release in one worker: its apis' queues, and what is noted of every answer.
 
-    ``mark`` begins every prediction id of this worker; ``queues`` are by api.
+    ``mark`` begins every prediction id of this worker; ``queues`` are by api; ``later`` is the door of
+    requests that are answered later, None where there is no queue.
 
     Args:
         loop: the event loop.
@@ -30,6 +33,7 @@ class Desk:
         mark: 12 hexadecimal characters of this worker alone.
         meter: counts what is answered.
         log: keeps what is answered; None where nothing is kept.
+        tokens: say who may do what.
     """
 
     def __init__(
@@ -42,6 +46,7 @@ class Desk:
         *,
         mark: str,
         meter: Meter,
+        tokens: Tokens,
         log: Log | None = None,
     ) -> None:
         self.loop = loop
@@ -51,7 +56,9 @@ class Desk:
         self.loaded = loaded
         self.mark = mark
         self.meter = meter
+        self.tokens = tokens
         self.log = log
+        self.later: QueueDoor | None = None
         self._next = 1
         self.queues = {name: Batcher(api, self) for name, api in loaded.apis.items()}
 

@@ -39,7 +39,7 @@ class Process:
             text = msgspec.json.encode(msgspec.structs.replace(begin, control=theirs.fileno())).decode()
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "funade.serve.worker", text],
-                pass_fds=(begin.listener, theirs.fileno()),
+                pass_fds=[f for f in (begin.listener, begin.grpc_listener, theirs.fileno()) if f >= 0],
                 stdin=subprocess.DEVNULL,
             )
             unless_started.pop_all()

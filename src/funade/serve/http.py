@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 _MOST_UNREAD = 64 * 1024
 """Bytes of a half-received request that travel to another worker; a longer one is finished here."""
 
+_FIRST_S = 1.0
+"""Seconds, or up to one less, that a new encrypted connection has for its first request while the worker ends."""
+
 
 class Connection(asyncio.Protocol):
     """One client.
@@ -53,6 +56,7 @@ class Connection(asyncio.Protocol):
         self._last_asked = False
         self._leaving = False
         self._paused = False
+        self._answered = False
         self._since = 0.0
         self._stalled = 0.0
 
@@ -145,7 +149,7 @@ class Connection(asyncio.Protocol):
         head = self._head
         head.method = self._parser.get_method()
         head.version = self._parser.get_http_version()
-        if self._parser.should_upgrade() and head.has_body:
+        if self._parser.should_upgrade() and head.has_body and head.method != b"CONNECT":
             self._unread = head.plain()
             return
         refusal = head.refusal(self.door.limits, self.door.hosts)
@@ -199,8 +203,11 @@ class Connection(asyncio.Protocol):
         if batcher is None:
             self.door.routes.respond(exchange, head, path, body)
             return
+        if not self.door.routes.may_ask(exchange, head):
+            return
         wrong = head.wrong_content()
         if wrong is not None:
+            self.door.desk.meter.refused(batcher.api.name, wrong[0])
             exchange.refuse(*wrong)
             return
         if first and not ending and not head.expect and head.length == len(body):
@@ -234,6 +241,7 @@ class Connection(asyncio.Protocol):
             ready.append(waiting.popleft())
         self._transport.write(ready[0].response if len(ready) == 1 else b"".join(e.response for e in ready))
         self._since = self.door.now
+        self._answered = True
         if ready[-1].last:
             self._finish()
         elif self._leaving:
@@ -248,6 +256,7 @@ class Connection(asyncio.Protocol):
         exchange = Exchange(self, CLOSE, head=self._head.method == b"HEAD")
         self._waiting.append(exchange)
         self._release_held()
+        self.door.desk.meter.refused("", status)
         exchange.page(status, error_json(error))
 
     def _continue(self) -> None:
@@ -258,7 +267,7 @@ class Connection(asyncio.Protocol):
         """Close; a client that may still be sending is heard out for a moment, else it might not read the response."""
         self._deaf = True
         self._drop()
-        if self._last_asked or self._ended or self._transport.is_closing():
+        if self._last_asked or self._ended or self._transport.is_closing() or not self._transport.can_write_eof():
             self._transport.close()
             return
         self._transport.write_eof()
@@ -354,9 +363,13 @@ class Connection(asyncio.Protocol):
         self.door.hand(file, unread)
 
     def shut(self) -> None:
-        """Close when nothing is being answered or received; else after it."""
+        """Close when nothing is being answered or received; else after it.
+
+        A client that has only just encrypted its connection is about to ask: its first request is waited for a moment.
+        """
         if not self._waiting and not self._begun:
-            self._transport.close()
+            if self._answered or self.door.tls is None or self.door.loop.time() - self._since > _FIRST_S:
+                self._transport.close()
         elif self._leaving:
             self._leaving = False
             self._resume()

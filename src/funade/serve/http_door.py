@@ -12,13 +12,15 @@ from funade.serve.listener import Listener
 from funade.serve.reply import Replies
 from funade.serve.request import Heads
 from funade.serve.route import Routes
+from funade.serve.tls import Tls
 
 
 class HttpDoor:
     """The open connections of a worker.
 
     ``now`` is the loop's time, at most about a second old; ``held`` counts bytes of half-received bodies.
-    While ``handing``, connections leave at their next message boundary; while ``closing``, responses close them.
+    While ``handing``, connections leave at their next message boundary; while ``closing``, responses close them: so do
+    a retired worker's where they are encrypted, since what encrypts them cannot be handed over.
 
     Args:
         desk: the worker's.
@@ -27,6 +29,7 @@ class HttpDoor:
         most: connections open at once.
         hosts: the host names a request may name; None for any.
         hand: called with a connection's open file and the bytes read from it but not answered.
+        tls: what connections are encrypted with; None where they are not.
     """
 
     def __init__(
@@ -38,6 +41,7 @@ class HttpDoor:
         most: int,
         hosts: frozenset[bytes] | None,
         hand: Callable[[int, bytes], None],
+        tls: Tls | None = None,
     ) -> None:
         self.desk = desk
         self.loop = desk.loop
@@ -48,6 +52,7 @@ class HttpDoor:
         self.heads = Heads()
         self.hosts = hosts
         self.hand = hand
+        self.tls = tls
         self.connections: set[Connection] = set()
         self._making: set[asyncio.Task[object]] = set()
         self._listener = Listener(sock, desk.loop, self.adopt, most)
@@ -63,10 +68,16 @@ class HttpDoor:
     def adopt(self, sock: socket.socket, unread: bytes = b"") -> None:
         """Serve an accepted connection; ``unread`` was read from it before."""
         sock.setblocking(False)
-        made = self.loop.connect_accepted_socket(lambda: Connection(self, unread), sock)
-        making = self.loop.create_task(made)
+        making = self.loop.create_task(self._connect(lambda: Connection(self, unread), sock))
         self._making.add(making)
         making.add_done_callback(self._made)
+
+    async def _connect(self, made: Callable[[], Connection], sock: socket.socket) -> object:
+        connect, limits = self.loop.connect_accepted_socket, self.limits
+        if self.tls is None:
+            return await connect(made, sock)
+        times = {"ssl_handshake_timeout": limits.head_s, "ssl_shutdown_timeout": limits.linger_s}
+        return await connect(made, sock, ssl=self.tls.context, **times)
 
     def _made(self, making: asyncio.Task[object]) -> None:
         self._making.discard(making)
@@ -82,12 +93,19 @@ class HttpDoor:
         """Once a second: the date, and clients that are too slow."""
         self.now = self.loop.time()
         self.replies.tick()
-        self._listener.tick(len(self.connections))
+        if self.desk.tokens.tick():
+            self.heads.forget()
+        if self.tls is not None:
+            self.tls.tick()
+        self._listener.tick(len(self.connections) + len(self._making))
         for connection in list(self.connections):
             connection.sweep(self.now)
 
     def retire(self) -> None:
         """Accept no more; hand every connection over, each at its next message boundary."""
+        if self.tls is not None:
+            self.shut()
+            return
         self._listener.stop()
         self.handing = not self.closing
         for connection in list(self.connections):

@@ -81,7 +81,7 @@ class Listener:
             self._accepted(sock)
 
 
-async def listening(host: str, port: int) -> socket.socket:
+async def listening(host: str, port: int, option: str = "--port") -> socket.socket:
     """The listening socket; a port that workers of a dead supervisor still hold is waited for, a second at most.
 
     Raises:
@@ -99,6 +99,6 @@ async def listening(host: str, port: int) -> socket.socket:
             sock.close()
             if error.errno != errno.EADDRINUSE or tried == _TRIES - 1:
                 what = f"server expected to listen on {host}:{port}, got: {error.strerror}"
-                raise ServeError(what, do="choose another: --port") from None
+                raise ServeError(what, do=f"choose another: {option}") from None
         await asyncio.sleep(0.1)
     raise AssertionError("unreachable")

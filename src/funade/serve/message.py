@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from funade.serve.limits import Limits
+from funade.store.queue_rules import QueueRules
 
 
 class Begin(msgspec.Struct, frozen=True):
@@ -14,8 +15,9 @@ class Begin(msgspec.Struct, frozen=True):
 
     ``loader`` names the function ("package.module:function") that, given ``argument``, returns the release. ``folder``
     is the server's own, ``store`` the store's ("" for none); ``grpc_port`` 0 opens no gRPC door; ``grpc`` names the
-    library that carries it; ``queue`` is the queue's file, ``certificate`` and ``key`` are PEM files, ``tokens`` the
-    file of tokens; "" where there is none.
+    library that carries it and ``grpc_listener`` its listening socket; ``queue`` is the queue's file and
+    ``queue_rules`` its bounds, ``certificate`` and ``key`` are PEM files, ``tokens`` the file of tokens; "" where there
+    is none.
     """
 
     loader: str
@@ -31,8 +33,10 @@ class Begin(msgspec.Struct, frozen=True):
     store: str = ""
     grpc_host: str = "127.0.0.1"
     grpc_port: int = 0
+    grpc_listener: int = -1
     grpc: str = "grpcio"
     queue: str = ""
+    queue_rules: QueueRules = QueueRules()
     certificate: str = ""
     key: str = ""
     tokens: str = ""

@@ -74,14 +74,32 @@ class Routes:
                 self._let(route, exchange, head, names, body)
                 return
         if not found and path not in self.posts:
-            exchange.page(404, error_json(self._unknown(path)))
+            self.refuse(exchange, 404, self._unknown(path))
             return
         methods = {route.method.decode() for route, _ in found} | ({"POST"} if path in self.posts else set())
         allowed = ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))
         shown = head.method.decode("ascii", "replace")
-        exchange.page(405, error_json(f"method expected {allowed}, got {shown}"), f"allow: {allowed}\r\n")
+        self.refuse(exchange, 405, f"method expected {allowed}, got {shown}", f"allow: {allowed}\r\n")
+
+    def may_ask(self, exchange: Exchange, head: Head) -> bool:
+        """Whether whoever sent this head may ask for answers; if not, the request is refused."""
+        refused = self._desk.tokens.refusal("predict", head.found.get(b"authorization"))
+        if refused is not None:
+            self.refuse(exchange, *refused)
+        return refused is None
+
+    def refuse(self, exchange: Exchange, status: int, error: str, extra: str = "") -> None:
+        """Answer with an error what reached no api, and count it."""
+        self._desk.meter.refused("", status)
+        if status == 401:
+            extra += "www-authenticate: Bearer\r\n"
+        exchange.page(status, error_json(error), extra)
 
     def _let(self, route: Route, exchange: Exchange, head: Head, names: Mapping[str, str], body: bytes) -> None:
+        refused = self._desk.tokens.refusal(route.role, head.found.get(b"authorization"))
+        if refused is not None:
+            self.refuse(exchange, *refused)
+            return
         try:
             query = _query(head.url)
         except ValueError:
@@ -129,7 +147,6 @@ def _pages(desk: Desk) -> list[Route]:
     found = [
         _page("/healthz", msgspec.json.encode({"status": "ok"})),
         _page("/readyz", msgspec.json.encode({"status": "ready", "release": loaded.release})),
-        _page("/openapi.json", msgspec.json.encode(loaded.openapi)),
     ]
     return found + [_page(f"/v1/{name}", _contract_json(api, loaded.release)) for name, api in loaded.apis.items()]
 

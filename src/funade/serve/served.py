@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from funade.declare.field import Contract
+    from funade.declare.numbers import Wire
     from funade.declare.rows import Answers, Requests
 
     Columns = dict[str, np.ndarray[Any, Any]]
@@ -39,6 +40,10 @@ class Api(Protocol):
     @property
     def durable(self) -> bool:
         """Whether an answer is sent only once it is logged."""
+
+    @property
+    def promise_s(self) -> float | None:
+        """Within how many seconds nearly every answer is promised; None where nothing is."""
 
     @property
     def requests(self) -> Requests:
@@ -76,6 +81,10 @@ class Loaded(Protocol):
     @property
     def apis(self) -> Mapping[str, Api]:
         """Name → api."""
+
+    @property
+    def wires(self) -> Mapping[str, Wire]:
+        """Api → the numbers of its fields over gRPC; an api that is absent is numbered anew."""
 
     @property
     def openapi(self) -> dict[str, Any]:

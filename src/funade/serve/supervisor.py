@@ -18,12 +18,15 @@ import msgspec
 from funade import points
 from funade.clock import Clock
 from funade.errors import ServeError
+from funade.serve import metrics_file, queue_allowed, tls, token_file
 from funade.serve.generation import Generation, Process
 from funade.serve.journal import Journal
 from funade.serve.limits import Limits, more_files
 from funade.serve.listener import listening
 from funade.serve.message import Begin, Retire, Start, Stop, Take
+from funade.serve.shares import LOOK_S, Shares
 from funade.serve.state import Server, StateFile
+from funade.store.queue_rules import QueueRules
 
 Current = Callable[[], tuple[int, int] | None]
 """The generation (number of switches made) and release that are current; None before the first release."""
@@ -61,6 +64,7 @@ class Serve(msgspec.Struct, frozen=True):
     grpc_port: int = 0
     grpc: str = "grpcio"
     queue: str = ""
+    queue_rules: QueueRules = QueueRules()
     certificate: str = ""
     key: str = ""
     tokens: str = ""
@@ -103,7 +107,9 @@ class Supervisor:
         self._homeless: list[tuple[int, bytes]] = []
         self._said: Server | None = None
         self._opened = False
+        self._shares, self._look_at = Shares(), time.monotonic() + LOOK_S
         self._socket: socket.socket
+        self._grpc: socket.socket | None = None
         self.port = 0
 
     async def run(self) -> None:
@@ -115,8 +121,11 @@ class Supervisor:
         target = self._current()
         if target is None:
             raise ServeError("server expected a release, got none", do="run: funade release")
+        _check(self._settings)
         self._socket = await listening(self._settings.host, self._settings.port)
         self.port = self._socket.getsockname()[1]
+        if self._settings.grpc_port:
+            self._grpc = await listening(self._settings.host, self._settings.grpc_port, "--grpc-port")
         self._state = StateFile(Path(self._settings.folder), self.port) if self._settings.folder else None
         self._own = _own_folder(self._settings.folder, self.port)
         loop = asyncio.get_running_loop()
@@ -137,6 +146,7 @@ class Supervisor:
             self._bring_up(now)
             self._open(now)
             self._replace(now)
+            self._watch(now)
             self._say()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._news.wait(), _LOOK_S)
@@ -248,6 +258,13 @@ class Supervisor:
                 serving.deaths.append(now)
                 self._journal.event("worker not started", error=str(error))
 
+    def _watch(self, now: float) -> None:
+        """Tell where most answers lean on defaults or on the fallback."""
+        if self._own and now >= self._look_at:
+            self._look_at = now + LOOK_S
+            for lean in self._shares.look(metrics_file.total(Path(self._own))):
+                self._alert(lean.what, api=lean.api, of=lean.name, share=round(lean.share, 3), rows=lean.rows)
+
     # -- deeds
 
     def _spawn(self, generation: Generation) -> None:
@@ -266,8 +283,10 @@ class Supervisor:
             store=given.store,
             grpc_host=given.host,
             grpc_port=given.grpc_port,
+            grpc_listener=self._grpc.fileno() if self._grpc is not None else -1,
             grpc=given.grpc,
             queue=given.queue,
+            queue_rules=given.queue_rules,
             certificate=given.certificate,
             key=given.key,
             tokens=given.tokens,
@@ -351,6 +370,8 @@ class Supervisor:
         """Let the workers finish what is begun, then see that none is left."""
         self._journal.event("stopping")
         self._socket.close()
+        if self._grpc is not None:
+            self._grpc.close()
         if self._coming is not None:
             self._coming.kill()
         ends = time.monotonic() + self._settings.drain_s + 3.0
@@ -371,11 +392,24 @@ class Supervisor:
         self._journal.event("stopped")
 
 
+def _check(given: Serve) -> None:
+    """See that the files that every worker reads are good.
+
+    Raises:
+        ServeError: one is not.
+    """
+    if given.tokens:
+        token_file.read(Path(given.tokens))
+    queue_allowed.prefixes(given.queue_rules.callbacks)
+    if given.certificate or given.key:
+        tls.context(given.certificate, given.key)
+
+
 def _own_folder(folder: str, port: int) -> str:
     """This server's own folder, emptied of what a server before it left; "" where it has none."""
     if not folder:
         return ""
     own = Path(folder) / str(port)
     shutil.rmtree(own, ignore_errors=True)
-    own.mkdir(parents=True, exist_ok=True)
+    metrics_file.clear(own)
     return str(own)

@@ -1,7 +1,7 @@
 """A worker process: one release loaded, warmed, and answered until it is told to retire.
 
-Started by the supervisor as ``python -m funade.serve.worker JSON``. Users' code runs on the main thread, the event
-loop on another: a slow function never keeps requests from being read, refused or handed on.
+Started by the supervisor as ``python -m funade.serve.worker JSON``. Users' code runs on the main thread; where the
+event loop runs is the lane's to say.
 """
 
 from __future__ import annotations
@@ -14,14 +14,16 @@ import signal
 import socket
 import sys
 import threading
+import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 
 from funade import clock, points, threads
 from funade.errors import FunadeError, ServeError
+from funade.serve import grpc_door, offers, queue_door
 from funade.serve.channel import Channel
 from funade.serve.desk import Desk
 from funade.serve.door import Door
@@ -33,6 +35,8 @@ from funade.serve.message import Begin, Failed, Handed, Message, Ready, Retire, 
 from funade.serve.meter import Meter
 from funade.serve.route import Routes
 from funade.serve.served import Loaded
+from funade.serve.tls import Tls
+from funade.serve.tokens import Tokens
 
 _LOOK_S = 0.02
 _LAST_WRITES_S = 1.0
@@ -58,6 +62,7 @@ class Worker:
         self._doors: list[Door] = []
         self._http: HttpDoor | None = None
         self._socket = _adopted(begin.listener)
+        self._grpc = _adopted(begin.grpc_listener) if begin.grpc_listener >= 0 else None
         self._channel = Channel(_adopted(begin.control), loop, self._hear, self._orphaned)
         self._ending = False
         self._shut = False
@@ -68,26 +73,40 @@ class Worker:
         Raises:
             ServeError: its golden rows were answered differently; or whatever the user's code raised.
         """
-        module, _, name = self._begin.loader.partition(":")
+        begin = self._begin
+        self._tokens = Tokens(begin.tokens, clock.system, begin.predict, self._not_read("tokens"))
+        self._tls = Tls(begin.certificate, begin.key, self._not_read("certificate")) if begin.certificate else None
+        module, _, name = begin.loader.partition(":")
         loader = getattr(importlib.import_module(module), name)
-        loaded: Loaded = loader({**self._begin.argument, "release": self._begin.release})
-        if loaded.release != self._begin.release:
-            raise ServeError(f"loader expected release {self._begin.release}, got {loaded.release}")
+        loaded: Loaded = loader({**begin.argument, "release": begin.release})
+        if loaded.release != begin.release:
+            raise ServeError(f"loader expected release {begin.release}, got {loaded.release}")
         loaded.warm()
         return loaded
+
+    def _not_read(self, what: str) -> Callable[[str], None]:
+        return lambda why: self._journal.event(f"{what} not read", error=why)
 
     def open(self, loaded: Loaded) -> None:
         """The release is ready: wait for the supervisor's word."""
         begin = self._begin
         mark = os.urandom(6).hex()
         meter = Meter(mark, begin.folder, loaded.apis)
-        desk = Desk(self._loop, self.lane, self._journal, begin.limits, loaded, mark=mark, meter=meter)
+        desk = Desk(
+            self._loop, self.lane, self._journal, begin.limits, loaded, mark=mark, meter=meter, tokens=self._tokens
+        )
         self._desk = desk
         hosts = frozenset(h.lower().encode() for h in begin.hosts) or None
         most = min(begin.limits.connections, max(more_files() - _OTHER_FILES, 16))
-        routes = Routes(desk, [])
-        self._http = HttpDoor(desk, routes, self._socket, most=most, hosts=hosts, hand=self._hand)
-        self._doors = [self._http]
+        try:
+            desk.later = queue_door.of(desk, begin)
+            routes = Routes(desk, offers.routes(desk))
+            self._http = HttpDoor(desk, routes, self._socket, most=most, hosts=hosts, hand=self._hand, tls=self._tls)
+            later = [desk.later] if desk.later is not None else []
+            self._doors = [self._http, *later, *grpc_door.doors(desk, begin, self._grpc, offers.services)]
+        except FunadeError as error:
+            self.fail(error.line())
+            return
         self._tick()
         self._channel.send(Ready())
 
@@ -156,7 +175,7 @@ class Worker:
         for door in self._doors:
             door.tick()
         self._desk.meter.tick({name: queue.waiting_rows for name, queue in self._desk.queues.items()})
-        if self.lane.busy and self._loop.time() - self.lane.since > self._begin.limits.call_s:
+        if self.lane.busy and time.monotonic() - self.lane.since > self._begin.limits.call_s:
             self._stuck()
         self._loop.call_later(1.0, self._tick)
 
@@ -167,6 +186,16 @@ class Worker:
             door.shut()
             door.cut()
         self._loop.call_later(_LOOK_S, os._exit, _STUCK)
+
+    def guard(self) -> None:
+        """End the process when a call does not end that the loop itself waits for; for a thread of its own."""
+        while True:
+            time.sleep(1.0)
+            if self.lane.together and self.lane.busy:
+                waited = time.monotonic() - self.lane.since
+                if waited > self._begin.limits.call_s + 1.0:
+                    self._journal.event("stuck", seconds=self._begin.limits.call_s)
+                    os._exit(_STUCK)
 
     def _leave_process(self, code: int) -> None:
         """End through the main thread where users' functions are done, else at once."""
@@ -208,7 +237,8 @@ def main(arguments: Sequence[str]) -> None:
     loop = uvloop.new_event_loop()
     worker = Worker(begin, loop, journal)
     signal.signal(signal.SIGTERM, lambda *_: loop.call_soon_threadsafe(worker.stop))
-    threading.Thread(target=_spin, args=(loop,), daemon=True, name="funade-loop").start()
+    worker.lane.start(lambda: _spin(loop, worker.lane))
+    threading.Thread(target=worker.guard, daemon=True, name="funade-guard").start()
     try:
         loaded: Any = worker.load()
     except BaseException as error:  # whatever the user's code does, the supervisor hears why
@@ -222,12 +252,14 @@ def main(arguments: Sequence[str]) -> None:
     worker.lane.run()
 
 
-def _spin(loop: asyncio.AbstractEventLoop) -> None:
+def _spin(loop: asyncio.AbstractEventLoop, lane: Lane) -> None:
+    """Run the loop until the lane stops it."""
+    asyncio.set_event_loop(loop)
     try:
-        asyncio.set_event_loop(loop)
         loop.run_forever()
     finally:
-        os._exit(70)
+        if not lane.stopping:
+            os._exit(70)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,138 @@
+"""What one worker counts of its answers."""
+
+from __future__ import annotations
+
+import os
+import time
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from funade.declare import reason
+from funade.serve.metrics_file import MetricsFile
+from funade.serve.tally import CALL_ROWS, TOOK_S, Counts, Tally, bump
+
+if TYPE_CHECKING:
+    from funade.serve.ask import Ask
+    from funade.serve.entry import Entry, Masks
+
+
+class Meter:
+    """Counts what one worker answers; every method on the loop's thread.
+
+    ``queue``, where there is a queue of asynchronous requests, says what it holds: "waiting", "dead" and
+    "oldest_age_seconds". It is called on a thread of its own.
+
+    Args:
+        mark: the worker's own name, 12 hexadecimal characters.
+        folder: the server's own folder, where the counts are kept; "" keeps none.
+        apis: names of the apis that are counted; requests of others count under "".
+    """
+
+    def __init__(self, mark: str, folder: str | Path, apis: Iterable[str]) -> None:
+        self.counts = Counts(apis={name: Tally() for name in ("", *apis)}, pids=(os.getpid(),))
+        self.folder = Path(folder) if folder else None
+        self.queue: Callable[[], Mapping[str, float]] | None = None
+        self._file = MetricsFile(self.folder, mark) if self.folder is not None else None
+        self.tick({})
+
+    def batch(self, entry: Entry) -> None:
+        """Count an entry's answered requests and rows; of its refused ones the door tells (``refused``)."""
+        tally = self.counts.apis.get(entry.api) or self.counts.apis[""]
+        if entry.spoke is not None:
+            asks = _spoken(tally, entry)
+        else:
+            asks = entry.asks
+            _called(tally, sum([len(ask.rows) for ask in asks]))
+        if asks:
+            _answered(tally, asks, entry.now)
+        if entry.defaults is not None:
+            _marked(tally.defaults, entry.defaults)
+        if entry.guards is not None:
+            _marked(tally.guards, entry.guards)
+
+    def refused(self, api: str, status: int, door: str = "http") -> None:
+        """Count one request that got an error instead of answers; ``status`` as HTTP has it, ``api`` "" for none."""
+        tally = self.counts.apis.get(api) or self.counts.apis[""]
+        bump(tally.requests, f"{door} {status}", 1)
+
+    def tick(self, waiting: Mapping[str, int], *, logged: int = 0, lost: int = 0) -> None:
+        """About once a second: note what is held now, and keep the counts.
+
+        Args:
+            waiting: api → rows that wait for it.
+            logged: rows that the prediction log has taken since the worker began.
+            lost: rows that it has lost.
+        """
+        counts = self.counts
+        for name, rows in waiting.items():
+            counts.apis[name].waiting = rows
+        counts.logged, counts.lost = logged, lost
+        self.keep()
+
+    def close(self) -> None:
+        """Keep the counts a last time: the worker ends."""
+        self.keep()
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def keep(self) -> None:
+        """Write the counts where a scrape of any worker finds them."""
+        if self._file is not None:
+            self.counts.cpu_s = time.process_time()
+            self._file.write(self.counts)
+
+
+def _called(tally: Tally, rows: int) -> None:
+    tally.rows += rows
+    tally.calls[bisect_left(CALL_ROWS, rows)] += 1
+    tally.call_rows += rows
+
+
+def _spoken(tally: Tally, entry: Entry) -> Sequence[Ask]:
+    """Count rows by who spoke; gives the requests that were answered."""
+    spoke = entry.spoke
+    assert spoke is not None
+    found = {int(code): int((spoke == code).sum()) for code in set(spoke.tolist())}
+    if not found.keys() <= {reason.BUSY, reason.LATE, reason.REFUSED}:
+        tally.calls[bisect_left(CALL_ROWS, len(spoke))] += 1
+        tally.call_rows += len(spoke)
+    refused = found.pop(reason.REFUSED, 0)
+    tally.rows += len(spoke) - refused
+    for code, rows in found.items():
+        if code != reason.OWN:
+            bump(tally.fallback, reason.NAMES.get(code, str(code)), rows)
+    if not refused:
+        return entry.asks
+    answered, start = [], 0
+    for ask in entry.asks:
+        stop = start + len(ask.rows)
+        if not (spoke[start:stop] == reason.REFUSED).any():
+            answered.append(ask)
+        start = stop
+    return answered
+
+
+def _answered(tally: Tally, asks: Sequence[Ask], now: float) -> None:
+    took = [now - ask.since for ask in asks]
+    tally.took_s += sum(took)
+    first = bisect_left(TOOK_S, min(took))
+    if first == len(TOOK_S) or max(took) <= TOOK_S[first]:
+        tally.took[first] += len(took)
+    else:
+        for seconds in took:
+            tally.took[bisect_left(TOOK_S, seconds)] += 1
+    doors = [ask.door for ask in asks]
+    while doors:
+        door, count = doors[0], len(doors)
+        number = doors.count(door)
+        bump(tally.requests, door + " 200", number)
+        doors = [d for d in doors if d != door] if number < count else []
+
+
+def _marked(counts: dict[str, int], masks: Masks) -> None:
+    for label, mask in masks.items():
+        if rows := int(mask.sum()):
+            bump(counts, label, rows)

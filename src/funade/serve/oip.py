@@ -1,0 +1,172 @@
+"""An api as a model of the Open Inference Protocol: a tensor a field, a row of them a request.
+
+Version 2 of the protocol, which KServe, Triton and their clients speak. The version of a model is the release's number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from funade.declare.field import Field
+from funade.errors import closest
+from funade.serve.ask import Said
+from funade.serve.served import Api
+from funade.serve.tensor import MISSING, Column, Tensor, columns_of, datatype_of, length_of, masked, values_of, wrong
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from funade.serve.desk import Desk
+
+    Columns = dict[str, np.ndarray[Any, Any]]
+
+NAME = "funade"
+EXTENSIONS = ("binary_tensor_data",)
+PLATFORM = "funade"
+_MOST_ROWS = 100_000
+
+
+class Meta(NamedTuple):
+    """What a model's tensor is called, and of which datatype; its shape is [-1]."""
+
+    name: str
+    datatype: str
+
+
+class Model:
+    """One api's tensors.
+
+    Args:
+        api: the api.
+        release: the release's number.
+    """
+
+    def __init__(self, api: Api, release: int) -> None:
+        self.api = api
+        self.name = api.name
+        self.version = str(release)
+        self.inputs = tuple(Meta(f.name, datatype_of(f)) for f in api.contract.takes_fields)
+        self.outputs = tuple(m for f in api.contract.gives_fields for m in _answered(f))
+        self._fields = {f.name: f for f in api.contract.takes_fields}
+        self._masks = {f.name + MISSING: f.name for f in api.contract.takes_fields if f.nullable}
+
+    def rows(self, tensors: Sequence[Tensor]) -> list[Any]:
+        """The tensors' rows, decoded as a JSON request of the same values is.
+
+        Raises:
+            ContractViolation: a tensor that is not known, stands twice or is not as its datatype and shape say, other
+                lengths than the first one's, or a row that breaks the contract (``$[3].fare_yen``).
+        """
+        count = self._count(tensors)
+        found: dict[str, list[Any]] = {}
+        masks: dict[str, list[Any]] = {}
+        for tensor in tensors:
+            self._known(tensor, {*found, *masks})
+            if tensor.name in self._masks:
+                masks[tensor.name] = values_of(tensor, "bool", count)
+            else:
+                found[tensor.name] = values_of(tensor, self._fields[tensor.name].type, count)
+        for mask, lost in masks.items():
+            name = self._masks[mask]
+            values = found.get(name, [None] * count)
+            found[name] = [None if gone else v for v, gone in zip(values, lost, strict=True)]
+        names = tuple(found)
+        body = msgspec.json.encode([dict(zip(names, row, strict=True)) for row in zip(*found.values(), strict=True)])
+        return self.api.decode(body)[0]
+
+    def _count(self, tensors: Sequence[Tensor]) -> int:
+        if not tensors:
+            raise wrong("expected one tensor at least, got none", "$.inputs")
+        counts = [length_of(tensor) for tensor in tensors]
+        for tensor, count in zip(tensors, counts, strict=True):
+            if count != counts[0]:
+                what = f"expected {counts[0]} values for `{tensor.name}`, as for `{tensors[0].name}`, got {count}"
+                raise wrong(what, f"{tensor.path}.shape")
+        if counts[0] > _MOST_ROWS:
+            raise wrong(f"expected at most {_MOST_ROWS} rows, got {counts[0]}", f"{tensors[0].path}.shape")
+        return counts[0]
+
+    def _known(self, tensor: Tensor, before: set[str]) -> None:
+        if tensor.name in before:
+            raise wrong(f"expected tensor `{tensor.name}` once, got it twice", f"{tensor.path}.name")
+        if tensor.name not in self._fields and tensor.name not in self._masks:
+            raise wrong(_unknown("tensor", tensor.name, self._fields), f"{tensor.path}.name")
+
+    def wanted(self, names: Sequence[str]) -> tuple[str, ...]:
+        """The outputs asked for; all where none is named.
+
+        Raises:
+            ContractViolation: one that is not known or stands twice.
+        """
+        known = [meta.name for meta in self.outputs]
+        for index, name in enumerate(names):
+            if name not in known or name in names[:index]:
+                twice = f"expected output `{name}` once, got it twice"
+                raise wrong(twice if name in known else _unknown("output", name, known), f"$.outputs[{index}].name")
+        return tuple(names) or tuple(known)
+
+    def answered(self, columns: Columns, start: int, stop: int, names: Sequence[str]) -> list[Column]:
+        """Rows [start, stop) of answers as the tensors of these names, in this order."""
+        found: dict[str, Column] = {}
+        for field in self.api.contract.gives_fields:
+            if field.name in names or (masked(field) and field.name + MISSING in names):
+                found |= {c.name: c for c in columns_of(field, columns[field.name][start:stop])}
+        return [found[name] for name in names]
+
+
+def _answered(field: Field) -> list[Meta]:
+    own = Meta(field.name, datatype_of(field))
+    return [own, Meta(field.name + MISSING, "BOOL")] if masked(field) else [own]
+
+
+def _unknown(what: str, name: str, known: Iterable[str]) -> str:
+    names = list(known)
+    return f"expected no {what} `{_short(name)}`; {closest(name, names) or 'there are ' + ', '.join(names)}"
+
+
+def models(desk: Desk) -> dict[str, Model]:
+    """Api → its tensors."""
+    release = desk.loaded.release
+    return {name: Model(api, release) for name, api in desk.loaded.apis.items()}
+
+
+def unknown_model(known: dict[str, Model], name: str, version: str) -> str:
+    """Why there is no such model here; "" where there is."""
+    if name not in known:
+        return f"model `{_short(name)}` is not known; {closest(name, known) or 'there are ' + ', '.join(known)}"
+    release = known[name].version
+    if version and version != release:
+        return f"model `{name}` has version {release}, the current release, got {_short(version)}; leave it out"
+    return ""
+
+
+def _short(text: str) -> str:
+    return "".join(c if c.isprintable() else " " for c in text[:60])
+
+
+def within(asked_s: float | None, microseconds: Any, path: str) -> float | None:
+    """The seconds a request may take: the door's, and its own ``timeout`` parameter where that is less; 0 is none.
+
+    Raises:
+        ContractViolation: a time that is no whole number of microseconds.
+    """
+    if type(microseconds) is not int or microseconds < 0:
+        raise wrong("expected whole microseconds for `timeout`, got another value", path)
+    own = microseconds / 1e6 if microseconds else None
+    return min((t for t in (asked_s, own) if t is not None), default=None)
+
+
+def parameters(prediction: str, release: str, said: Said) -> dict[str, str]:
+    """What an answer says besides its tensors, by the names of HTTP's headers."""
+    found = {"funade-release": release, "funade-prediction": prediction}
+    return found | {f"funade-{name}": text for name, text in zip(said._fields, said, strict=True) if text}
+
+
+def version() -> str:
+    """Funade's own."""
+    import funade
+
+    return funade.__version__

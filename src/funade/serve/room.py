@@ -1,0 +1,43 @@
+"""How many rows go into one call and how many may wait, learned from how long calls take."""
+
+from __future__ import annotations
+
+from funade.serve.limits import Limits
+
+PROMISE_S = 1.0
+"""What is aimed at for an api that promises nothing: an answer within a second."""
+
+_SHARE = 1 / 3
+_SMALL_ROWS = 8
+_LEAST_ROWS = 16
+
+
+class Room:
+    """The bounds of one api's queue, kept so that what is accepted is answered as the api promises.
+
+    A request may meet a call that has just begun, wait for it, and be answered by the next: each call may take a third
+    of the promise, or twice what a call of a few rows takes where that is more. ``call`` rows go into one call;
+    ``waiting`` may wait besides. Additive growth by what fits, a quarter off what did not.
+
+    Args:
+        limits: the greatest both may be.
+        promise_s: the api's own promise, in seconds; None for none.
+    """
+
+    def __init__(self, limits: Limits, promise_s: float | None) -> None:
+        self._limits = limits
+        self._share_s = (promise_s or PROMISE_S) * _SHARE
+        self._small_s = 0.0
+        self.call = limits.batch_rows
+        self.waiting = limits.waiting_rows
+
+    def took(self, rows: int, seconds: float) -> None:
+        """Learn from one call."""
+        if rows <= _SMALL_ROWS:
+            self._small_s += 0.1 * (seconds - self._small_s) if self._small_s else seconds
+        if seconds > max(self._share_s, 2 * self._small_s):
+            self.call = max(min(self.call, rows) * 3 // 4, _LEAST_ROWS)
+            self.waiting = self.call
+        elif self.call < self._limits.batch_rows and rows * 4 >= self.call * 3:
+            self.call = min(self.call * 5 // 4 + 1, self._limits.batch_rows)
+            self.waiting = self.call if self.call < self._limits.batch_rows else self._limits.waiting_rows

@@ -1,0 +1,45 @@
+"""`funade serve` as a process of its own, asked over HTTP."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def serving(arguments: Sequence[str], log: Path) -> Iterator[int]:
+    """The port at which ``funade ARGUMENTS --port …`` is ready; gone, with its workers, when the block ends."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = int(found.getsockname()[1])
+    command = [sys.executable, "-m", "funade", *arguments, "--port", str(port)]
+    with log.open("wb") as file:
+        server = subprocess.Popen(command, stdout=file, stderr=file)
+    try:
+        for _ in range(1500):
+            assert server.poll() is None, log.read_text()
+            if ask(port, "GET", "/readyz")[0] == 200:
+                break
+            time.sleep(0.02)
+        yield port
+    finally:
+        server.terminate()
+        assert server.wait(60) == 0, log.read_text()
+
+
+def ask(port: int, method: str, path: str, rows: Any = None) -> tuple[int, Any]:
+    """The status and JSON of one request; (0, None) where nobody listens yet."""
+    body = None if rows is None else json.dumps(rows).encode()
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as connection, suppress(ConnectionError):
+        connection.request(method, path, body, {"content-type": "application/json"})
+        response = connection.getresponse()
+        return response.status, json.loads(response.read())
+    return 0, None

@@ -1,0 +1,251 @@
+"""Bytes thrown at the HTTP connection in this process: no input may break it, and what it remembers changes nothing.
+
+``PYTHONPATH=tests python tests/serve/fuzz_http.py SECONDS SEED`` mutates the corpus, keeps what behaves as nothing
+before it did, and ends with the number of inputs tried. Every input is fed twice, in the same pieces: to a connection
+that reads every head, and to one that knows the heads it has read before; both must do the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from funade import clock
+from funade.serve.desk import Desk
+from funade.serve.http import Connection
+from funade.serve.http_door import HttpDoor
+from funade.serve.journal import Journal
+from funade.serve.lane import Lane
+from funade.serve.limits import Limits
+from funade.serve.meter import Meter
+from funade.serve.request import Heads, Known
+from funade.serve.route import Routes
+from funade.serve.tokens import Tokens
+from serve import serve_fake
+
+CORPUS = Path(__file__).parent / "corpus" / "http"
+LIMITS = Limits(head_bytes=2048, headers=20, body_bytes=4096, pipelined=4)
+
+WORDS = (
+    b"\r\n",
+    b"\n",
+    b"\r",
+    b"\r\n\r\n",
+    b" ",
+    b":",
+    b"\x00",
+    b"\xff",
+    b"POST ",
+    b"GET ",
+    b"HEAD ",
+    b"CONNECT ",
+    b"HTTP/1.1",
+    b"HTTP/1.0",
+    b"HTTP/2.0",
+    b"content-length: 11\r\n",
+    b"content-length: 0\r\n",
+    b"content-length: -1\r\n",
+    b"content-length: +11\r\n",
+    b"content-length : 11\r\n",
+    b"content-length: 11, 11\r\n",
+    b"content-length: 99999999999999999999\r\n",
+    b"transfer-encoding: chunked\r\n",
+    b"transfer-encoding: identity, chunked\r\n",
+    b"Transfer-Encoding:\tchunked\r\n",
+    b"transfer-encoding: xchunked\r\n",
+    b"0\r\n\r\n",
+    b"b\r\n",
+    b"B;x=y\r\n",
+    b"ffffffffffffffff1\r\n",
+    b"-1\r\n",
+    b"expect: 100-continue\r\n",
+    b"upgrade: h2c\r\nconnection: upgrade\r\n",
+    b"connection: close\r\n",
+    b"connection: keep-alive\r\n",
+    b"host: localhost\r\n",
+    b"host: evil\r\n",
+    b"host:\r\n",
+    b"origin: null\r\n",
+    b"content-type: text/plain\r\n",
+    b"content-encoding: gzip\r\n",
+    b"funade-timeout-ms: 0\r\n",
+    b" folded\r\n",
+    b"/v1/arrival",
+    b"/v1/plain",
+    b"http://localhost/v1/arrival",
+    b"?a=b&c",
+    b"%2e%2e",
+    b"[",
+    b"{",
+    b"}",
+    b'{"km": 1}\n\n',
+    b"[[[[[[[[[[",
+    b'"\\ud800"',
+    b"\xed\xa0\x80",
+    b"1e999",
+    b"-0",
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+)
+
+
+class Did(NamedTuple):
+    """What a connection did: what it wrote, the rows it queued, whether it closed and whether it is in a message."""
+
+    wrote: bytes
+    queued: tuple[str, ...]
+    closed: bool
+    amid: bool
+
+
+class Wire:
+    """The transport's part: what is written is kept."""
+
+    def __init__(self) -> None:
+        self.wrote = b""
+        self.closed = False
+
+    def write(self, data: bytes) -> None:
+        self.wrote += data
+
+    def close(self) -> None:
+        self.closed = True
+
+    def write_eof(self) -> None:
+        self.closed = True
+
+    abort = close
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+
+class Forgetful(Heads):
+    """Remembers no head."""
+
+    def learn(self, head: bytes, known: Known) -> None: ...
+
+
+@contextlib.contextmanager
+def door(heads: Heads) -> Iterator[HttpDoor]:
+    """A door that nobody comes through by itself."""
+    loop = asyncio.new_event_loop()
+    release = serve_fake.Release(1, "")
+    meter, tokens = Meter("0" * 12, "", release.apis), Tokens("", clock.system)
+    journal = Journal(clock.system, "/dev/null")
+    desk = Desk(loop, Lane(loop), journal, LIMITS, release, mark="0" * 12, meter=meter, tokens=tokens)
+    hosts = frozenset({b"localhost"})
+    made = HttpDoor(desk, Routes(desk, []), socket.socket(), most=10, hosts=hosts, hand=lambda file, unread: None)
+    made.heads = heads
+    try:
+        yield made
+    finally:
+        made.shut()
+        loop.close()
+
+
+def fed(at: HttpDoor, pieces: list[bytes]) -> Did:
+    """What a fresh connection does with these pieces."""
+    queued: list[str] = []
+    for queue in at.desk.queues.values():
+        queue.add = lambda ask, within_s=None: queued.append(f"{ask.rows} {ask.single} {within_s}")  # type: ignore[method-assign]
+    wire: Any = Wire()
+    connection = Connection(at)
+    connection.connection_made(wire)
+    for piece in pieces:
+        if wire.closed:
+            break
+        connection.data_received(piece)
+    amid = connection._begun
+    connection.eof_received()
+    connection.connection_lost(None)
+    return Did(wire.wrote, tuple(queued), wire.closed, amid)
+
+
+def cut(data: bytes, rng: random.Random) -> list[bytes]:
+    cuts = sorted(rng.randrange(1, len(data)) for _ in range(rng.choice((0, 0, 1, 2, 6)))) if len(data) > 1 else []
+    return [data[a:b] for a, b in zip([0, *cuts], [*cuts, len(data)], strict=True) if b > a]
+
+
+def mutated(corpus: list[bytes], rng: random.Random) -> bytes:
+    data = bytearray(rng.choice(corpus))
+    for _ in range(rng.choice((1, 1, 2, 4))):
+        at = rng.randrange(len(data) + 1)
+        match rng.randrange(6):
+            case 0:
+                data[at:at] = rng.choice(WORDS)
+            case 1:
+                del data[at : at + rng.choice((1, 2, 8, 40))]
+            case 2:
+                data[at : at + 1] = bytes([rng.randrange(256)])
+            case 3:
+                data[at:at] = rng.choice(corpus)
+            case 4:
+                start = rng.randrange(len(data) + 1)
+                data[at:at] = data[start : start + rng.choice((4, 30, 200))]
+            case _:
+                data[at : at + rng.choice((1, 4, 12))] = rng.choice(WORDS)
+    return bytes(data[:6000])
+
+
+def kind(did: Did) -> tuple[Any, ...]:
+    """What is new about an input: the statuses, and how it ended."""
+    statuses = tuple(line[9:12] for line in did.wrote.split(b"\r\n") if line.startswith(b"HTTP/1.1 "))
+    errors = tuple(part[:24] for part in did.wrote.split(b'"error":"')[1:])
+    return statuses[:4], errors[:3], min(len(did.queued), 4), did.closed, did.amid
+
+
+def corpus() -> list[bytes]:
+    return [path.read_bytes() for path in sorted(CORPUS.glob("*.bin"))]
+
+
+def tried(seconds: float, seed: int) -> Iterator[tuple[bytes, Did]]:
+    """Inputs and what was done with them, for so much processor time; raises where the two connections differ."""
+    rng = random.Random(seed)
+    inputs, seen = corpus(), set[tuple[Any, ...]]()
+    ends = time.process_time() + seconds
+    while time.process_time() < ends:
+        with door(Forgetful()) as plain, door(Heads()) as knowing:
+            for _ in range(10_000):  # then the timers of lingering connections, for which nobody waits, are let go
+                data = mutated(inputs, rng)
+                pieces = cut(data, rng)
+                one, other = fed(plain, pieces), fed(knowing, pieces)
+                assert one == other, (pieces, one, other)
+                if (found := kind(one)) not in seen:
+                    seen.add(found)
+                    inputs.append(data)
+                yield data, one
+                if time.process_time() > ends:
+                    return
+
+
+def main(seconds: float, seed: int) -> None:
+    count = 0
+    with door(Forgetful()) as plain:
+        kept = {kind(fed(plain, [data])) for data in corpus()}
+    for data, did in tried(seconds, seed):
+        count += 1
+        if (found := kind(did)) not in kept:
+            kept.add(found)
+            (CORPUS / f"{len(list(CORPUS.glob('*.bin'))):03}.bin").write_bytes(data)
+    print(f"{count} inputs, seed {seed}, {len(kept)} ways to behave")
+
+
+if __name__ == "__main__":
+    main(float(sys.argv[1]), int(sys.argv[2]))
