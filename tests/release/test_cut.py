@@ -83,6 +83,22 @@ def test_drill_W17_shared_preprocessing_is_one_code_state_in_training_and_servin
     assert here.stage().pins["line"] != released.id
 
 
+def test_what_is_held_with_its_dependent_is_let_go_by_ending_the_dependents_hold(root: Path) -> None:
+    here = built(root)
+    threshold = here.store.metadata.versions("cut")[-1]
+    here.hold(f"cut@{threshold.id[:8]}")  # and with it the model
+    toy.edit(root, "shared", "SCALE = 2.0", "SCALE = 3.0")
+    here = toy.project(root)
+    list(here.build())
+    with pytest.raises(CutInconsistent) as refused:
+        here.stage()
+    assert refused.value.at == f"line@{threshold.inputs['line'][:6]}"
+    assert refused.value.do == "run: funade unstage cut"
+    here.unhold("cut")
+    list(here.build())
+    here.stage()
+
+
 def test_a_training_only_edit_does_not_block_an_api_fix(root: Path) -> None:
     here = built(root)
     before = here.stage()

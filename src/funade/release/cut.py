@@ -54,7 +54,7 @@ def disagreements(pins: Pins, graph: Graph, metadata: Metadata) -> list[Disagree
             pinned = pins.get(needed, "")
             if pinned != had:
                 found.append(Disagreement(spec.name, version.id, needed, had, pinned, mending(version, pins, metadata)))
-        found.extend(_code_disagreements(version, pins, graph))
+        found.extend(_code_disagreements(version, pins, graph, metadata))
     return found
 
 
@@ -66,7 +66,7 @@ def mending(version: Version, pins: Pins, metadata: Metadata) -> str:
     return f"run: funade build {version.node}"
 
 
-def _code_disagreements(version: Version, pins: Pins, graph: Graph) -> list[Disagreement]:
+def _code_disagreements(version: Version, pins: Pins, graph: Graph, metadata: Metadata) -> list[Disagreement]:
     """Symbols that the version and an api both reach, or that loading it needs, in another state than the cut's."""
     if version.kind in ("api", "source"):
         return []
@@ -76,12 +76,18 @@ def _code_disagreements(version: Version, pins: Pins, graph: Graph) -> list[Disa
         if api.name in pins:
             changed |= {s: d for s, d in version.symbols.items() if s in api.symbols and api.symbols[s] != d}
             now |= api.symbols
+    do = f"run: funade unstage {_holder(version, metadata)}" if changed else ""
     return [
-        Disagreement(
-            version.node, version.id, symbol, had, now[symbol], f"run: funade unstage {version.node}", code=True
-        )
+        Disagreement(version.node, version.id, symbol, had, now[symbol], do, code=True)
         for symbol, had in sorted(changed.items())
     ]
+
+
+def _holder(version: Version, metadata: Metadata) -> str:
+    """The node whose hold holds the version: its own, or that of something built from it."""
+    holds = metadata.holds()
+    with_it = [hold.node for hold in holds.values() if hold.pins.get(version.node) == version.id]
+    return version.node if version.node in holds or not with_it else with_it[0]
 
 
 def closure(version: Version, metadata: Metadata) -> Pins:
