@@ -56,11 +56,8 @@ def all_of_them() -> list[Contestant]:
             "uvicorn, empty echo", (f"{web}/uvicorn", "serve_echo:app", *UVICORN), "/", key="=", validates=False
         ),
         _funade("fn.Columns", "columns"),
-        Contestant(
-            "funade, fn.Columns, no micro-batching",
-            (f"{SERVE}/python", str(PEERS.parent / "unbatched.py"), "{folder}/columns", "{port}"),
-            "/v1/score",
-        ),
+        _variant("funade, fn.Columns, no log, no metrics", "uncounted"),
+        _variant("funade, fn.Columns, no micro-batching", "unbatched"),
         _funade("pandas", "pandas"),
         _funade("polars", "polars"),
         Contestant("FastAPI", (f"{web}/uvicorn", "serve_fastapi:app", *UVICORN), "/one", many="/many"),
@@ -85,6 +82,13 @@ def all_of_them() -> list[Contestant]:
 def _funade(shown: str, frame: str) -> Contestant:
     command = ("-m", "funade", "-C", f"{{folder}}/{frame}", "serve", "--workers", "1", "--port", "{port}")
     return Contestant(f"funade, {shown}", (f"{SERVE}/python", *command), "/v1/score", frame=frame)
+
+
+def _variant(shown: str, variant: str) -> Contestant:
+    program = str(PEERS.parent / "variants.py")
+    environment = {"PYTHONPATH": str(PEERS.parent)}
+    command = (f"{SERVE}/python", program, "{folder}/columns", "{port}", variant)
+    return Contestant(shown, command, "/v1/score", environment=environment)
 
 
 class Running:

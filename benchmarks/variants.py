@@ -1,16 +1,30 @@
-"""Serve a project with one worker that makes one call for each request: ``python unbatched.py FOLDER PORT``."""
+"""Serve a project with one worker that lacks something: ``python variants.py FOLDER PORT unbatched|uncounted``.
+
+``unbatched`` makes one call for each request; ``uncounted`` keeps no prediction log and counts nothing for /metrics.
+"""
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
+from typing import Any
 
 import funade as fn
 from funade import clock
+from funade.bind import Loaded, load_release
 from funade.serve.limits import Limits
 from funade.serve.supervisor import Serve, serve
 
 
-def main(folder: str, port: int) -> None:
+def uncounted(argument: dict[str, Any]) -> Loaded:
+    """The release, in a worker that counts nothing."""
+    from funade.serve.meter import Meter
+
+    Meter.batch = lambda self, entry: None  # type: ignore[method-assign]
+    return load_release(argument)
+
+
+def main(folder: str, port: int, variant: str) -> None:
     store = fn.open(folder).store
 
     def current() -> tuple[int, int] | None:
@@ -18,9 +32,18 @@ def main(folder: str, port: int) -> None:
         return (switch.generation, switch.after) if switch else None
 
     argument = {"store": str(store.root)}
-    limits = Limits(batch_rows=1)
-    serve(Serve("funade.bind:load_release", argument, port=port, workers=1, limits=limits), current, clock=clock.system)
+    settings = Serve(
+        "variants:uncounted" if variant == "uncounted" else "funade.bind:load_release",
+        argument,
+        port=port,
+        workers=1,
+        limits=Limits(batch_rows=1) if variant == "unbatched" else Limits(),
+        store="" if variant == "uncounted" else str(store.root),
+        folder="" if variant == "uncounted" else str(store.root / "serve"),
+    )
+    serve(settings, current, clock=clock.system)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    sys.path.insert(0, str(Path(__file__).parent))
+    main(sys.argv[1], int(sys.argv[2]), sys.argv[3])

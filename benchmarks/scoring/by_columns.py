@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 import funade as fn
-from scoring.data import NAMES, Row, Score
+from scoring.data import Row, Score
 from scoring.model import model, predicted
 
 
 @fn.api(fn.takes(Row), fn.gives(Score), fn.owner("benchmarks"), fn.fallback(y=0.0), model=model)
 def score(batch: fn.Columns, model: Any) -> fn.Columns:
-    x = np.column_stack([batch[name] for name in NAMES])
-    return {"y": predicted(model, x)}
+    return {"y": predicted(model, batch)}

@@ -7,11 +7,10 @@ from typing import Any
 import polars as pl
 
 import funade as fn
-from scoring.data import NAMES, Row, Score
+from scoring.data import Row, Score
 from scoring.model import model, predicted
 
 
 @fn.api(fn.takes(Row), fn.gives(Score), fn.owner("benchmarks"), fn.fallback(y=0.0), model=model)
 def score(batch: pl.DataFrame, model: Any) -> pl.DataFrame:
-    x = batch.select(NAMES).to_numpy()
-    return pl.DataFrame({"y": predicted(model, x)})
+    return pl.DataFrame({"y": predicted(model, batch)})

@@ -46,8 +46,14 @@ def table(rows: int, seed: int) -> np.ndarray:
     return np.round(np.random.default_rng(seed).normal(size=(rows, 20)), 3)
 
 
-def fitted(x: np.ndarray) -> Booster:
+def columns(rows: int, seed: int) -> fn.Columns:
+    """The same by name."""
+    return dict(zip(NAMES, table(rows, seed).T, strict=True))
+
+
+def fitted(known: fn.Columns) -> Booster:
     """100 trees of 31 leaves."""
+    x = np.column_stack([known[name] for name in NAMES])
     noise = np.random.default_rng(7).normal(size=len(x))
     y = 3 * x[:, 0] + np.sin(3 * x[:, 1]) * x[:, 2] + x[:, 3:].sum(axis=1) / 4 + noise / 10
     settings = {
@@ -59,9 +65,9 @@ def fitted(x: np.ndarray) -> Booster:
         "seed": 7,
         "verbose": -1,
     }
-    return train(settings, Dataset(x, y), 100)
+    return train(settings, Dataset(x, y, feature_name=NAMES), 100)
 
 
 @fn.dataset()
 def known() -> fn.Columns:
-    return dict(zip(NAMES, table(20_000, seed=1).T, strict=True))
+    return columns(20_000, seed=1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from lightgbm import Booster
 
@@ -11,8 +13,10 @@ from scoring.data import NAMES, fitted, known
 
 @fn.model(known=known.trust("a benchmark"))
 def model(known: fn.Columns) -> Booster:
-    return fitted(np.column_stack([known[name] for name in NAMES]))
+    return fitted(known)
 
 
-def predicted(model: Booster, x: np.ndarray) -> np.ndarray:
+def predicted(model: Booster, batch: Any) -> np.ndarray:
+    """One number a row of a dict of columns or a frame."""
+    x = np.column_stack([batch[name] for name in NAMES]) if isinstance(batch, dict) else batch[NAMES].to_numpy()
     return np.asarray(model.predict(x, num_threads=1))

@@ -49,16 +49,8 @@ def show(method, message, told):
         line = {"answer": told(answer)}
     except grpc.RpcError as error:
         call, line = error, {"code": error.code().name, "text": error.details()}
-    print(
-        json.dumps(
-            line
-            | {
-                "said": {
-                    key: value for key, value in call.trailing_metadata() or () if key != "grpc-status-details-bin"
-                }
-            }
-        )
-    )
+    said = {key: value for key, value in call.trailing_metadata() or () if not key.endswith("-bin")}
+    print(json.dumps(line | {"said": said}))
 
 
 if __name__ == "__main__":

@@ -1,28 +1,59 @@
-"""Releases whose second one has another contract and one api less."""
+"""Two releases, for servers under test: the second asks for shorter rides and has one api less."""
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 import msgspec
-from serve_fake import Arrival, Release
+import numpy as np
 
-from funade.declare.contract import contract_of
-from funade.declare.rows import Requests
+import funade as fn
+from funade.bind import Bound, Loaded
+from funade.declare.graph import Graph, spec_of
+from funade.declare.node import Node
+
+Array = np.ndarray[Any, Any]
+
+
+class Ride(msgspec.Struct):
+    km: float
+    wait_s: float = 0.0
 
 
 class ShortRide(msgspec.Struct):
     km: Annotated[float, msgspec.Meta(le=100)]
-    does: str = ""
+    wait_s: float = 0.0
 
 
-def load(argument: dict[str, Any]) -> Release:
-    found = Release(argument["release"], "")
-    if found.release > 1:
-        del found.apis["plain"]
-        api = found.apis["arrival"]
-        api.contract = contract_of(ShortRide, Arrival, place="queue_fake.py:1")
-        api.requests = Requests(ShortRide, zone=ZoneInfo("UTC"))
-        api.decode = api.requests.decode
-    return found
+class Arrival(msgspec.Struct):
+    eta: float
+
+
+def _answer(batch: dict[str, Array]) -> dict[str, Array]:
+    time.sleep(float(batch["wait_s"].max()))
+    return {"eta": batch["km"] * 2.0}
+
+
+def _nodes(release: int) -> list[Node[Any, Any]]:
+    takes = Ride if release == 1 else ShortRide
+
+    @fn.api(fn.takes(takes), fn.gives(Arrival))
+    def arrival(batch: fn.Columns) -> fn.Columns:
+        return _answer(batch)
+
+    @fn.api(fn.takes(takes), fn.gives(Arrival))
+    def plain(batch: fn.Columns) -> fn.Columns:
+        return _answer(batch)
+
+    return [arrival, plain] if release == 1 else [arrival]
+
+
+def load(argument: dict[str, Any]) -> Loaded:
+    """The release of that number."""
+    nodes = {node.name: node for node in _nodes(argument["release"])}
+    specs = {name: spec_of(node, Path(__file__).parent) for name, node in nodes.items()}
+    apis = {name: Bound(specs[name], node, {}, {}, ZoneInfo("UTC")) for name, node in nodes.items()}
+    return Loaded(argument["release"], "", Graph(specs.values()), nodes, [], apis)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import socket
 import threading
 import time
@@ -88,7 +89,7 @@ class Place:
             self.do(port.stop)
             self.do(port.cut)
         for port in self.ports:
-            until(lambda port=port: self.do(lambda: port.empty))  # type: ignore[misc]
+            until(functools.partial(self.do, functools.partial(getattr, port, "empty")))
         self.listener.close()
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join(10)
@@ -188,7 +189,7 @@ def test_calls_are_answered_in_any_order(place: Place, channel: grpc.Channel) ->
     asked = [asking(channel, "held").future(b"") for _ in range(200)]
     until(lambda: len(place.calls) == 200)
     for index in reversed(range(200)):
-        place.do(lambda index=index: place.calls[index].reply(b"%d" % index))
+        place.do(functools.partial(place.calls[index].reply, b"%d" % index))
     assert sorted(int(one.result(10)) for one in asked) == list(range(200))
 
 

@@ -185,7 +185,7 @@ def test_drill_w11_a_request_that_ends_its_worker_becomes_a_dead_letter_and_the_
 def test_a_request_is_answered_by_the_release_that_is_current_when_it_is_claimed(made: Run, tmp_path: Path) -> None:
     running = made(loader="queue_fake:load")
     asking = later(running, tmp_path)
-    slow = asking.id({"km": 1.0, "does": "sleep 1.5"})
+    slow = asking.id({"km": 1.0, "wait_s": 1.5})
     until(lambda: asking.look(slow)["state"] == "claimed")
     fits, breaks = asking.id({"km": 50.0}), asking.id({"km": 500.0})
     gone = asking.id({"km": 1.0}, api="plain")

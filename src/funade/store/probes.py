@@ -19,22 +19,26 @@ LEAST, MOST = 2048, 20_000
 
 SEED = 20_000_101
 _ZERO = 1e-30  # LightGBM parts zero from the rest at 1e-35, where no row ever is
-_MISSING = 0.02
+_MISSING = _ZEROS = 0.02
 
 
 class _Feature(msgspec.Struct):
-    """What is known of one feature: where it is split, the values it takes, where it lies."""
+    """What is known of one feature: where it is split, the values it takes, where it lies.
+
+    ``wide``: the model compares it with its splits in float64; otherwise the model itself rounds it to float32.
+    """
 
     splits: list[float] = []
     values: list[float] = []
     middle: float = 0.0
     scale: float = 1.0
+    wide: bool = False
 
 
 def rows(native: Any, face: Face) -> tuple[Array, Array]:
-    """Float64 rows of (rows, features): on the edges of every split in float32, and drawn over the features' ranges.
+    """Float64 rows of (rows, features): on both sides of every split, and drawn over the features' ranges.
 
-    Some of the second are missing where the model is LightGBM's, which takes them.
+    Some of the second are missing or exactly zero where the model is LightGBM's, which may part them from the rest.
     """
     import numpy as np
 
@@ -47,13 +51,15 @@ def rows(native: Any, face: Face) -> tuple[Array, Array]:
     drawn = np.column_stack([_drawn(feature, LEAST, rng) for feature in features])
     if type(native).__module__.partition(".")[0] == "lightgbm":
         drawn[rng.random(drawn.shape) < _MISSING] = np.nan
+        drawn[rng.random(drawn.shape) < _ZEROS] = 0.0
     return edges, drawn
 
 
 def _merged(one: _Feature, other: _Feature) -> _Feature:
     """The first place given wins: what stands nearest to the input."""
     placed = one if (one.middle, one.scale) != (0.0, 1.0) else other
-    return _Feature(one.splits + other.splits, one.values or other.values, placed.middle, placed.scale)
+    wide = one.wide or other.wide
+    return _Feature(one.splits + other.splits, one.values or other.values, placed.middle, placed.scale, wide)
 
 
 def _edges(feature: _Feature, count: int, rng: np.random.Generator) -> Array:
@@ -62,13 +68,36 @@ def _edges(feature: _Feature, count: int, rng: np.random.Generator) -> Array:
     if not feature.splits:
         return _drawn(feature, count, rng).astype(np.float32).astype(np.float64)
     splits = np.unique(np.array(feature.splits))
-    near = splits.astype(np.float32)
-    below = np.where(near > splits, np.nextafter(near, np.float32(-np.inf)), near)
-    there = np.concatenate([below, np.nextafter(below, np.float32(np.inf))])
+    there = _beside(splits) if feature.wide else _neighbours(splits)
     there[np.abs(there) < _ZERO] = 0.0
     repeated = np.resize(rng.permutation(there), count)
     shuffled: Array = rng.permutation(repeated).astype(np.float64)
     return shuffled
+
+
+def _neighbours(splits: Array) -> Array:
+    """The float32 numbers next to each split."""
+    import numpy as np
+
+    near = splits.astype(np.float32)
+    below = np.where(near > splits, np.nextafter(near, np.float32(-np.inf)), near)
+    return np.concatenate([below, np.nextafter(below, np.float32(np.inf))]).astype(np.float64)
+
+
+def _beside(splits: Array) -> Array:
+    """Each split itself, and the float32 numbers on both sides of the one nearest to it.
+
+    Left out is what lies above a split and is rounded to the same float32: it cannot be told from the split.
+    """
+    import numpy as np
+
+    near = splits.astype(np.float32)
+    sides = [np.nextafter(near, np.float32(side)).astype(np.float64) for side in (-np.inf, np.inf)]
+    there = np.concatenate([splits, *sides])
+    rounded = there.astype(np.float32)
+    at = np.minimum(np.searchsorted(near, rounded), len(near) - 1)
+    told_apart: Array = there[~((near[at] == rounded) & (splits[at] < there))]
+    return told_apart
 
 
 def _drawn(feature: _Feature, count: int, rng: np.random.Generator) -> Array:
@@ -137,12 +166,14 @@ def _of_scaler(step: Any, columns: list[int]) -> Iterator[tuple[int, _Feature]]:
             yield column, _Feature(middle=at, scale=by)
 
 
-def _of_trees(splits: Iterator[tuple[int, float]], columns: list[int]) -> Iterator[tuple[int, _Feature]]:
+def _of_trees(
+    splits: Iterator[tuple[int, float]], columns: list[int], *, wide: bool = False
+) -> Iterator[tuple[int, _Feature]]:
     found: dict[int, list[float]] = {}
     for feature, threshold in splits:
         found.setdefault(columns[feature], []).append(threshold)
     for column, thresholds in found.items():
-        yield column, _Feature(splits=thresholds)
+        yield column, _Feature(splits=thresholds, wide=wide)
 
 
 def _of_lightgbm(booster: Any, columns: list[int]) -> Iterator[tuple[int, _Feature]]:
@@ -159,7 +190,7 @@ def _of_lightgbm(booster: Any, columns: list[int]) -> Iterator[tuple[int, _Featu
             found |= {float(part) + other for part in str(node["threshold"]).split("||") for other in (0, 1)}
         else:
             splits.append((node["split_feature"], float(node["threshold"])))
-    yield from _of_trees(iter(splits), columns)
+    yield from _of_trees(iter(splits), columns, wide=True)
     yield from ((columns[feature], _Feature(values=sorted(values))) for feature, values in categories.items())
 
 

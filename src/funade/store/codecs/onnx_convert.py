@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from typing import Any
 
@@ -11,6 +12,7 @@ from funade.store.codecs.onnx_served import Face
 DO = "take fn.onnx() away, or return a model that its converter knows"
 NAME = "model"
 INPUT = "rows"
+NAMES = "feature_names"
 _MOST = 200
 _OPSETS = {"": 17, "ai.onnx.ml": 3}  # the newest that LightGBM's converter knows
 _SUMS = frozenset({"Gemm", "MatMul", "LinearClassifier", "LinearRegressor", "SVMClassifier", "SVMRegressor"})
@@ -31,6 +33,10 @@ def convert(value: Any) -> tuple[bytes, Face]:
             return _of_lightgbm(value) if lightgbm else _of_sklearn(value)
     except CodecError:
         raise
+    except ModuleNotFoundError as error:
+        name = (error.name or "").partition(".")[0]
+        told = f"expected, with fn.onnx(), `{name}` to convert with, got none installed"
+        raise CodecError(told, do=f"run: pip install {name}") from error
     except Exception as error:
         told = " ".join(f"{type(error).__name__}: {error}".split())
         told = told if len(told) <= _MOST else f"{told[:_MOST]}…"
@@ -48,48 +54,16 @@ def _of_lightgbm(value: Any) -> tuple[bytes, Face]:
     booster = value if bare else value.booster_
     if booster.pandas_categorical:
         raise CodecError("expected, with fn.onnx(), features that are numbers, got categories", do=DO)
-    rounded = lightgbm.Booster(model_str=rounded_down(booster.model_to_string()))
     width = booster.num_feature()
-    graph = convert_lightgbm(rounded, name=NAME, initial_types=[(INPUT, FloatTensorType([None, width]))], zipmap=False)
+    graph = convert_lightgbm(booster, name=NAME, initial_types=[(INPUT, FloatTensorType([None, width]))], zipmap=False)
     names = tuple(booster.feature_name())
     names = () if names == tuple(f"Column_{index}" for index in range(width)) else names
     if len(graph.graph.output) == 1:
-        return _bytes(graph), Face("values", width, names)
+        return _bytes(graph, names), Face("values", width, names)
     if bare or not hasattr(value, "classes_"):
         binary = booster.num_model_per_iteration() == 1
-        return _bytes(graph), Face("second" if binary else "scores", width, names)
-    return _bytes(graph), Face("argmax", width, names, *_classes(value))
-
-
-def rounded_down(text: str) -> str:
-    """A LightGBM model whose thresholds are float32 numbers, and which puts every float32 row where it did before.
-
-    The greatest float32 below a threshold parts the float32 numbers exactly as the threshold does; the nearest one
-    may lie above it.
-    """
-    lines = []
-    for line in text.splitlines():
-        if line.startswith("tree_sizes="):
-            continue  # the lengths of what follows, no longer true
-        if line.startswith("threshold=") and len(line) > len("threshold="):
-            line = "threshold=" + " ".join(floor32(float(number)) for number in line.partition("=")[2].split())
-        lines.append(line)
-    return "\n".join(lines) + "\n"
-
-
-def floor32(number: float) -> str:
-    """The greatest float32 that is not above a number, as text.
-
-    >>> float(floor32(0.1)) < 0.1, floor32(2.0)
-    (True, '2.0')
-    """
-    import numpy as np
-
-    with np.errstate(over="ignore"):
-        near = np.float32(number)
-    if float(near) > number:
-        near = np.nextafter(near, np.float32(-np.inf))
-    return repr(float(near))
+        return _bytes(graph, names), Face("second" if binary else "scores", width, names)
+    return _bytes(graph, names), Face("argmax", width, names, *_classes(value))
 
 
 def _of_sklearn(value: Any) -> tuple[bytes, Face]:
@@ -100,9 +74,9 @@ def _of_sklearn(value: Any) -> tuple[bytes, Face]:
     graph = _graph(value, width, names, options)
     least = 2 if _SUMS & {node.op_type for node in graph.graph.node} else 1
     if not classifier:
-        return _bytes(graph), Face("values", width, names, least=least)
+        return _bytes(graph, names), Face("values", width, names, least=least)
     kind = "classes" if hasattr(value, "predict_proba") else "labels"
-    return _bytes(graph), Face(kind, width, names, *_classes(value), least=least)  # type: ignore[arg-type]
+    return _bytes(graph, names), Face(kind, width, names, *_classes(value), least=least)  # type: ignore[arg-type]
 
 
 def _graph(value: Any, width: int, names: tuple[str, ...], options: Any) -> Any:
@@ -149,8 +123,10 @@ def _classes(value: Any) -> tuple[tuple[Any, ...], str]:
     return tuple(classes.tolist()), classes.dtype.str if classes.dtype.kind in "biufU" else "object"
 
 
-def _bytes(graph: Any) -> bytes:
-    """The graph's bytes, its outputs said to have any number of rows."""
+def _bytes(graph: Any, names: tuple[str, ...]) -> bytes:
+    """The graph's bytes, its outputs said to have any number of rows, the features' names in its own metadata."""
+    if names:
+        graph.metadata_props.add(key=NAMES, value=json.dumps(names))
     for output in graph.graph.output:
         shape = output.type.tensor_type.shape
         if shape.dim:

@@ -48,8 +48,11 @@ class OnnxModel:
         return any(codec.fits(cls) for codec in self.natives.values())
 
     def distributions(self, cls: type) -> tuple[str, ...]:
-        """What the original needs, what converts it, and what runs the result."""
-        return (*self._native(cls).distributions(cls), "onnx", "onnxmltools", "onnxruntime", "skl2onnx")
+        """What runs the conversion, and what loads the original, with which the gate compares it.
+
+        What converts is not among them: its work is done, and was judged by what came out.
+        """
+        return (*self._native(cls).distributions(cls), "onnxruntime")
 
     def save(self, value: Any, folder: Path, project_types: Sequence[str] = ()) -> None:
         """Write the original's files, the graph and the face."""
@@ -71,7 +74,7 @@ class OnnxModel:
                 raise FileNotFoundError(errno.ENOENT, "no such file", name)
             if digest.of_file(folder / name) != wanted:
                 raise CodecError(f"expected the `{name}` it was converted from, got another", do="run: funade fsck")
-        return served(_session((folder / MODEL).read_bytes()), kept.face)
+        return served(session_of((folder / MODEL).read_bytes()), kept.face)
 
     def _native(self, cls: type) -> LightgbmModel | SkopsEstimator:
         for codec in self.natives.values():
@@ -80,8 +83,11 @@ class OnnxModel:
         raise CodecError(f"expected a LightGBM model or a scikit-learn estimator, got {cls.__qualname__}")
 
 
-def _session(data: bytes) -> InferenceSession:
-    """One thread: sums are then made in one order at any batch size."""
+def session_of(model: bytes | str) -> InferenceSession:
+    """A graph, given as its bytes or its file's path, ready to run.
+
+    On one thread: sums are then made in one order at any batch size.
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -89,4 +95,4 @@ def _session(data: bytes) -> InferenceSession:
     options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.log_severity_level = 3
-    return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

@@ -45,7 +45,9 @@ class OnnxServed:
         self._session = session
         self._face = face
         self._inputs = [put.name for put in session.get_inputs()]
-        self._outputs = [put.name for put in session.get_outputs()]
+        outputs = [put.name for put in session.get_outputs()]
+        self._first, self._second = outputs[:1], outputs[1:2]
+        self._plain = face.kind in ("values", "labels", "classes")
         self._classes = np.array(face.classes, dtype=face.dtype) if face.dtype else None
 
     def predict(self, rows: Any) -> Array:
@@ -54,31 +56,27 @@ class OnnxServed:
         Raises:
             FeaturesRefused: a feature is missing or is no number.
         """
-        kind, rows = self._face.kind, matrix(rows, self._face)
-        if kind in ("values", "labels", "classes"):
-            (found,) = self._run(rows, self._outputs[:1])
-            found = found.reshape(len(found)) if found.shape[1:] == (1,) else found
-            labels: Array = found if self._classes is None else found.astype(self._classes.dtype)
-            return labels
-        (found,) = self._run(rows, self._outputs[1:2])
-        if kind == "argmax":
+        if self._plain:
+            found = self._run(matrix(rows, self._face), self._first)
+            found = found.reshape(len(found)) if found.ndim == 2 and found.shape[1] == 1 else found
+            return found if self._classes is None else found.astype(self._classes.dtype)
+        found = self._run(matrix(rows, self._face), self._second)
+        if self._face.kind == "argmax":
             assert self._classes is not None
             answer: Array = self._classes[found.argmax(axis=1)]
             return answer
-        return found[:, 1] if kind == "second" else found
+        return found[:, 1] if self._face.kind == "second" else found
 
-    def _run(self, rows: Array, outputs: Sequence[str]) -> list[Array]:
-        import numpy as np
-
+    def _run(self, rows: Array, output: list[str]) -> Array:
         count = len(rows)
         if count < self._face.least:
-            # One row alone takes another road through matrix products, which rounds otherwise.
-            rows = np.concatenate([rows, np.zeros((self._face.least - count, rows.shape[1]), np.float32)])
+            rows = _filled_up(rows, self._face.least)
         if len(self._inputs) == 1:
             feed = {self._inputs[0]: rows}
         else:
             feed = {name: rows[:, [index]] for index, name in enumerate(self._inputs)}
-        return [found[:count] for found in self._session.run(list(outputs), feed)]
+        found: Array = self._session.run(output, feed)[0]
+        return found if len(found) == count else found[:count]
 
     def __getattr__(self, name: str) -> Any:
         there = "predict and predict_proba" if hasattr(type(self), "predict_proba") else "predict"
@@ -93,8 +91,7 @@ class OnnxClassifier(OnnxServed):
 
     def predict_proba(self, rows: Any) -> Array:
         """The probability of each class, float32 of (rows, classes)."""
-        found: Array = self._run(matrix(rows, self._face), self._outputs[1:2])[0]
-        return found
+        return self._run(matrix(rows, self._face), self._second)
 
 
 def served(session: Any, face: Face) -> OnnxServed:
@@ -102,8 +99,15 @@ def served(session: Any, face: Face) -> OnnxServed:
     return (OnnxClassifier if face.kind in ("classes", "argmax") else OnnxServed)(session, face)
 
 
+def _filled_up(rows: Array, least: int) -> Array:
+    """One row alone takes another road through matrix products, which rounds otherwise."""
+    import numpy as np
+
+    return np.concatenate([rows, np.zeros((least - len(rows), rows.shape[1]), np.float32)])
+
+
 def matrix(rows: Any, face: Face, dtype: str = "float32") -> Array:
-    """Rows as a (rows, features) array in the order of training.
+    """Rows as a (rows, features) array in the order of training; a fitting array is given back as it is.
 
     Raises:
         FeaturesRefused: a feature is missing or is no number.
@@ -113,21 +117,56 @@ def matrix(rows: Any, face: Face, dtype: str = "float32") -> Array:
     if isinstance(rows, np.ndarray):
         if rows.ndim != 2:
             raise FeaturesRefused(f"model expected an array of (rows, {face.width}), got shape {rows.shape}")
-        _check_width(rows.shape[1], face)
-        return np.ascontiguousarray(_numbers("rows", rows, dtype))
+        if rows.shape[1] != face.width:
+            raise _other_width(rows.shape[1], face)
+        return np.ascontiguousarray(rows if rows.dtype == dtype else _numbers("rows", rows, dtype))
     there = list(rows) if isinstance(rows, Mapping) else list(getattr(rows, "columns", ()))
     if not there:
         got = type(rows).__name__
         raise FeaturesRefused(f"model expected a frame, a dict of columns or an array, got {got} without columns")
-    names = _order(there, face)
+    names = there if tuple(there) == face.names else _order(there, face)
     if not names:
         return np.empty((len(rows), 0), dtype)
-    return np.column_stack([_numbers(name, rows[name], dtype) for name in names])
+    at_once = _of_columns if isinstance(rows, Mapping) else _of_frame
+    found = at_once(rows, names, dtype)
+    return np.column_stack([_numbers(name, rows[name], dtype) for name in names]) if found is None else found
+
+
+def _of_columns(rows: Mapping[Any, Any], names: list[Any], dtype: str) -> Array | None:
+    """Arrays of numbers side by side in one copy; None where one must be looked at."""
+    import numpy as np
+
+    columns = [rows[name] for name in names]
+    for column in columns:
+        if type(column) is not np.ndarray or column.dtype.char not in _NUMBERS or column.ndim != 1:
+            return None
+    if len(set(map(len, columns))) != 1:
+        return None
+    with np.errstate(over="ignore"):
+        flat = np.concatenate(columns, dtype=dtype, casting="unsafe")
+    return np.ascontiguousarray(flat.reshape(len(columns), -1).T)
+
+
+def _of_frame(rows: Any, names: list[Any], dtype: str) -> Array | None:
+    """A frame of plain numbers in one step, two hundred times as fast as by column; None where it holds others."""
+    import numpy as np
+
+    if not hasattr(rows, "to_numpy"):
+        return None
+    chosen = rows if list(rows.columns) == names else rows[names]
+    if not hasattr(chosen, "index") and not all(d.is_float() or d.is_integer() for d in chosen.dtypes):
+        return None  # polars would make numbers of dates
+    found = chosen.to_numpy()
+    if found.dtype.kind not in "biuf" or found.shape[1] != len(names):
+        return None
+    with np.errstate(over="ignore"):
+        return np.ascontiguousarray(found, dtype=dtype)
 
 
 def _order(there: Sequence[Any], face: Face) -> list[Any]:
     if not face.names:
-        _check_width(len(there), face)
+        if len(there) != face.width:
+            raise _other_width(len(there), face)
         return list(there)
     known = {str(name): name for name in there}
     # LightGBM knows `a b` as `a_b`.
@@ -140,9 +179,8 @@ def _order(there: Sequence[Any], face: Face) -> list[Any]:
     return [spaced[name] for name in face.names]
 
 
-def _check_width(got: int, face: Face) -> None:
-    if got != face.width:
-        raise FeaturesRefused(f"model expected {face.width} features, got {got}")
+def _other_width(got: int, face: Face) -> FeaturesRefused:
+    return FeaturesRefused(f"model expected {face.width} features, got {got}")
 
 
 def _numbers(name: object, values: Any, dtype: str) -> Array:
@@ -167,6 +205,7 @@ def _numbers(name: object, values: Any, dtype: str) -> Array:
         ) from None
 
 
+_NUMBERS = frozenset("?bBhHiIlLqQefdg")
 _NULLABLE = frozenset(
     {"boolean", "Float32", "Float64", *(f"{sign}Int{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64))}
 )
