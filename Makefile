@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test drills bench bench-serve lint types lock clean
+.PHONY: demo test drills bench bench-batch bench-queue bench-serve lint types lock clean
 
 demo: $(READY) ## taxi rides from data to served answers, then a bad release, a switch and a rollback
 	$(BIN)/python examples/demo.py
@@ -20,6 +20,12 @@ bench: $(READY) $(VENV)/.bench ## the figures of docs/benchmarks.md, beside thei
 
 bench-serve: $(VENV)-serve/client $(VENV)/.bench-serve ## the figures of docs/benchmarks-serve.md; ARGS="--model lightgbm"
 	$(VENV)-serve/bin/python benchmarks/bench_serve.py $(ARGS)
+
+bench-batch: $(VENV)-serve/.ready ## rows of a table answered into a table, beside a bare loop; ARGS="--millions 1"
+	$(VENV)-serve/bin/python benchmarks/bench_batch.py $(ARGS)
+
+bench-queue: $(READY) ## how many asynchronous requests a second are submitted, answered and read
+	$(BIN)/python benchmarks/bench_queue.py
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -46,7 +46,7 @@ class Order(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     level: Literal[1, 2, 3] = 1
     note: Annotated[str, msgspec.Meta(max_length=12)] = ""
     waiting: Annotated[float, msgspec.Meta(ge=0), fn.unit("min"), fn.default(5.0)]
-    guests: Annotated[int, fn.default(2)]
+    guests: Annotated[int, msgspec.Meta(ge=0), fn.default(2)]
 
 
 class Cooked(msgspec.Struct):

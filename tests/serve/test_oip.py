@@ -103,6 +103,7 @@ BAD: dict[str, tuple[Any, str, str]] = {
     "unknown": (order(dish=("INT64", [1])), "expected no tensor `dish`; did you mean `dishes`?", "$.inputs[4].name"),
     "lengths": (order(spice=("FP64", [0.5, 0.5])), "expected 1 values for `spice`, as for `dishes`, got 2", "$.inputs[1].shape"),
     "mask": (order(**{"dishes.missing": ("BOOL", [True])}), "expected no tensor `dishes.missing`; did you mean `dishes`?", "$.inputs[4].name"),
+    "parameter": ([order()[0] | {"parameters": {"a": {}}}], "expected `bool | int | float | str`, got `object`", "$.inputs[0].parameters[...]"),
     "shared": ([order()[0] | {"parameters": {"shared_memory_region": "r"}}], "expected no parameter `shared_memory_region`; send and take values in the message", "$.inputs[0].parameters"),
     "headless": ([binary("dishes", "INT8", b"1")], "expected the header inference-header-content-length with binary tensors, got none", "$.inputs[0].parameters.binary_data_size"),
 }  # fmt: skip

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from funade.clock import system
 from funade.serve import queue_rpc
+from funade.serve.queue_shown import Shown
 from funade.store.queue import Queue
 from funade.store.queue_rules import QueueRules
 from serve.queue_client import Later, close, hooks, later, queued
@@ -126,6 +130,49 @@ def test_many_that_submit_together_are_all_kept(asking: Later) -> None:
     asking.client.send(b"".join(asking.asking({"km": float(i)}) for i in range(50)))
     ids = [asking.client.response().json["id"] for _ in range(50)]
     assert [asking.ended(id)["answer"]["eta"] for id in ids] == [2.0 * i for i in range(50)]
+
+
+def test_while_others_ask_they_go_first_and_the_queue_still_moves(asking: Later) -> None:
+    over = threading.Event()
+    slow: list[float] = []
+
+    def ask() -> None:
+        with Client(asking.client.sock.getpeername()[1]) as client:
+            while not over.is_set():
+                began = time.monotonic()
+                assert client.ask({"km": 1.0, "does": "work"}).status == 200
+                slow.append(time.monotonic() - began)
+
+    others = [threading.Thread(target=ask) for _ in range(12)]
+    for other in others:
+        other.start()
+    try:
+        ids = [asking.id({"km": float(i), "does": "work"}) for i in range(12)]
+        assert [asking.ended(id)["answer"]["eta"] for id in ids] == [2.0 * i for i in range(12)]
+    finally:
+        over.set()
+        for other in others:
+            other.join()
+    assert len(slow) > 20
+
+
+def test_every_route_of_the_queue_needs_the_right_to_submit(asking: Later) -> None:
+    with Client(asking.client.sock.getpeername()[1]) as other:
+        for line in ("POST /v1/arrival/submit", "POST /v1/plain/submit", "GET /v1/queue/abc", "HEAD /v1/queue/abc"):
+            head = line.startswith("HEAD")
+            sent = other.send(f"{line} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n".encode())
+            assert sent.response(head=head).status == 401
+
+
+def test_the_openapi_document_has_the_queue_s_paths(asking: Later) -> None:
+    document = asking.client.send(b"GET /openapi.json HTTP/1.1\r\nhost: localhost\r\n\r\n").response().json
+    paths = document["paths"]
+    assert paths["/v1/arrival/submit"]["post"]["requestBody"] == paths["/v1/arrival"]["post"]["requestBody"]
+    assert paths["/v1/queue/{id}"]["get"]["security"] == [{"token": []}]
+    shown = document["components"]["schemas"]["queue.Request"]
+    assert set(shown["properties"]) == {f.name for f in msgspec.structs.fields(Shown)}
+    found = asking.ended(asking.id({"km": 1.0}))
+    assert set(shown["required"]) <= set(found) <= set(shown["properties"])
 
 
 # -- what fails ------------------------------------------------------------------------------------
@@ -323,8 +370,6 @@ def test_a_callback_tells_of_a_dead_letter_too(made: Run, tmp_path: Path) -> Non
 
 
 def test_a_host_that_is_dead_holds_up_neither_the_queue_nor_other_callbacks(made: Run, tmp_path: Path) -> None:
-    import socket
-
     with hooks() as told, socket.create_server(("127.0.0.1", 0)) as silent:
         dead = f"http://127.0.0.1:{silent.getsockname()[1]}/"
         rules = QueueRules(first_s=0.05, callbacks=(told.url, dead))
@@ -335,6 +380,19 @@ def test_a_host_that_is_dead_holds_up_neither_the_queue_nor_other_callbacks(made
         until(lambda: told.told, 8)
         assert {asking.ended(id)["state"] for id in ids} == {"done"}
         assert running.end() == 0
+
+
+def test_a_name_that_leads_to_this_machine_is_not_called(made: Run, tmp_path: Path) -> None:
+    with hooks() as told:
+        name = socket.gethostname()
+        url = told.url.replace("127.0.0.1", name)
+        running = made(rules=QueueRules(first_s=0.02, call_tries=1, callbacks=(url,), private=True))
+        asking = later(running, tmp_path)
+        id = asking.id({"km": 1.0}, funade_callback=url)
+        until(lambda: asking.look(id).get("callback") == "dead")
+        found = asking.look(id)
+        assert (found["state"], found["callback_error"]) == ("done", "its host could not be reached")
+        assert told.told == []
 
 
 @pytest.mark.parametrize("url", ["https://hooks.example.com/", "http://127.0.0.1:1/", "file:///etc/passwd"])

@@ -198,11 +198,12 @@ def test_what_cannot_be_answered_at_all_is_dead_at_once(queue: Queue) -> None:
 
 def test_claims_last_as_long_as_they_are_renewed(opened: Open, watch: Watch) -> None:
     busy, other = opened(".1.1"), opened(".2.1")
-    submit(busy, "a")
+    ids = submit(busy, "a")
     busy.claim(50)
     for _ in range(5):
         watch.go(40)
-        busy.renew()
+        busy.renew(ids)
+        other.renew(ids)
         assert other.sweep().lapsed == 0
     watch.go(60)
     assert other.sweep().lapsed == 1

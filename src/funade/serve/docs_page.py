@@ -79,7 +79,7 @@ def page(apis: Mapping[str, Api], release: int, document: Mapping[str, Any]) -> 
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>Release {release}</title><style>{STYLE}</style></head><body><main>"
         f'<h1>Release {release}</h1><p class="soft">{count}. For tools: <a href="/openapi.json">openapi.json</a>.</p>'
-        f'<nav>{links}<a href="#answers">headers and errors</a><a href="#paths">all paths</a></nav>'
+        f'<nav>{links}<a href="#headers-and-errors">headers and errors</a><a href="#all-paths">all paths</a></nav>'
         f"{''.join(parts)}{_answers()}{_paths(document)}</main><script>{SCRIPT}</script></body></html>\n"
     )
 
@@ -172,7 +172,7 @@ def _answers() -> str:
     errors = "".join(f"<tr><td>{status}</td><td>{_code(text)}</td></tr>" for status, text in ERRORS.items())
     limit = "milliseconds the answer may take; then the fallback speaks, or 504"
     return (
-        '<section id="answers"><h2>Headers and errors</h2>'
+        '<section id="headers-and-errors"><h2>Headers and errors</h2>'
         "<h3>What an answer says in its headers</h3>"
         f'<table class="fields"><tbody>{headers}</tbody></table>'
         "<h3>What a request may say</h3>"
@@ -198,4 +198,4 @@ def _paths(document: Mapping[str, Any]) -> str:
         for method, found in item.items()
     )
     table = f'<div class="wide"><table class="fields"><tbody>{rows}</tbody></table></div>'
-    return f'<section id="paths"><h2>All paths</h2>{table}</section>'
+    return f'<section id="all-paths"><h2>All paths</h2>{table}</section>'

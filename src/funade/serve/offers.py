@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from funade.serve import docs_page, grpc_typed, metrics_page, oip_doc, oip_grpc, oip_http, queue_routes, queue_rpc
+from funade.serve import (
+    docs_page,
+    grpc_typed,
+    metrics_page,
+    oip_doc,
+    oip_grpc,
+    oip_http,
+    queue_doc,
+    queue_routes,
+    queue_rpc,
+)
 
 if TYPE_CHECKING:
     from funade.declare.openapi import Part
@@ -21,7 +31,9 @@ def routes(desk: Desk) -> list[Route]:
 
 def parts(desk: Desk) -> list[Part]:
     """What the OpenAPI document says of the routes, but for the apis' own."""
-    return [oip_doc.part([*desk.queues], desk.loaded.release)]
+    contracts = {name: api.contract for name, api in desk.loaded.apis.items()}
+    queue = [queue_doc.part(contracts)] if desk.later is not None else []
+    return [oip_doc.part(contracts, desk.loaded.release), *queue]
 
 
 def services(desk: Desk) -> list[Service]:

@@ -64,7 +64,7 @@ class Model:
         found: dict[str, list[Any]] = {}
         masks: dict[str, list[Any]] = {}
         for tensor in tensors:
-            self._known(tensor, {*found, *masks})
+            self._known(tensor, twice=tensor.name in found or tensor.name in masks)
             if tensor.name in self._masks:
                 masks[tensor.name] = values_of(tensor, "bool", count)
             else:
@@ -89,8 +89,8 @@ class Model:
             raise wrong(f"expected at most {_MOST_ROWS} rows, got {counts[0]}", f"{tensors[0].path}.shape")
         return counts[0]
 
-    def _known(self, tensor: Tensor, before: set[str]) -> None:
-        if tensor.name in before:
+    def _known(self, tensor: Tensor, *, twice: bool) -> None:
+        if twice:
             raise wrong(f"expected tensor `{tensor.name}` once, got it twice", f"{tensor.path}.name")
         if tensor.name not in self._fields and tensor.name not in self._masks:
             raise wrong(_unknown("tensor", tensor.name, self._fields), f"{tensor.path}.name")

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from funade.declare.example import example
+from funade.declare.field import Contract
 from funade.declare.openapi import ASKED, Operation, Part, operation, ref, response, timeout
 from funade.serve.oip import EXTENSIONS
+from funade.serve.tensor import datatype_of
 
 _BYTES = "application/octet-stream"
 
 
-def part(apis: Sequence[str], release: int) -> Part:
-    """``/v2`` and below, for these apis."""
+def part(contracts: Mapping[str, Contract], release: int) -> Part:
+    """``/v2`` and below, for these apis by name."""
     paths: dict[str, dict[str, Operation]] = {
         "/v2": {"get": _get("v2", "The server, as the Open Inference Protocol names it.", "oip.Server")},
         "/v2/health/live": {"get": _get("v2.live", "Whether the server lives.", "oip.Live")},
         "/v2/health/ready": {"get": _get("v2.ready", "Whether the server answers.", "oip.Ready")},
     }
-    name = _named("name", "An api's name.", apis)
+    name = _named("name", "An api's name.", [*contracts])
+    examples = {api: {"summary": f"A row for {api}.", "value": _example(c)} for api, c in contracts.items()}
     for path, mark, parameters in (
         ("/v2/models/{name}", "", [name]),
         (
@@ -30,7 +34,7 @@ def part(apis: Sequence[str], release: int) -> Part:
         more = {"refused": [404], "parameters": parameters}
         paths[path] = {"get": _get(f"v2.model{mark}", "An api's tensors.", "oip.Model", **more)}
         paths[f"{path}/ready"] = {"get": _get(f"v2.model.ready{mark}", "Whether it answers.", "oip.ModelReady", **more)}
-        paths[f"{path}/infer"] = {"post": _infer(f"v2.infer{mark}", parameters)}
+        paths[f"{path}/infer"] = {"post": _infer(f"v2.infer{mark}", parameters, examples)}
     return Part(paths, _SCHEMAS)
 
 
@@ -43,7 +47,15 @@ def _named(name: str, description: str, values: Sequence[str]) -> dict[str, Any]
     return {"name": name, "in": "path", "required": True, "description": description, "schema": schema}
 
 
-def _infer(id: str, parameters: list[dict[str, Any]]) -> Operation:
+def _example(contract: Contract) -> dict[str, Any]:
+    row = example(contract.takes_fields)
+    tensors = [
+        {"name": f.name, "shape": [1], "datatype": datatype_of(f), "data": [row[f.name]]} for f in contract.takes_fields
+    ]
+    return {"inputs": tensors}
+
+
+def _infer(id: str, parameters: list[dict[str, Any]], examples: dict[str, Any]) -> Operation:
     length = {
         "name": "Inference-Header-Content-Length",
         "in": "header",
@@ -57,7 +69,7 @@ def _infer(id: str, parameters: list[dict[str, Any]]) -> Operation:
         "schema": {"type": "string"},
     }
     body = {
-        "application/json": {"schema": ref("oip.Request")},
+        "application/json": {"schema": ref("oip.Request"), "examples": examples},
         _BYTES: {"schema": {"type": "string", "format": "binary"}},
     }
     return operation(
@@ -82,13 +94,17 @@ def _list(items: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 _TEXT: dict[str, Any] = {"type": "string"}
 _TRUE: dict[str, Any] = {"type": "boolean", "const": True}
-_PARAMETERS: dict[str, Any] = {"type": "object"}
+_PARAMETERS: dict[str, Any] = {
+    "type": "object",
+    "additionalProperties": {"type": ["boolean", "integer", "number", "string"]},
+}
 _DATATYPE: dict[str, Any] = {
     "type": "string",
     "enum": ["BOOL", *(f"{k}{b}" for k in ("INT", "UINT") for b in (8, 16, 32, 64)), "FP16", "FP32", "FP64", "BYTES"],
 }
 _META = _object(name=_TEXT, datatype=_DATATYPE, shape=_list({"type": "integer", "const": -1}, minItems=1, maxItems=1))
-_VALUES = _list({"type": ["boolean", "integer", "number", "string", "null", "array"]})
+_VALUE: dict[str, Any] = {"type": ["boolean", "number", "string", "null"]}
+_VALUES = _list({"anyOf": [_VALUE, _list(_VALUE, minItems=1, maxItems=1)]})
 
 _SCHEMAS: dict[str, dict[str, Any]] = {
     "oip.Server": _object(name=_TEXT, version=_TEXT, extensions=_list({"type": "string", "enum": list(EXTENSIONS)})),

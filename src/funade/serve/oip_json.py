@@ -16,19 +16,19 @@ class _Input(msgspec.Struct):
     name: str
     shape: list[int]
     datatype: str
-    parameters: dict[str, Any] = {}
+    parameters: dict[str, bool | int | float | str] = {}
     data: list[Any] | None = None
 
 
 class _Output(msgspec.Struct):
     name: str
-    parameters: dict[str, Any] = {}
+    parameters: dict[str, bool | int | float | str] = {}
 
 
 class _Request(msgspec.Struct):
     inputs: list[_Input]
     id: str = ""
-    parameters: dict[str, Any] = {}
+    parameters: dict[str, bool | int | float | str] = {}
     outputs: list[_Output] = []
 
 

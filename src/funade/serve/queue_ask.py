@@ -48,6 +48,11 @@ class QueuedAsk:
         self.timer: asyncio.TimerHandle | None = None
         self.since = time.monotonic()
 
+    @property
+    def id(self) -> str:
+        """The request's."""
+        return self._claimed.id
+
     def write(self, answers: Answered, start: int, stop: int) -> bytes:
         """The rows as JSON."""
         return self.api.answers.written(answers.structs, start, stop, single=self.single)

@@ -8,6 +8,7 @@ import ssl
 import threading
 import time
 from collections import Counter
+from functools import cache
 
 from funade import __version__
 from funade.errors import FunadeError
@@ -72,7 +73,7 @@ class Caller:
             await self._due.wait()
             self._due.clear()
             try:
-                while not self._closing and (room := _MOST - len(self._telling)) and self._begin(room):
+                while not self._closing and (room := _MOST - len(self._telling)) and self.due() and self._begin(room):
                     pass
             except FunadeError as error:
                 self._journal.failed("callbacks", error)
@@ -116,7 +117,8 @@ class Caller:
             return f"no answer within {_WITHIN_S:g} s"
         except (OSError, ValueError) as error:
             self._down[where.authority] = time.monotonic() + _DOWN_S
-            return f"{type(error).__name__}: {error}"[:200]
+            self._journal.failed(f"callback to {where.authority}", error)  # what it says of the network is not told on
+            return "its host could not be reached"
         finally:
             self._to[where.authority] -= 1
 
@@ -124,7 +126,7 @@ class Caller:
 async def _post(where: Target, body: bytes, *, private: bool) -> int:
     """The status of a POST; only the first line of what comes back is read."""
     address = await _address(where, private=private)
-    secure = {"ssl": ssl.create_default_context(), "server_hostname": where.host} if where.scheme == "https" else {}
+    secure = {"ssl": _trusting(), "server_hostname": where.host} if where.scheme == "https" else {}
     reader, writer = await asyncio.open_connection(address, where.port, limit=4096, **secure)  # type: ignore[arg-type]
     try:
         asked = where.path + (f"?{where.query}" if where.query else "")
@@ -137,6 +139,12 @@ async def _post(where: Target, body: bytes, *, private: bool) -> int:
         return int(first[1])
     finally:
         writer.transport.abort()
+
+
+@cache
+def _trusting() -> ssl.SSLContext:
+    """What the system trusts; read once."""
+    return ssl.create_default_context()
 
 
 async def _address(where: Target, *, private: bool) -> str:

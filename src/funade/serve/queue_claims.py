@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from funade.errors import ContractViolation
@@ -35,12 +35,14 @@ class Claims:
         desk: the worker's.
         queue: the queue.
         writer: writes to it.
+        done: told which requests were answered, once that is on disk.
     """
 
-    def __init__(self, desk: Desk, queue: Queue, writer: Clerk) -> None:
+    def __init__(self, desk: Desk, queue: Queue, writer: Clerk, done: Callable[[Sequence[str]], None]) -> None:
         self._desk = desk
         self._queue = queue
         self._writer = writer
+        self._done = done
         self._rows = _FIRST_ROWS
         self._held: deque[QueuedAsk] = deque()
         self._fed: set[QueuedAsk] = set()
@@ -86,7 +88,7 @@ class Claims:
         now = time.monotonic()
         if (self._held or self._fed) and now - self._renewed > self._queue.rules.lease_s / 4:
             self._renewed = now
-            self._writer.ask(self._renew, None, self._told)
+            self._writer.ask(self._renew, [ask.id for ask in (*self._held, *self._fed)], self._told)
         self.feed()
 
     def stop(self) -> None:
@@ -174,6 +176,7 @@ class Claims:
             self._writing += 1
             self._desk.loop.call_later(_AGAIN_S, self._again, outcomes)
             return
+        self._done([one.id for one in outcomes if isinstance(one, Finished)])
         tries = self._queue.rules.tries
         for one in outcomes:
             if isinstance(one, Failed) and one.counted and (one.attempt >= tries or not one.again):
@@ -189,9 +192,9 @@ class Claims:
         elif took_s < _QUICK_S and self._full:
             self._rows = min(self._rows * 2, _MOST_ROWS)
 
-    def _renew(self, items: list[None]) -> list[None]:
-        self._queue.renew()
-        return items
+    def _renew(self, asked: list[list[str]]) -> list[None]:
+        self._queue.renew([id for ids in asked for id in ids])
+        return [None] * len(asked)
 
     def _told(self, failed: Exception | None) -> None:
         if failed is not None:

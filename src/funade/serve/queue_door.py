@@ -51,9 +51,9 @@ class QueueDoor:
         self._queue = Queue(path, clock=clock, rules=rules, seed=int(desk.mark, 16))
         self._writer = Clerk(desk.loop, "funade-queue-write")
         self._reader = Clerk(desk.loop, "funade-queue-read")
-        self._claims = Claims(desk, self._queue, self._writer)
+        self.front = Front(desk, self._queue, self._writer, self._reader, lambda: self._claims.look())
+        self._claims = Claims(desk, self._queue, self._writer, self.front.tell)
         self._caller = Caller(self._queue, desk.journal)
-        self.front = Front(desk, self._queue, self._writer, self._reader, self._claims.look)
         self._looking = False
         self._sweeping = False
         self._ended = False
@@ -140,8 +140,11 @@ class QueueDoor:
         self._sweeping = False
         if isinstance(swept, Exception):
             self._desk.journal.failed("queue", swept)
-        elif swept.lapsed:
+            return
+        if swept.lapsed:
             self._desk.journal.event("claims taken back", requests=swept.lapsed, dead=swept.dead)
+        if swept.forgotten and self._claims.on:  # there may be more: it forgets a bounded number at once
+            self._sweep()
 
 
 def of(desk: Desk, begin: Begin) -> QueueDoor | None:

@@ -127,7 +127,7 @@ class Front:
             self.look(id, 0.0, waiter.then, waiter.gone)
 
     def _may_wait(self, until: float) -> bool:
-        return self.patient and until > time.monotonic() and len(self._waiting) < _MOST_WAITING
+        return self.patient and until > time.monotonic() and sum(map(len, self._waiting.values())) < _MOST_WAITING
 
     def _checked(self, api: str, body: bytes, key: str, callback: str) -> Submitted | Refused:
         if len(key) > _LONGEST_KEY or not key.isascii() or not key.isprintable():

@@ -5,6 +5,7 @@ A tensor has the shape [N] or [N, 1]. ``BYTES`` are texts in UTF-8; each is head
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,13 +19,18 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, Any]
 
 _BITS = (8, 16, 32, 64)
-_SIGNED = {f"INT{bits}": f"<i{bits // 8}" for bits in _BITS}
-_UNSIGNED = {f"UINT{bits}": f"<u{bits // 8}" for bits in _BITS}
+_SIGNED = tuple(f"INT{bits}" for bits in _BITS)
+_UNSIGNED = tuple(f"UINT{bits}" for bits in _BITS)
+_WHOLE = (*_SIGNED, *_UNSIGNED)
 _FLOATS = {"FP16": "<f2", "FP32": "<f4", "FP64": "<f8"}
-_DTYPES = {"BOOL": "|u1"} | _SIGNED | _UNSIGNED | _FLOATS
 _RANGES = {f"INT{bits}": (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) for bits in _BITS}
 _RANGES |= {f"UINT{bits}": (0, 2**bits - 1) for bits in _BITS}
-_WHOLE = (*_SIGNED, *_UNSIGNED)
+_LETTERS = {
+    name: (letter, struct.calcsize(f"<{letter}"))
+    for name, letter in zip(("BOOL", *_SIGNED, *_UNSIGNED, *_FLOATS), "BbhiqBHIQefd", strict=True)
+}
+"""Datatype → its letter in ``struct``, and its bytes."""
+
 _EXACT = 2**53
 
 _TAKEN: dict[FieldType, tuple[str, ...]] = {"bool": ("BOOL",), "int": _WHOLE, "float": (*_FLOATS, *_WHOLE)}
@@ -118,19 +124,17 @@ def values_of(tensor: Tensor, kind: FieldType, count: int) -> list[Any]:
 
 
 def _from_raw(tensor: Tensor, raw: bytes, count: int) -> list[Any]:
-    import numpy as np
-
     if tensor.datatype == "BYTES":
         return _texts(tensor, _pieces(tensor, raw, count))
-    dtype = np.dtype(_DTYPES[tensor.datatype])
-    if len(raw) != count * dtype.itemsize:
-        what = f"expected {count * dtype.itemsize} bytes for {count} values of {tensor.datatype}, got {len(raw)}"
+    letter, size = _LETTERS[tensor.datatype]
+    if len(raw) != count * size:
+        what = f"expected {count * size} bytes for {count} values of {tensor.datatype}, got {len(raw)}"
         raise wrong(what, tensor.path)
-    array = np.frombuffer(raw, dtype)
+    values = list(struct.unpack(f"<{count}{letter}", raw))
     if tensor.datatype == "BOOL":
-        _each(tensor, array.tolist(), lambda v: v < 2, "a byte 0 or 1")
-        array = array.astype(np.bool_)
-    return _finite(tensor, array)
+        _each(tensor, values, lambda v: v < 2, "a byte 0 or 1")
+        return list(map(bool, values))
+    return _finite(tensor, values) if tensor.datatype in _FLOATS else values
 
 
 def _from_data(tensor: Tensor, data: Sequence[Any]) -> list[Any]:
@@ -149,18 +153,17 @@ def _from_data(tensor: Tensor, data: Sequence[Any]) -> list[Any]:
     _each(tensor, data, lambda v: v is None or type(v) in (int, float), "a number")
     try:
         with np.errstate(over="ignore"):
-            return _finite(tensor, np.array([np.nan if v is None else v for v in data], _DTYPES[tensor.datatype]))
+            array = np.array([np.nan if v is None else v for v in data], _FLOATS[tensor.datatype])
     except OverflowError:
         raise wrong(f"expected finite numbers for `{tensor.name}`, got one out of range", tensor.path) from None
+    return _finite(tensor, array.tolist())
 
 
-def _finite(tensor: Tensor, array: Array) -> list[Any]:
-    import numpy as np
-
-    if array.dtype.kind == "f" and (infinite := np.isinf(array)).any():
-        raise wrong("expected a finite number, got infinity", f"$[{int(infinite.argmax())}].{tensor.name}")
-    found: list[Any] = array.tolist()
-    return found
+def _finite(tensor: Tensor, values: list[Any]) -> list[Any]:
+    for infinite in (math.inf, -math.inf):
+        if infinite in values:
+            raise wrong("expected a finite number, got infinity", f"$[{values.index(infinite)}].{tensor.name}")
+    return values
 
 
 def _pieces(tensor: Tensor, raw: bytes, count: int) -> list[bytes]:

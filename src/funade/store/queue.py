@@ -113,10 +113,10 @@ class Queue:
             on.execute(sql.CLAIM, values)
             return [Claimed(*row) for row in on.execute(sql.CLAIMED, (_listed(chosen),)).fetchall()]
 
-    def renew(self) -> None:
-        """Let this worker's claims last another lease from now."""
+    def renew(self, ids: Sequence[str]) -> None:
+        """Let these of this worker's claims last another lease from now."""
         with self.database.writing() as on:
-            on.execute(sql.RENEW, (self.now() + self.rules.lease_s, self.worker))
+            on.execute(sql.RENEW, (self.now() + self.rules.lease_s, self.worker, _listed(ids)))
 
     def settle(self, outcomes: Sequence[Finished | Failed]) -> None:
         """Say what became of claimed requests.

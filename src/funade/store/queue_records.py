@@ -28,7 +28,10 @@ class Receipt(NamedTuple):
 
 
 class Refused(NamedTuple):
-    """A request is not kept; ``status`` says why as HTTP has it: 409 a key used before, 422 ``path`` breaks the contract."""
+    """A request is not kept; ``status`` says why as HTTP has it: 409 a key used before, 422 a bad row, 503 full.
+
+    ``path`` points at the value that breaks the contract.
+    """
 
     status: int
     error: str

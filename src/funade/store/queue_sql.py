@@ -57,7 +57,7 @@ OPEN = "SELECT id FROM requests WHERE id IN (SELECT value FROM json_each(?)) AND
 
 IS_DUE = "SELECT 1 FROM requests WHERE state = 'waiting' AND due <= ? LIMIT 1"
 
-RENEW = "UPDATE requests SET until = ? WHERE state = 'claimed' AND worker = ?"
+RENEW = f"UPDATE requests SET until = ? WHERE state = 'claimed' AND worker = ? {AMONG}"
 
 DEAD = """
 SELECT id FROM requests LEFT JOIN calls ON request = number

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from errno import EDQUOT, ENOSPC
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
 from weakref import WeakSet
 
 from funade.errors import DiskFull, StoreError, StoreTooNew
@@ -31,11 +31,23 @@ _TURN_S = 0.05
 T = TypeVar("T")
 
 
+class Form(NamedTuple):
+    """What one kind of our files is told by: its ``application_id``, newest schema, and the folder of migrations."""
+
+    application: int
+    schema: int
+    folder: str
+
+
+RECORDS = Form(APPLICATION, SCHEMA, "migrations")
+
+
 class Database:
     """One SQLite file in WAL mode; made, migrated and opened on first use, once per thread."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, form: Form = RECORDS) -> None:
         self.path = path
+        self._form = form
         self._local = threading.local()
         self._open: WeakSet[_Opened] = WeakSet()
 
@@ -74,7 +86,7 @@ class Database:
         opened: _Opened | None = getattr(self._local, "opened", None)
         if opened is None or opened.process != os.getpid():
             # A connection may not cross a fork: the child opens its own and never touches its parent's.
-            opened = _Opened(_open(self.path))
+            opened = _Opened(_open(self.path, self._form))
             self._local.opened = opened
             self._open.add(opened)
         return opened.connection
@@ -101,13 +113,13 @@ class _Opened:
         self.close()
 
 
-def _open(path: Path) -> sqlite3.Connection:
+def _open(path: Path, form: Form) -> sqlite3.Connection:
     path.parent.mkdir(parents=True, exist_ok=True)
     refuse_network(path.parent)
     deadline = time.monotonic() + PATIENCE_S
     connection = sqlite3.connect(path, timeout=_TURN_S, isolation_level=None, check_same_thread=False)
     try:
-        made = _patiently(lambda: _recognise(connection, path), deadline)
+        made = _patiently(lambda: _recognise(connection, path, form), deadline)
         # Switching to WAL fails at once when two do it together, whatever the busy timeout.
         mode = _patiently(lambda: connection.execute("PRAGMA journal_mode = WAL").fetchone()[0], deadline)
         if mode != "wal":
@@ -118,44 +130,44 @@ def _open(path: Path) -> sqlite3.Connection:
             )
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
-        if made < SCHEMA:
-            _migrate(connection, path, deadline)
+        if made < form.schema:
+            _migrate(connection, path, form, deadline)
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def _recognise(connection: sqlite3.Connection, path: Path) -> int:
+def _recognise(connection: sqlite3.Connection, path: Path, form: Form) -> int:
     """The schema's number, 0 for an empty file."""
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (schema,) = connection.execute("PRAGMA user_version").fetchone()
-    if application != APPLICATION:
+    if application != form.application:
         # Another process may have migrated since the first PRAGMA was read.
         if connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is None and not schema:
             return 0
         (application,) = connection.execute("PRAGMA application_id").fetchone()
         (schema,) = connection.execute("PRAGMA user_version").fetchone()
-    if application != APPLICATION:
+    if application != form.application:
         raise _foreign(path)
-    if schema > SCHEMA:
+    if schema > form.schema:
         raise StoreTooNew(
-            f"store expected schema {SCHEMA} or older, got {schema}",
+            f"store expected schema {form.schema} or older, got {schema}",
             at=str(path),
             do="upgrade funade: a newer one wrote this store",
         )
     return int(schema)
 
 
-def _migrate(connection: sqlite3.Connection, path: Path, deadline: float) -> None:
+def _migrate(connection: sqlite3.Connection, path: Path, form: Form, deadline: float) -> None:
     """Bring the file to the newest schema, in one transaction; one of many processes does it."""
     _patiently(lambda: connection.execute("BEGIN IMMEDIATE"), deadline)
     try:
-        made = _recognise(connection, path)
-        for statement in migrations(made):
+        made = _recognise(connection, path, form)
+        for statement in migrations(made, form.folder):
             connection.execute(statement)
-        connection.execute(f"PRAGMA application_id = {APPLICATION}")
-        connection.execute(f"PRAGMA user_version = {SCHEMA}")
+        connection.execute(f"PRAGMA application_id = {form.application}")
+        connection.execute(f"PRAGMA user_version = {form.schema}")
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
@@ -165,11 +177,11 @@ def _migrate(connection: sqlite3.Connection, path: Path, deadline: float) -> Non
         _fsync(folder)
 
 
-def migrations(made: int) -> Iterator[str]:
-    """The statements that lead from schema ``made`` to the newest, in order."""
+def migrations(made: int, within: str) -> Iterator[str]:
+    """The statements of a folder that lead from schema ``made`` to the newest, in order."""
     from importlib.resources import files  # 20 ms, for a new store only
 
-    folder = files("funade.store") / "migrations"
+    folder = files("funade.store") / within
     for file in sorted((f for f in folder.iterdir() if f.name.endswith(".sql")), key=lambda f: f.name):
         if int(file.name.partition("_")[0]) > made:
             yield from _statements(file.read_text(encoding="utf-8"))
