@@ -108,7 +108,7 @@ def cost(server: Running, bare: dict[str, float] | None) -> Cost:
         memory = server.memory_mb()
         if bare is None:
             return Cost(server.contestant.name, server.first_s, memory)
-        worker = server.processes()[-1]
+        worker = next(pid for pid in server.processes() if "funade.serve.worker" in command(pid))
         held = resident_mb(worker)
         os.kill(worker, signal.SIGKILL)
         begun = time.monotonic()
@@ -116,6 +116,10 @@ def cost(server: Running, bare: dict[str, float] | None) -> Cost:
             time.sleep(0.005)
         again = time.monotonic() - begun
     return Cost(server.contestant.name, server.first_s, memory, again, held, bare["s"], bare["mb"])
+
+
+def command(pid: int) -> str:
+    return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
 
 
 def question() -> dict[str, float]:

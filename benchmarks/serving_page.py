@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from contestants import Contestant
 
 REFERENCE = "uvicorn, empty echo"
+COUNTED, UNCOUNTED = "funade, fn.Columns", "funade, fn.Columns, no log, no metrics"
 
 HEAD = """# Serving, beside other servers
 
@@ -18,12 +19,14 @@ and system seconds of the server's whole process tree. *Shed* requests were answ
 because funade's queue of 8,192 rows was full; they count in no figure but the server's CPU seconds.
 
 The model has 100 trees of 31 leaves on 20 features, is {form}, the same for all, and runs on one
-thread. funade has one worker, and neither prediction log nor metrics yet.
+thread. funade has one worker, and checks requests and answers against the contract, logs every prediction and counts
+for /metrics, but where it says otherwise; the process that turns its log into Parquet counts as the server's.
 
 Machine: {machine}
 
 The peers' set-ups are `benchmarks/peers/serve_*.py`, their versions are locked in `requirements/peers-serve-*.txt`.
-MLServer's and BentoML's adaptive batching is off: with it, this small model was answered more slowly. {checking}
+MLServer's and BentoML's adaptive batching is off: with it, in one short trial each, this small model was
+answered more slowly. {checking}
 """
 
 FORMS = {"lightgbm": "run by LightGBM itself", "onnx": "ONNX, run by onnxruntime"}
@@ -73,7 +76,7 @@ def written(page: Page) -> str:
         text += f"\n{name} did not run here:\n\n```\n{why}\n```\n"
     for rows in sorted({rows for _, _, rows in page.speeds}):
         text += _speeds(page, rows)
-    return text + _calm(page) + _costs(page)
+    return text + _noted(page) + _calm(page) + _costs(page)
 
 
 def _checking(page: Page) -> str:
@@ -101,6 +104,20 @@ def _speeds(page: Page, rows: int) -> str:
 def _faults(found: dict[str, float]) -> str:
     faults = [f"{found[what]:.0f} {what}" for what in ("errors", "wrong", "shed") if found[what]]
     return f" ({', '.join(faults)})" if faults else ""
+
+
+def _noted(page: Page) -> str:
+    """What log and counts cost: the same server without them."""
+    text = ""
+    for (name, connections, rows), found in page.speeds.items():
+        bare = page.speeds.get((UNCOUNTED, connections, rows))
+        if name == COUNTED and bare:
+            shares = " | ".join(f"{1 - found[of] / bare[of]:.1%}" for of in ("wall", "cpu"))
+            text += f"| {rows} | {connections} | {shares} |\n"
+    if not text:
+        return ""
+    head = "\n## What log and metrics cost\n\nThe share of throughput that funade on fn.Columns loses by them.\n\n"
+    return head + "| rows a request | connections | wall | per CPU s |\n|---|---|---|---|\n" + text
 
 
 def _calm(page: Page) -> str:

@@ -508,7 +508,7 @@ PROJECTS = [
     ),
     Case(
         "an unknown section in funade.toml",
-        "ProjectError: funade.toml takes no key `projekt` (its keys: project, store, places, settings, serve, profile) - at <root>/funade.toml; did you mean `project`?",
+        "ProjectError: funade.toml takes no key `projekt` (its keys: project, store, places, settings, serve, queue, log, profile) - at <root>/funade.toml; did you mean `project`?",
         toml=[("[project]", "[projekt]")],
     ),
     Case(

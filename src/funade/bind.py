@@ -19,7 +19,7 @@ from funade.declare.guarding import GuardFunction, Guards
 from funade.declare.importing import import_project
 from funade.declare.node import Node
 from funade.declare.numbers import Wire, wires
-from funade.declare.policy import AnswersWithin, Fallback, Guard, Owner
+from funade.declare.policy import AnswersWithin, Fallback, Guard, Logged, Owner
 from funade.declare.reason import GUARD, REFUSED
 from funade.declare.rows import Answers, Requests, from_frame, to_frame
 from funade.declare.setting import as_declared
@@ -65,7 +65,8 @@ class Bound:
         gives = next(p.struct for p in node.policies if isinstance(p, Gives))
         self.requests = Requests(takes, zone=zone)
         self.answers = Answers(gives)
-        self.durable = False
+        logged = spec.policy(Logged) or Logged()
+        self.durable, self.unlogged = logged.durable, frozenset(logged.without)
         self.decode = self.requests.decode
         self.zone = zone
         self._function = node.function

@@ -73,6 +73,12 @@ class QueueSection(_Section, frozen=True):
     private_callbacks: bool = False
 
 
+class LogSection(_Section, frozen=True):
+    """``[log]``: ``days`` is how many days of answers are kept; 0 keeps them for ever."""
+
+    days: Annotated[int, msgspec.Meta(ge=0)] = 0
+
+
 class Profile(_Section, frozen=True):
     """``[profile.NAME]``: what one surrounding changes; never code nor settings."""
 
@@ -80,6 +86,7 @@ class Profile(_Section, frozen=True):
     store: StoreSection | None = None
     serve: ServeSection | None = None
     queue: QueueSection | None = None
+    log: LogSection | None = None
 
 
 class Config(_Section, frozen=True):
@@ -91,6 +98,7 @@ class Config(_Section, frozen=True):
     settings: dict[str, dict[str, Any]] = {}
     serve: ServeSection = ServeSection()
     queue: QueueSection = QueueSection()
+    log: LogSection = LogSection()
     profile: dict[str, Profile] = {}
 
 
@@ -130,6 +138,7 @@ def read(root: Path, profile: str = "") -> Config:
         store=chosen.store or config.store,
         serve=chosen.serve or config.serve,
         queue=chosen.queue or config.queue,
+        log=chosen.log or config.log,
     )
 
 

@@ -116,6 +116,10 @@ class UnknownVersion(Misuse):
     """No version bears this name or id."""
 
 
+class UnknownPrediction(Misuse):
+    """No logged answer has this id."""
+
+
 class HoldsDisagree(FunadeError):
     """Two holds want two versions of one node."""
 

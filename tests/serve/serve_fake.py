@@ -45,7 +45,8 @@ class Fake:
         self.fallback = fallback
         self.owner = "drivers"
         self.release = release
-        self.durable = False
+        self.durable = name == "kept"
+        self.unlogged = frozenset({"does"}) if name == "plain" else frozenset()
         self.promise_s = promise_s
         self.requests = Requests(Ride, zone=ZoneInfo("UTC"))
         self.answers = Answers(Arrival)
@@ -84,6 +85,7 @@ class Release:
             "arrival": Fake("arrival", release, fallback),
             "plain": Fake("plain", release, None),
             "promised": Fake("promised", release, fallback, promise_s=0.1),
+            "kept": Fake("kept", release, fallback),
         }
         self.openapi = openapi({name: api.contract for name, api in self.apis.items()}, version=str(release))
         self.wires: dict[str, Wire] = {}

@@ -26,6 +26,8 @@ COMMANDS = {
     "diff": "ship",
     "fsck": "look",
     "serve": "serve",
+    "batch": "batch",
+    "explain": "explain",
     "token": "token",
     "export": "export",
     "queue": "queue",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
@@ -95,6 +96,16 @@ def files(*patterns: str) -> p.Files:
 def owner(name: str) -> p.Owner:
     """Who answers for the node."""
     return p.Owner(_name("owner", name))
+
+
+def log(*, durable: bool = False, without: Sequence[str] = ()) -> p.Logged:
+    """How an api's answers are logged; without this policy each is, soon after it was sent.
+
+    Args:
+        durable: an answer is sent only once it is on the disk, and refused where it cannot be.
+        without: fields of requests and answers that are never written; such an answer cannot be given again.
+    """
+    return p.Logged(durable, tuple(without))
 
 
 def deprecated(use: str, *, until: str) -> p.Deprecated:

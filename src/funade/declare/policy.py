@@ -134,6 +134,14 @@ class Owner(_Policy, frozen=True):
     name: str
 
 
+class Logged(_Policy, frozen=True):
+    """How answers are logged: before they are sent if ``durable``; never the fields in ``without``."""
+
+    on = frozenset({"api"})
+    durable: bool = False
+    without: tuple[str, ...] = ()
+
+
 class Deprecated(_Policy, frozen=True):
     """What to use instead, and the date after which using this fails."""
 
@@ -254,7 +262,7 @@ class MayFall(_Policy, frozen=True):
 
 
 Policy = (
-    Every | Time | Key | Revised | Within | NotNull | OneOf | Unique | RowCount | Fresh | Split | Files | Owner
+    Every | Time | Key | Revised | Within | NotNull | OneOf | Unique | RowCount | Fresh | Split | Files | Owner | Logged
     | Deprecated | Private | Was | Onnx | Fallback | Guard | Golden | AnswersWithin | UsedBy
     | AtLeast | AtMost | Inside | MayRise | MayFall
 )  # fmt: skip

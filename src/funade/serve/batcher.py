@@ -294,7 +294,9 @@ class Batcher:
         columns: Columns = {}
         for name, pieces in own.items():
             kinds = {piece.dtype for piece in (*pieces, standing[name])}
-            dtype = kinds.pop() if len(kinds) == 1 else np.dtype(object)
+            # A column of whole numbers with missing ones is float64; it stays so beside whole numbers.
+            dtype = np.result_type(*kinds) if all(kind.kind in "if" for kind in kinds) else np.dtype(object)
+            dtype = kinds.pop() if len(kinds) == 1 else dtype
             column = np.concatenate([piece.astype(dtype) for piece in pieces])
             column[spoke != reason.OWN] = standing[name].astype(dtype)[0]
             columns[name] = column

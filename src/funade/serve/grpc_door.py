@@ -56,7 +56,10 @@ class GrpcDoor:
         self._health = Health({path.split("/")[1] for path in methods})
         others = [self._health.watching(), *reflection(files_of(given), [*self._health.names, _HEALTH])]
         bounds = rpc.Bounds(
-            message_bytes=desk.limits.body_bytes, metadata_bytes=desk.limits.head_bytes, drain_s=drain_s
+            message_bytes=desk.limits.body_bytes,
+            metadata_bytes=desk.limits.head_bytes,
+            connections=desk.limits.connections,
+            drain_s=drain_s,
         )
         carried = {**methods, f"/{_HEALTH}/Check": self._health.check}
         self._port = port(desk.loop, desk.journal, carried, others, listener, bounds)
@@ -81,6 +84,7 @@ class GrpcDoor:
 
     def tick(self) -> None:
         """About a second went by."""
+        self._port.tick()
 
     @property
     def empty(self) -> bool:

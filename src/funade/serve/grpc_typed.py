@@ -230,6 +230,8 @@ class Reader:
         changed = hasattr(self._row, "__post_init__")
         self._doubted = tuple(f.name for f in fields if changed or (f.values and not all(f.values)))
         self._all = tuple(f.name for f in fields)
+        # A message cannot say null: where a field must be there and may be null, its absence says it.
+        self._nulls: dict[str, Any] = dict.fromkeys(f.name for f in fields if f.required and f.nullable)
         self._values = attrgetter(*self._all)
         self._single = len(self._all) == 1
 
@@ -280,7 +282,9 @@ class Reader:
         return self._decode(msgspec.json.encode(rows[0] if single else rows))[0]
 
     def _json(self, message: Any) -> dict[str, Any]:
-        row = {self._names[field.name]: _number(value) for field, value in message.ListFields()}
+        row = dict(self._nulls)
+        for field, value in message.ListFields():
+            row[self._names[field.name]] = _number(value)
         if self._closed and (unknown := _unknown(message)):
             row[f"number {unknown}"] = None
         return row

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import secrets
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from funade.serve import rpc
-from funade.serve.grpc_listener import Lent
+from funade.serve import rpc, tls
+from funade.serve.grpc_relay import Relay
 from funade.serve.journal import Journal
 
 if TYPE_CHECKING:
     import grpc
+
+
+_LOOK_S = 0.01
+_PENDING = 1_000_000
 
 
 class GrpcioCall:
@@ -92,60 +97,62 @@ class GrpcioPort:
         self._bounds = bounds
         self._certificate = certificate
         self._server: grpc.aio.Server | None = None
-        self._lent: Lent | None = None
+        self._relay: Relay | None = None
         self._calls: set[GrpcioCall] = set()
-        self._work: set[asyncio.Task[None]] = set()
-        self._stopping = False
+        self._opening: asyncio.Task[None] | None = None
+        self._ending: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Accept from now on."""
-        if self._server is None and not self._stopping:
-            self._server = server_of(_handlers(self._methods, self._carry), self._others, self._bounds)
-            server = self._server
-            self._lent = Lent(self._listener, lambda: self._open(server))
-            self._do(server.start())
+        if self._opening is None and self._ending is None:
+            self._opening = self._loop.create_task(self._begin())
 
-    def _open(self, server: Any) -> None:
-        if self._certificate is None:
-            server.add_insecure_port("127.0.0.1:0")
-            return
-        import grpc
-
-        chain, key = (Path(path).read_bytes() for path in self._certificate)
-        server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([(key, chain)]))
+    async def _begin(self) -> None:
+        name = secrets.token_hex(16)
+        encrypted = _encrypting(*self._certificate) if self._certificate else None
+        self._server = server_of(_handlers(self._methods, self._carry), self._others, self._bounds)
+        self._server.add_insecure_port(f"unix-abstract:funade-{name}")
+        await self._server.start()
+        most = self._bounds.connections
+        self._relay = Relay(self._loop, self._listener, f"\0funade-{name}", most=most, tls=encrypted)
+        self._relay.start()
 
     def stop(self) -> None:
         """Accept no more, send GOAWAY, finish what is begun."""
-        if not self._stopping:
-            self._stopping = True
-            if self._lent is not None:
-                self._lent.take_back()
+        if self._ending is None:
+            self._ending = self._loop.create_task(self._end())
+
+    async def _end(self) -> None:
+        if self._opening is not None:
+            await self._opening
+        if self._server is None or self._relay is None:
             self._listener.close()
-            if self._server is not None:
-                self._do(self._server.stop(self._bounds.drain_s))
+            return
+        until = self._loop.time() + self._bounds.drain_s
+        while True:
+            self._relay.stop()
+            if self._relay.empty or self._loop.time() > until:
+                break
+            await asyncio.sleep(_LOOK_S)
+        self._relay.cut()  # before the server: it would say CANCELLED, which no client asks again for
+        await self._server.stop(None)
 
     def cut(self) -> None:
         """End what is left."""
         for call in list(self._calls):
             call.fail(rpc.UNAVAILABLE, "the server stops; ask again")
+        if self._relay is not None and self._ending is not None:
+            self._loop.call_later(_LOOK_S, self._relay.cut)  # once that is sent
+
+    def tick(self) -> None:
+        """About a second went by."""
+        if self._relay is not None:
+            self._relay.tick()
 
     @property
     def empty(self) -> bool:
         """Whether it was stopped and nothing is left."""
-        return self._stopping and not self._work
-
-    def _do(self, work: Awaitable[Any]) -> None:
-        async def done() -> None:
-            await work
-
-        task = self._loop.create_task(done())
-        self._work.add(task)
-        task.add_done_callback(self._did)
-
-    def _did(self, task: asyncio.Task[None]) -> None:
-        self._work.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._journal.event("defect", error=f"gRPC: {type(error).__name__}: {error}")
+        return self._ending is not None and self._ending.done()
 
     async def _carry(self, method: rpc.Method, message: bytes, context: Any) -> bytes:
         ended = self._loop.create_future()
@@ -169,6 +176,12 @@ class GrpcioPort:
         return call.message
 
 
+def _encrypting(certificate: str, key: str) -> ssl.SSLContext:
+    made = tls.context(certificate, key)
+    made.set_alpn_protocols(["h2"])
+    return made
+
+
 def server_of(handlers: rpc.Others, others: rpc.Others, bounds: rpc.Bounds) -> Any:
     """A server of grpcio's ``aio`` within bounds, without a port."""
     import grpc
@@ -181,6 +194,9 @@ def server_of(handlers: rpc.Others, others: rpc.Others, bounds: rpc.Bounds) -> A
         ("grpc.max_metadata_size", bounds.metadata_bytes),
         ("grpc.absolute_max_metadata_size", bounds.metadata_bytes),
         ("grpc.so_reuseport", 0),
+        # Beyond these it cancels calls at random, everybody's; those that wait are bounded by ``calls``.
+        ("grpc.server.max_pending_requests", _PENDING),
+        ("grpc.server.max_pending_requests_hard_limit", _PENDING),
     )
     server = grpc.aio.server(options=options, maximum_concurrent_rpcs=bounds.calls)
     server.add_generic_rpc_handlers((*handlers, *others))

@@ -210,6 +210,9 @@ class NativePort:
         for call in list(self._calls.values()):
             call.fail(rpc.UNAVAILABLE, "the server stops; ask again")
 
+    def tick(self) -> None:
+        """About a second went by."""
+
     @property
     def empty(self) -> bool:
         """Whether it was stopped and nothing is left."""

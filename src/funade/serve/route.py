@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl, quote, unquote
 
 import msgspec
 
@@ -56,7 +56,7 @@ class Routes:
 
     def __init__(self, desk: Desk, more: Sequence[Route]) -> None:
         self._desk = desk
-        self.posts: dict[bytes, Batcher] = {f"/v1/{name}".encode(): queue for name, queue in desk.queues.items()}
+        self.posts: dict[bytes, Batcher] = {f"/v1/{quote(name)}".encode(): queue for name, queue in desk.queues.items()}
         self.all = (*_pages(desk), *more)
         self._exact = [r for r in self.all if "{" not in r.path]
         self._by_path: dict[str, list[Route]] = {}
@@ -148,7 +148,7 @@ def _pages(desk: Desk) -> list[Route]:
         _page("/healthz", msgspec.json.encode({"status": "ok"})),
         _page("/readyz", msgspec.json.encode({"status": "ready", "release": loaded.release})),
     ]
-    return found + [_page(f"/v1/{name}", _contract_json(api, loaded.release)) for name, api in loaded.apis.items()]
+    return found + [_page(f"/v1/{quote(name)}", _contract_json(api, loaded.release)) for name, api in loaded.apis.items()]
 
 
 def _page(path: str, body: bytes) -> Route:

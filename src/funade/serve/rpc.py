@@ -79,6 +79,9 @@ class Port(Protocol):
     def cut(self) -> None:
         """End what is left with UNAVAILABLE."""
 
+    def tick(self) -> None:
+        """About a second went by."""
+
     @property
     def empty(self) -> bool:
         """Whether it was stopped and nothing is left."""
@@ -88,13 +91,15 @@ class Bounds(NamedTuple):
     """What a port lets a client have.
 
     ``message_bytes`` of one message, ``metadata_bytes`` of one call's metadata, ``streams`` open at once on one
-    connection, ``calls`` in progress at once; begun calls may take ``drain_s`` seconds more after ``stop``.
+    connection, ``calls`` in progress and ``connections`` open at once; after ``stop``, begun calls may take ``drain_s``
+    seconds more.
     """
 
     message_bytes: int = 4 * 1024 * 1024
     metadata_bytes: int = 16 * 1024
-    streams: int = 1024
+    streams: int = 256
     calls: int = 16 * 1024
+    connections: int = 10_000
     drain_s: float = 30.0
 
 

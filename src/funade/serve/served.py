@@ -42,6 +42,10 @@ class Api(Protocol):
         """Whether an answer is sent only once it is logged."""
 
     @property
+    def unlogged(self) -> frozenset[str]:
+        """Fields that are never logged."""
+
+    @property
     def promise_s(self) -> float | None:
         """Within how many seconds nearly every answer is promised; None where nothing is."""
 

@@ -21,11 +21,14 @@ from funade.errors import ServeError
 from funade.serve import metrics_file, queue_allowed, tls, token_file
 from funade.serve.generation import Generation, Process
 from funade.serve.journal import Journal
+from funade.serve.keeper import Keep
+from funade.serve.keeping import Keeping
 from funade.serve.limits import Limits, more_files
 from funade.serve.listener import listening
 from funade.serve.message import Begin, Retire, Start, Stop, Take
 from funade.serve.shares import LOOK_S, Shares
 from funade.serve.state import Server, StateFile
+from funade.store import predictions
 from funade.store.queue_rules import QueueRules
 
 Current = Callable[[], tuple[int, int] | None]
@@ -69,6 +72,7 @@ class Serve(msgspec.Struct, frozen=True):
     key: str = ""
     tokens: str = ""
     predict: str = "open"
+    log_days: int = 0
 
 
 def serve(settings: Serve, current: Current, *, clock: Clock, on_alert: Alert | None = None) -> None:
@@ -108,6 +112,7 @@ class Supervisor:
         self._said: Server | None = None
         self._opened = False
         self._shares, self._look_at = Shares(), time.monotonic() + LOOK_S
+        self._keeping: Keeping | None = None
         self._socket: socket.socket
         self._grpc: socket.socket | None = None
         self.port = 0
@@ -128,6 +133,9 @@ class Supervisor:
             self._grpc = await listening(self._settings.host, self._settings.grpc_port, "--grpc-port")
         self._state = StateFile(Path(self._settings.folder), self.port) if self._settings.folder else None
         self._own = _own_folder(self._settings.folder, self.port)
+        if self._settings.store:
+            keep = Keep(str(Path(self._settings.store) / predictions.FOLDER), self._settings.log_days)
+            self._keeping = Keeping(keep, self._journal)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop)
@@ -146,6 +154,8 @@ class Supervisor:
             self._bring_up(now)
             self._open(now)
             self._replace(now)
+            if self._keeping is not None and self._opened:
+                self._keeping.look()
             self._watch(now)
             self._say()
             with contextlib.suppress(TimeoutError):
@@ -385,6 +395,8 @@ class Supervisor:
             for generation in self._all():
                 generation.buried()
             await asyncio.sleep(0.02)
+        if self._keeping is not None:
+            self._keeping.end()
         for file, _ in self._homeless:
             os.close(file)
         if self._state is not None:

@@ -17,6 +17,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -31,12 +32,14 @@ from funade.serve.http_door import HttpDoor
 from funade.serve.journal import Journal
 from funade.serve.lane import Lane
 from funade.serve.limits import more_files
+from funade.serve.log import Log
 from funade.serve.message import Begin, Failed, Handed, Message, Ready, Retire, Retired, Start, Stop, Take
 from funade.serve.meter import Meter
 from funade.serve.route import Routes
 from funade.serve.served import Loaded
 from funade.serve.tls import Tls
 from funade.serve.tokens import Tokens
+from funade.store import predictions
 
 _LOOK_S = 0.02
 _LAST_WRITES_S = 1.0
@@ -92,23 +95,38 @@ class Worker:
         begin = self._begin
         mark = os.urandom(6).hex()
         meter = Meter(mark, begin.folder, loaded.apis)
-        desk = Desk(
-            self._loop, self.lane, self._journal, begin.limits, loaded, mark=mark, meter=meter, tokens=self._tokens
-        )
-        self._desk = desk
         hosts = frozenset(h.lower().encode() for h in begin.hosts) or None
         most = min(begin.limits.connections, max(more_files() - _OTHER_FILES, 16))
         try:
+            desk = Desk(
+                self._loop,
+                self.lane,
+                self._journal,
+                begin.limits,
+                loaded,
+                mark=mark,
+                meter=meter,
+                tokens=self._tokens,
+                log=self._log(loaded, mark),
+            )
+            self._desk = desk
             desk.later = queue_door.of(desk, begin)
             routes = Routes(desk, offers.routes(desk))
             self._http = HttpDoor(desk, routes, self._socket, most=most, hosts=hosts, hand=self._hand, tls=self._tls)
             later = [desk.later] if desk.later is not None else []
             self._doors = [self._http, *later, *grpc_door.doors(desk, begin, self._grpc, offers.services)]
-        except FunadeError as error:
-            self.fail(error.line())
+        except (FunadeError, OSError) as error:
+            self.fail(_told(error))
             return
         self._tick()
         self._channel.send(Ready())
+
+    def _log(self, loaded: Loaded, mark: str) -> Log | None:
+        if not self._begin.store:
+            return None
+        without = {name: api.unlogged for name, api in loaded.apis.items()}
+        folder = Path(self._begin.store) / predictions.FOLDER
+        return Log(folder, mark, loaded.release, without, self._loop, self._journal)
 
     def fail(self, error: str) -> None:
         """The release did not come up: say so and end."""
@@ -174,7 +192,8 @@ class Worker:
     def _tick(self) -> None:
         for door in self._doors:
             door.tick()
-        self._desk.meter.tick({name: queue.waiting_rows for name, queue in self._desk.queues.items()})
+        log, waiting = self._desk.log, {name: queue.waiting_rows for name, queue in self._desk.queues.items()}
+        self._desk.meter.tick(waiting, logged=log.logged if log else 0, lost=log.lost if log else 0)
         if self.lane.busy and time.monotonic() - self.lane.since > self._begin.limits.call_s:
             self._stuck()
         self._loop.call_later(1.0, self._tick)
@@ -201,6 +220,8 @@ class Worker:
         """End through the main thread where users' functions are done, else at once."""
         self._journal.event("worker ended")
         if self._doors:
+            if self._desk.log is not None:
+                self._desk.log.close()
             self._desk.meter.close()
         if self.lane.busy or code:
             os._exit(code)

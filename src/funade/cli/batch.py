@@ -1,0 +1,91 @@
+"""The command that answers every row of a table."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from funade.cli.look import JSON
+from funade.cli.output import as_json, count, project, say, seconds
+
+if TYPE_CHECKING:
+    from funade.batch.run import Step
+
+_LINE_S = 10.0
+
+
+@click.command()
+@click.argument("api")
+@click.option("--rows", required=True, metavar="NODE_OR_SQL", help="A source, dataset, table of answers, or a SELECT.")
+@click.option("--into", required=True, metavar="TABLE", help="The table, by name, or the path of a .parquet file.")
+@click.option("--keep", multiple=True, metavar="COLUMN", help="A column of the contract to keep in the table as well.")
+@click.option(
+    "--most-refused",
+    default=0.01,
+    type=click.FloatRange(0, 1),
+    metavar="SHARE",
+    help="The share of rows that may be refused; 0.01 unless told.",
+)
+@click.option("--workers", type=click.IntRange(1), help="Processes at work at once; one for each core unless told.")
+@JSON
+def batch(
+    api: str, rows: str, into: str, keep: tuple[str, ...], most_refused: float, workers: int | None, json: bool
+) -> None:
+    """Answer every row by the current release's API, into a table.
+
+    The table appears whole or not at all. Stopped at any moment, the same command continues.
+    """
+    began = time.monotonic()
+    try:
+        with _progress(api) as told:
+            found = project().batch(
+                api, rows=rows, into=into, keep=keep, most_refused=most_refused, workers=workers, told=told
+            )
+    except KeyboardInterrupt:
+        click.echo("stopped; what was answered stays: the same command continues", err=True)
+        sys.exit(130)
+    if json:
+        as_json(found._asdict())
+        return
+    if found.begun_anew:
+        say(f"an unfinished run was begun anew: {found.begun_anew}")
+    if found.earlier:
+        say(f"continued: {count(found.earlier, 'row')} had been answered before")
+    took = time.monotonic() - began
+    parts = [f"{count(found.answered, 'row')} answered by release {found.release}"]
+    parts += [f"{found.fallback} of them by the fallback"] if found.fallback else []
+    parts += [f"{found.refused} refused"] if found.refused else []
+    say(f"{into}: {', '.join(parts)}, in {seconds(took)}")
+
+
+@contextmanager
+def _progress(title: str) -> Iterator[Any]:
+    """What shows how far the run is: a bar on a terminal, else a line now and then."""
+    if not sys.stderr.isatty():
+        yield _lines(title)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
+    console = Console(file=sys.stderr)
+    with Progress(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False) as bar:
+        row = bar.add_task(title, total=None)
+        yield lambda step: bar.update(row, completed=step.rows, total=step.total)
+
+
+def _lines(title: str) -> Any:
+    last = time.monotonic()
+
+    def told(step: Step) -> None:
+        nonlocal last
+        if time.monotonic() - last >= _LINE_S:
+            last = time.monotonic()
+            click.echo(f"{title}: {step.rows} of {count(step.total, 'row')}", err=True)
+
+    return told

@@ -1,0 +1,247 @@
+"""The log's keeper: a process that turns what workers write into segments that can be read.
+
+``python -P -m funade.serve.keeper JSON`` goes on until its standard input ends. Killed at any point and started again,
+it makes the same segments of the same frames: what it is about to make is written down before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import select
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from funade import points
+from funade.store import predictions, segments, wal
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_LOOK_S = 1.0
+_JOIN_S = 60.0
+_SWEEP_S = 60.0
+_MANY = 16
+_SOUGHT = ["number", "answered_at", "release"]
+_JOINED_BYTES = 256 << 20
+_SMALL_BYTES = 64 << 20
+_GROUP_ROWS = 1 << 17
+
+
+class Keep(msgspec.Struct, frozen=True):
+    """What a keeper is started with: the log's folder, and after how many days it lets go of a day (0: never)."""
+
+    folder: str
+    days: int = 0
+
+
+class _Read(msgspec.Struct):
+    """How far a file has been read, and what is being made of the bytes after it."""
+
+    done: int = 0
+    until: int = 0
+
+
+class Keeper:
+    """Reads ``<folder>/open/*.wal``, writes segments, joins small ones, lets go of old days.
+
+    Args:
+        keep: where, and how long.
+    """
+
+    def __init__(self, keep: Keep) -> None:
+        self._folder = Path(keep.folder)
+        self._days = keep.days
+        self._open = self._folder / "open"
+        self._joined_at = time.monotonic()
+
+    def look(self) -> int:
+        """One round; returns how many rows became readable."""
+        rows = sum(self._read(path) for path in sorted(self._open.glob("*.wal")))
+        if time.monotonic() - self._joined_at > _JOIN_S:
+            self._joined_at = time.monotonic()
+            self.tidy(time.time())
+        return rows
+
+    def tidy(self, now: float) -> None:
+        """Join small segments, remove what is joined, let go of old days."""
+        for folder in sorted(self._folder.glob("api=*/day=*")):
+            if self._days and folder.name[4:] < _day(now, self._days):
+                _remove(folder)
+                continue
+            segments.swept(folder, now - _SWEEP_S)
+            self._join(folder)
+        for path in [*self._open.glob("*.fresh"), *self._open.glob("*.new")]:
+            if path.stat().st_mtime < now - _SWEEP_S and _unlocked(path):
+                path.unlink()  # whoever made it died over it
+
+    def _read(self, path: Path) -> int:
+        """Make segments of a file's whole frames; remove the file when nobody writes to it any more."""
+        ended = _unlocked(path)  # looked at before reading: what is there now is then all there will be
+        place = path.with_suffix(".read")
+        read = _place(place)
+        with path.open("rb") as file:
+            file.seek(read.done)
+            data = file.read(read.until - read.done if read.until else -1)
+        found = list(wal.frames(data))
+        rows = 0
+        if found:
+            read.until = read.done + found[-1].end
+            _write(place, read)
+            points.passing("keeper.planned")
+            for number, (api, day, table) in enumerate(_tables(path.name.partition(".")[0], found)):
+                name = f"{path.stem}.{read.done:012}-{number}.parquet"
+                rows += table.num_rows
+                made = self._open / f"{name}.new"
+                _parquet(table, made)
+                segments.put(segments.folder_of(self._folder, api, day), name, made)
+            points.passing("keeper.made")
+            _write(place, _Read(read.until))
+        if ended and (not found or read.done + len(data) >= path.stat().st_size):
+            points.passing("keeper.before removing")
+            path.unlink()
+            place.unlink(missing_ok=True)
+        return rows
+
+    def _join(self, folder: Path) -> None:
+        """Make one file of many small ones with the same columns; joined ones are joined among themselves."""
+        same: dict[tuple[bool, str], list[segments.Segment]] = {}
+        for segment in segments.of_folder(folder):
+            if segment.path.stat().st_size < _SMALL_BYTES:
+                same.setdefault((segments.is_joined(segment), _shape(segment.path)), []).append(segment)
+        for small in same.values():
+            chosen = list(_within(sorted(small, key=lambda one: one.path.stat().st_mtime_ns)))
+            if len(chosen) >= _MANY:
+                made = self._open / f"{folder.parent.name}-{folder.name}.joined.new"
+                _concatenated([one.path for one in chosen], made)
+                segments.join(folder, chosen, made)
+                return
+
+
+def _shape(path: Path) -> str:
+    import pyarrow.parquet as pq
+
+    return str(pq.read_schema(path).remove_metadata())
+
+
+def _within(small: Sequence[segments.Segment]) -> Iterator[segments.Segment]:
+    """As many of them as make a file of ``_JOINED_BYTES``."""
+    size = 0
+    for one in small:
+        size += one.path.stat().st_size
+        if size > _JOINED_BYTES:
+            return
+        yield one
+
+
+def _concatenated(paths: Sequence[Path], made: Path) -> None:
+    """One file with the rows of several, of which few are in memory at a time."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = pq.read_schema(paths[0])
+    with pq.ParquetWriter(made, schema, **_packing(schema, "zstd")) as writer:
+        waiting: list[pa.Table] = []
+        for path in paths:
+            waiting.append(pq.read_table(path, partitioning=None))
+            if path == paths[-1] or sum(table.num_rows for table in waiting) >= _GROUP_ROWS:
+                writer.write_table(pa.concat_tables(waiting))
+                waiting = []
+
+
+def _tables(mark: str, found: Sequence[wal.Frame]) -> Iterator[tuple[str, str, pa.Table]]:
+    """Api, day and rows; frames of one api and one shape together."""
+    import pyarrow as pa
+
+    made: dict[tuple[Any, ...], list[pa.Table]] = {}
+    for frame in found:
+        table = predictions.table(mark, frame.header, frame.columns)
+        for day, rows in predictions.days(frame.columns["at"]):
+            part = table if isinstance(rows, slice) else table.take(pa.array(rows))
+            made.setdefault((frame.header.api, day, str(part.schema)), []).append(part)
+    for (api, day, _), parts in made.items():
+        yield api, day, pa.concat_tables(parts).unify_dictionaries().combine_chunks()
+
+
+def _parquet(table: pa.Table, path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    pq.write_table(table, path, **_packing(table.schema, "lz4"))
+
+
+def _packing(schema: pa.Schema, compression: str) -> dict[str, Any]:
+    """How rows are packed: at first as fast as can be, zstd when they are joined."""
+    repeating = [field.name for field in schema if str(field.type).startswith("dictionary")]
+    return {"compression": compression, "use_dictionary": repeating, "write_statistics": _SOUGHT}
+
+
+def _place(path: Path) -> _Read:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=_Read)
+    except FileNotFoundError:
+        return _Read()
+
+
+def _write(path: Path, read: _Read) -> None:
+    fresh = path.with_suffix(".read.new")
+    fresh.write_bytes(msgspec.json.encode(read))
+    segments.sync(fresh)
+    fresh.replace(path)
+    segments.sync(path.parent)
+
+
+def _unlocked(path: Path) -> bool:
+    """Whether nobody writes to the file any more."""
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
+
+
+def _day(now: float, days: int) -> str:
+    return (datetime.fromtimestamp(now, UTC) - timedelta(days=days)).strftime("%Y-%m-%d")
+
+
+def _remove(folder: Path) -> None:
+    for path in folder.iterdir():
+        path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+
+
+def main(argument: str) -> None:
+    """Keep the log until standard input ends; one keeper a folder, others wait for their turn."""
+    keep = msgspec.json.decode(argument, type=Keep)
+    folder = Path(keep.folder)
+    (folder / "open").mkdir(parents=True, exist_ok=True)
+    os.nice(10)
+    keeper = Keeper(keep)
+    with (folder / "keeper.lock").open("w") as lock:
+        mine = False
+        while True:
+            if not mine:
+                with contextlib.suppress(BlockingIOError):
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    mine = True
+            if mine:
+                try:
+                    keeper.look()
+                except OSError as error:  # a full disk: tried again at the next look
+                    sys.stderr.write(f"keeper: {error}\n")
+            if select.select([sys.stdin], [], [], _LOOK_S)[0]:
+                break
+        if mine:
+            keeper.look()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

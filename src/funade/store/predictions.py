@@ -1,0 +1,196 @@
+"""Logged predictions as a table: made from a worker's frames, read while servers write."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Collection, Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from funade.declare import reason
+from funade.store import segments, wal
+from funade.store.query import Select, literal, sql
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+    Array = np.ndarray[Any, Any]
+
+FOLDER = "log"
+TABLE = "predictions"
+DOORS = ("http", "grpc", "oip", "queue")
+
+_ID = re.compile(r"([0-9a-f]{12})-([0-9a-f]{1,16})(?:\.([0-9]{1,9}))?")
+_SELECT = """
+SELECT mark || '-' || printf('%x', number) || CASE WHEN row IS NULL THEN '' ELSE '.' || row END AS prediction,
+  mark || '-' || printf('%x', call) AS call, api,
+  answered_at, release, arm, door, latency_ms, fallback, guard, defaults, refused, request, answer
+FROM read_parquet({paths}, union_by_name = true, hive_partitioning = false)
+"""
+_EMPTY = """
+SELECT * FROM (SELECT NULL::VARCHAR AS prediction, NULL::VARCHAR AS call, NULL::VARCHAR AS api,
+  NULL::TIMESTAMPTZ AS answered_at,
+  NULL::BIGINT AS release, NULL::VARCHAR AS arm, NULL::VARCHAR AS door, NULL::FLOAT AS latency_ms,
+  NULL::VARCHAR AS fallback, NULL::VARCHAR[] AS guard, NULL::VARCHAR[] AS defaults, NULL::BOOLEAN AS refused,
+  NULL::STRUCT(nothing VARCHAR) AS request, NULL::STRUCT(nothing VARCHAR) AS answer) WHERE false
+"""
+
+
+def table(mark: str, header: wal.Header, columns: dict[str, Array]) -> pa.Table:
+    """A frame's rows as they are kept; ``request`` and ``answer`` are structs of the contract's fields."""
+    import numpy as np
+    import pyarrow as pa
+
+    rows = header.rows
+    spoke = columns["spoke"]
+    refused = spoke == reason.REFUSED
+    row = columns["row"]
+
+    def constant(value: str) -> pa.Array:
+        return pa.DictionaryArray.from_arrays(np.zeros(rows, dtype="i4"), pa.array([value]))
+
+    def chosen(codes: Array, names: Sequence[str | None]) -> pa.Array:
+        return pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(names, pa.string()))
+
+    reasons = np.where(refused, 0, spoke).astype("i1")
+    names = [reason.NAMES.get(code, "") for code in range(reason.NAN + 1)]
+    spoken = pa.DictionaryArray.from_arrays(pa.array(reasons, mask=reasons == 0), pa.array(names, pa.string()))
+    return pa.table(
+        {
+            "mark": constant(mark),
+            "number": pa.array(columns["number"]),
+            "row": pa.array(row, mask=row < 0),
+            "call": pa.array(columns["call"]),
+            "api": constant(header.api),
+            "answered_at": pa.array(columns["at"], pa.int64()).cast(pa.timestamp("us", "UTC")),
+            "release": pa.array(np.full(rows, header.release)),
+            "arm": constant("current"),
+            "door": chosen(columns["door"].astype("i1"), DOORS),
+            "latency_ms": pa.array(columns["latency_ms"]),
+            "fallback": spoken,
+            "guard": _lists(columns, "g:", rows),
+            "defaults": _lists(columns, "d:", rows),
+            "refused": pa.array(refused),
+            "request": _struct(columns, "q:", None),
+            "answer": _struct(columns, "a:", refused),
+        }
+    )
+
+
+def _lists(columns: dict[str, Array], letter: str, rows: int) -> pa.Array:
+    """The names whose masks are set, a list a row; null where none is."""
+    import pyarrow as pa
+
+    masks = {name[2:]: column.tolist() for name, column in columns.items() if name.startswith(letter)}
+    kind = pa.list_(pa.string())
+    if not masks:
+        return pa.nulls(rows, kind)
+    found = [[name for name, mask in masks.items() if mask[i]] or None for i in range(rows)]
+    return pa.array(found, kind)
+
+
+def _struct(columns: dict[str, Array], letter: str, refused: Array | None) -> pa.Array:
+    import pyarrow as pa
+
+    named = {name[2:]: _values(column) for name, column in columns.items() if name.startswith(letter)}
+    mask = pa.array(refused) if refused is not None and refused.any() else None
+    if not named:
+        named = {"nothing": pa.nulls(len(columns["number"]), pa.string())}
+    return pa.StructArray.from_arrays([*named.values()], names=[*named], mask=mask)
+
+
+def _values(column: Array) -> pa.Array:
+    import pyarrow as pa
+
+    if column.dtype.kind == "M" and column.dtype != "datetime64[D]":
+        return pa.array(column.astype("datetime64[us]")).cast(pa.timestamp("us", "UTC"))
+    if column.dtype != object:
+        return pa.array(column, from_pandas=True)  # NaN is a missing value, to whom it may read it by SQL too
+    try:
+        return pa.array(column.tolist())
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        return pa.array([None if v is None else str(v) for v in column.tolist()])
+
+
+def select(root: Path, *, api: str = "*", mark: str = "") -> Select:
+    """Reads the log of the store in ``root``: of one api, or of the worker whose prediction ids begin so."""
+    found = tuple(s.path for s in segments.live(root / FOLDER, api=api) if not mark or mark in s.marks)
+    listed = literal([str(path) for path in found])
+    return Select(_SELECT.format(paths=listed) if found else _EMPTY, found)
+
+
+def find(root: Path, prediction: str, *, wait_s: float = 3.0) -> dict[str, Any] | None:
+    """The row of one prediction id; of an array's first row ``.0`` may be left out.
+
+    What was answered this moment may not be there yet and is waited for, ``wait_s`` seconds at most.
+    """
+    match = _ID.fullmatch(prediction.strip())
+    if match is None:
+        return None
+    mark, number, row = match[1], int(match[2], 16), match[3]
+    which = f"row = {row}" if row is not None else "(row IS NULL OR row = 0)"
+    ends = time.monotonic() + wait_s
+    while True:
+        read = select(root, mark=mark)
+        if read.paths:
+            query = f"SELECT * FROM ({read.text} WHERE mark = '{mark}' AND number = {number} AND {which})"
+            found = sql(query, {TABLE: read}).to_pylist()
+            if found:
+                return _plain(found[0])
+        if time.monotonic() > ends:
+            return None
+        time.sleep(0.1)
+
+
+def calls(root: Path, ids: Collection[str]) -> Iterator[tuple[str, pa.Table]]:
+    """Calls of an api's function, by what stands in the column ``call``: each with all its rows in their order.
+
+    A row has ``prediction`` and what was kept: a file is read alone, so that no type is another release's.
+    """
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    wanted = {(mark, int(number, 16)): f"{mark}-{number}" for mark, _, number in (one.partition("-") for one in ids)}
+    marks = {mark for mark, _ in wanted}
+    for segment in segments.live(root / FOLDER):
+        numbers = [number for mark, number in wanted if mark in segment.marks]
+        if not marks & segment.marks:
+            continue
+        rows = pq.read_table(segment.path, filters=[("call", "in", numbers)], partitioning=None)
+        for mark, number in {*zip(rows["mark"].to_pylist(), rows["call"].to_pylist(), strict=True)} & wanted.keys():
+            yield (
+                wanted[mark, number],
+                rows.filter((pc.field("call") == number) & (pc.field("mark").cast("string") == mark)),
+            )
+
+
+def prediction(mark: str, number: int, row: int | None) -> str:
+    """The id of one answered row."""
+    return f"{mark}-{number:x}" + ("" if row is None else f".{row}")
+
+
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    """Times as ISO text in requests and answers, as JSON has them; fields of other apis left out."""
+    return row | {
+        side: {name: _json(value) for name, value in row[side].items()} if row[side] is not None else None
+        for side in ("request", "answer")
+    }
+
+
+def _json(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return value.isoformat() if hasattr(value, "isoformat") else value
+
+
+def days(at: Array) -> Iterator[tuple[str, slice | Array]]:
+    """UTC days of times in microseconds, each with its rows."""
+    import numpy as np
+
+    numbers = at // 86_400_000_000
+    for number in np.unique(numbers).tolist():
+        chosen = slice(None) if (numbers == number).all() else np.flatnonzero(numbers == number)
+        yield datetime.fromtimestamp(number * 86_400, UTC).strftime("%Y-%m-%d"), chosen

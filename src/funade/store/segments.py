@@ -1,0 +1,132 @@
+"""The Parquet segments of logged predictions: which files a reader reads, while others add and join them.
+
+``<folder>/api=<api>/day=<day>`` holds the segments of one api and UTC day. ``joined.json`` names the files that were
+made of others, and of which; it is replaced whole. A reader reads it first, then lists the folder: what it names as
+joined stands for its parts, whether or not they are still there, and a joined file it does not name does not count.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+
+from funade import points
+
+_NAMES = "joined.json"
+_PREFIX = "joined-"
+
+
+class Segment(msgspec.Struct, frozen=True):
+    """One live file of an api's day."""
+
+    api: str
+    day: str
+    path: Path
+    marks: frozenset[str]
+
+
+def folder_of(root: Path, api: str, day: str) -> Path:
+    """Where the segments of an api's day lie."""
+    return root / f"api={api}" / f"day={day}"
+
+
+class Joined(msgspec.Struct, frozen=True):
+    """What a file was made of: those of its parts that may still be there, and the workers whose rows it has."""
+
+    parts: tuple[str, ...]
+    marks: frozenset[str]
+
+
+def joined(folder: Path) -> dict[str, Joined]:
+    """File made of others → those."""
+    try:
+        return msgspec.json.decode((folder / _NAMES).read_bytes(), type=dict[str, Joined])
+    except FileNotFoundError:
+        return {}
+
+
+def live(root: Path, *, api: str = "*") -> Iterator[Segment]:
+    """Every file that a reader reads, by api, day and name."""
+    for folder in sorted(root.glob(f"api={api}/day=*")):
+        yield from of_folder(folder)
+
+
+def of_folder(folder: Path) -> Iterator[Segment]:
+    """Those of one api's day."""
+    names = joined(folder)
+    replaced = {part for one in names.values() for part in one.parts}
+    for path in sorted(folder.glob("*.parquet")):
+        if path.name not in replaced and (path.name in names or not path.name.startswith(_PREFIX)):
+            yield Segment(folder.parent.name[4:], folder.name[4:], path, _marks(path.name, names))
+
+
+def is_joined(segment: Segment) -> bool:
+    """Whether it was made of others."""
+    return segment.path.name.startswith(_PREFIX)
+
+
+def _marks(name: str, names: dict[str, Joined]) -> frozenset[str]:
+    return names[name].marks if name in names else frozenset([name.partition(".")[0]])
+
+
+def put(folder: Path, name: str, made: Path) -> None:
+    """Give a whole file its place; one that has the name already is the same file, made before a crash."""
+    folder.mkdir(parents=True, exist_ok=True)
+    sync(made)
+    points.passing("segment.before")
+    made.replace(folder / name)
+    sync(folder)
+    points.passing("segment.after")
+
+
+def join(folder: Path, parts: Sequence[Segment], made: Path) -> None:
+    """Let one file stand for several, at once for every reader; the parts are removed by ``swept``."""
+    names = joined(folder)
+    name = f"{_PREFIX}{1 + max([int(one[len(_PREFIX) :].partition('.')[0]) for one in names], default=0):06}.parquet"
+    put(folder, name, made)
+    marks = frozenset[str]().union(*[part.marks for part in parts])
+    _name(folder, names | {name: Joined(tuple(part.path.name for part in parts), marks)})
+
+
+def _name(folder: Path, names: dict[str, Joined]) -> None:
+    fresh = folder / f"{_NAMES}.new"
+    fresh.write_bytes(msgspec.json.encode(names))
+    sync(fresh)
+    points.passing("join.before")
+    fresh.replace(folder / _NAMES)
+    sync(folder)
+    points.passing("join.after")
+
+
+def swept(folder: Path, before: float) -> None:
+    """Remove what a joined file has stood for since before that time (seconds since 1970), and what nobody names."""
+    names = joined(folder)
+    replaced = {part for one in names.values() for part in one.parts}
+    if _changed(folder) >= before:
+        return
+    for path in folder.glob("*.parquet"):
+        unnamed = path.name.startswith(_PREFIX) and path.name not in names
+        if path.name in replaced or unnamed:
+            path.unlink(missing_ok=True)
+    if replaced:  # the names of what is gone would grow without end
+        sync(folder)
+        _name(folder, {name: Joined((), one.marks) for name, one in names.items() if name not in replaced})
+
+
+def _changed(folder: Path) -> float:
+    try:
+        return (folder / _NAMES).stat().st_mtime
+    except FileNotFoundError:
+        return folder.stat().st_mtime
+
+
+def sync(path: Path) -> None:
+    """Bring a file, or the names in a folder, to the disk."""
+    file = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)

@@ -1,0 +1,102 @@
+"""A worker's predictions as it writes them: frames of columns, appended to a file; a torn last frame is recognised.
+
+A frame is ``size, crc32`` (little-endian unsigned 32 bits), then so many bytes: the length of a MessagePack header, the
+header, the columns' bytes in its order. Columns of objects are MessagePack arrays, all others NumPy's own bytes.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Array = np.ndarray[Any, Any]
+
+_HEAD = struct.Struct("<II")
+_LENGTH = struct.Struct("<I")
+Piece = bytes | memoryview
+_pack = msgspec.msgpack.Encoder(enc_hook=str).encode
+_OBJECTS = "objects"
+
+MOST_BYTES = 1 << 30
+"""A frame is never longer; a greater size is a torn one."""
+
+
+class Column(NamedTuple):
+    """One column of a frame: its name, NumPy's type string or "objects", and how many bytes it has."""
+
+    name: str
+    kind: str
+    size: int
+
+
+class Header(msgspec.Struct, frozen=True, array_like=True):
+    """What a frame holds: rows of one api, answered by one release."""
+
+    api: str
+    release: int
+    rows: int
+    columns: tuple[Column, ...]
+
+
+class Frame(NamedTuple):
+    """One frame and the place after it."""
+
+    header: Header
+    columns: dict[str, Array]
+    end: int
+
+
+def framed(api: str, release: int, rows: int, columns: Mapping[str, Array]) -> list[Piece]:
+    """The pieces of a frame, to be written one after the other."""
+    bodies: list[Piece] = []
+    told: list[Column] = []
+    for name, array in columns.items():
+        if array.dtype == object:
+            body: Piece = _pack(array.tolist())
+            kind = _OBJECTS
+        else:
+            kind = array.dtype.str
+            body = array.view("u1").data if array.size else b""
+        bodies.append(body)
+        told.append(Column(name, kind, len(body)))
+    header = _pack(Header(api, release, rows, tuple(told)))
+    pieces: list[Piece] = [_LENGTH.pack(len(header)), header, *bodies]
+    crc = 0
+    for piece in pieces:
+        crc = zlib.crc32(piece, crc)
+    return [_HEAD.pack(sum(map(len, pieces)), crc), *pieces]
+
+
+def frames(data: bytes | memoryview, start: int = 0) -> Iterator[Frame]:
+    """The whole frames of a file's bytes from ``start``; ends before one that is torn."""
+    while start + _HEAD.size <= len(data):
+        size, crc = _HEAD.unpack_from(data, start)
+        begin, end = start + _HEAD.size, start + _HEAD.size + size
+        if size > MOST_BYTES or end > len(data) or zlib.crc32(data[begin:end]) != crc:
+            return
+        yield _frame(memoryview(data)[begin:end], end)
+        start = end
+
+
+def _frame(body: memoryview, end: int) -> Frame:
+    import numpy as np
+
+    at = _LENGTH.unpack_from(body)[0] + _LENGTH.size
+    header = msgspec.msgpack.decode(body[_LENGTH.size : at], type=Header)
+    columns: dict[str, Array] = {}
+    for name, kind, size in header.columns:
+        piece = body[at : at + size]
+        at += size
+        if kind == _OBJECTS:
+            columns[name] = np.empty(header.rows, dtype=object)
+            columns[name][:] = msgspec.msgpack.decode(piece)
+        else:
+            columns[name] = np.frombuffer(piece, dtype=kind)
+    return Frame(header, columns, end)
