@@ -156,9 +156,10 @@ class Reader:
                 raise AssertionError("the server left a process behind")
 
     def curl(self, command: str) -> str:
-        """What curl prints for ``-s``, ``-i``, ``-o /dev/null`` and ``--json BODY``."""
+        """What curl prints for ``-s``, ``-i``, ``-o /dev/null``, ``-H @FILE`` and ``--json BODY``."""
         words = iter(shlex.split(command)[1:])
         url, body, shown, hidden = "", None, False, False
+        headers = {"content-type": "application/json"}
         for word in words:
             if word == "--json":
                 body = next(words).encode()
@@ -166,9 +167,13 @@ class Reader:
                 hidden = next(words) == "/dev/null"
             elif word == "-i":
                 shown = True
+            elif word == "-H":
+                head = (self.folder / next(words).removeprefix("@")).read_text("utf-8").strip()
+                name, _, value = head.partition(": ")
+                headers[name] = value
             elif word != "-s":
                 url = word.replace(f":{PORT}", f":{self.port}")
-        request = urllib.request.Request(url, body, {"content-type": "application/json"})
+        request = urllib.request.Request(url, body, headers)
         try:
             response = urllib.request.urlopen(request, timeout=10)
         except urllib.error.HTTPError as error:

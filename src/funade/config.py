@@ -36,10 +36,10 @@ class StoreSection(_Section, frozen=True):
 class ServeSection(_Section, frozen=True):
     """``[serve]``: how the server listens.
 
-    ``drain_s`` is how long a begun request may still take after a switch; ``hosts`` are names it answers for besides
-    its own; ``grpc_port`` 0 opens no gRPC door, which the library ``grpc`` carries; ``certificate`` and ``key`` are PEM
-    files; ``tokens`` is the file of tokens, and ``predict`` says whether asking for answers needs one. ``peers`` are all
-    servers of the store ("host:port"), for what is put before them.
+    ``drain_s`` is how long a begun request may still take after a switch; ``hosts`` are names it answers for
+    besides its own; ``grpc_port`` 0 opens no gRPC door, which the library ``grpc`` carries; ``certificate`` and
+    ``key`` are PEM files; ``tokens`` is the file of tokens, and ``predict`` says whether asking for answers needs
+    one. ``peers`` are all servers of the store ("host:port"), for what is put before them.
     """
 
     host: str = "127.0.0.1"

@@ -31,6 +31,19 @@ NAMES = (
     "swap.handing",
     "swap.handed",
     "swap.done",
+    "batch.planned",
+    "batch.part",
+    "batch.before",
+    "batch.after",
+    "log.before",
+    "log.after",
+    "log.planned",
+    "log.placing",
+    "log.placed",
+    "log.made",
+    "log.removing",
+    "log.joining",
+    "log.joined",
 )
 
 watch: Callable[[str], None] | None = None

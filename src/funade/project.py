@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -27,16 +27,19 @@ from funade.errors import (
     NotBuilt,
     PlaceMissing,
     ProjectError,
+    ServeError,
 )
 from funade.store import remembered
 from funade.store.opened import Store
 from funade.store.records import Build, Candidate, Hold, Pins, Release, Switch, Version
 
 if TYPE_CHECKING:
+    from funade.batch.run import Source, Step, Summary
     from funade.build.load import Loaded
     from funade.build.run import Built, Surroundings
     from funade.build.status import Status
     from funade.declare.period import Period
+    from funade.explaining import Explained
     from funade.release.gate import Judged
     from funade.store.queue import Queue
 
@@ -420,6 +423,7 @@ class Project:
             key=self._file(told.key),
             tokens=str(self.tokens),
             predict=told.predict,
+            log_days=self.config.log.days,
         )
         serve(settings, self._switched, clock=self.clock)
 
@@ -450,9 +454,9 @@ class Project:
 
         try:
             return span(text).total_seconds()
-        except DeclarationError as error:
+        except DeclarationError:
             at = str(self.root / configs.FILE)
-            raise ProjectError(f"[queue] expected `{key}` as a {error.what}", at=at) from None
+            raise ProjectError(f"[queue] expected `{key}` like '1 day' or '12 hours', got {text!r}", at=at) from None
 
     @property
     def tokens(self) -> Path:
@@ -466,6 +470,82 @@ class Project:
     def _switched(self) -> tuple[int, int] | None:
         switch = self.store.metadata.current()
         return (switch.generation, switch.after) if switch else None
+
+    def batch(
+        self,
+        api: str,
+        *,
+        rows: str,
+        into: str,
+        keep: Sequence[str] = (),
+        most_refused: float = 0.01,
+        workers: int | None = None,
+        told: Callable[[Step], None] = lambda step: None,
+    ) -> Summary:
+        """Answer every row of a node, a table of answers or a SELECT by the current release, into a table.
+
+        Columns of the rows that the contract does not name, and those to ``keep``, stand beside the answers. Called
+        again after it was stopped, it continues.
+
+        Raises:
+            Misuse: no such api or rows, or the table's name is taken.
+            ServeError: nothing is released.
+            ResultRefused: the rows do not fit the api, or more than ``most_refused`` (a share) of them are refused.
+        """
+        from funade.batch import run
+        from funade.batch.plan import Asked
+        from funade.batch.table import Table
+
+        release = self.current()
+        if release is None:
+            raise ServeError("batch expected a release that answers, got none", do="run: funade release")
+        candidate = self.store.metadata.candidate(release.candidate)
+        assert candidate is not None  # the switch that made the release checked it
+        spec = _api(Graph(candidate.specs), api, release.number)
+        self._refuse_clash(into)
+        source = self._batch_rows(rows)
+        asked = Asked(api, release.number, rows, source.origin, tuple(keep))
+        at_once = workers or len(os.sched_getaffinity(0))
+        answers = run.Run(self.store, spec, asked, source, workers=at_once, most_refused=most_refused)
+        return answers.into(Table(self.store.root, into), told, self.clock)
+
+    def _refuse_clash(self, into: str) -> None:
+        from funade.batch.table import files, is_path, refuse_clash
+
+        if not is_path(into):
+            refuse_clash(into, {spec.name: spec.kind for spec in self.graph}, files(self.store.root))
+
+    def _batch_rows(self, text: str) -> Source:
+        """Where the rows of a batch are: a node's own files, or what a query reads."""
+        from funade.batch.plan import origin_of
+        from funade.batch.run import Source
+        from funade.batch.table import files
+        from funade.store import predictions, tables
+
+        answers = files(self.store.root, besides=self.graph.specs)
+        if text in answers:
+            return Source({text: answers[text][0].parent.name}, answers, f'SELECT * FROM "{text}"')
+        if text in self.graph.specs or text.isidentifier():
+            self._refuse_other("batch", text, "source", "dataset")
+            version = self._present(text)
+            paths = tables.paths(version, self.store.metadata, self.store.blobs)
+            return Source({text: version.id}, {text: paths})
+        versions = self._readable()
+        paths_of = {name: tables.paths(v, self.store.metadata, self.store.blobs) for name, v in versions.items()}
+        known = {name: v.id for name, v in versions.items()}
+        known |= {name: paths[0].parent.name for name, paths in answers.items()}
+        logged = {predictions.TABLE: predictions.select(self.store.root)}
+        return Source(origin_of(known, text), {**logged, **answers, **paths_of}, text)
+
+    def explain(self, prediction: str) -> Explained:
+        """One answer by its prediction id: what it was made from, and the same answer given again.
+
+        Raises:
+            UnknownPrediction: no such answer is logged.
+        """
+        from funade.explaining import explain
+
+        return explain(self.store, prediction)
 
     # -- notebook ----------------------------------------------------------------------------------
 
@@ -493,18 +573,28 @@ class Project:
         return tables.read(found, self.store.metadata, self.store.blobs, interval=interval, form=cast(Any, form))
 
     def sql(self, query: str, form: str = "pandas") -> Any:
-        """A query over every source and dataset of the present recipe, by name."""
-        from funade.store import snapshots, tables
+        """A query over every source and dataset of the present recipe and every table of answers, by name.
+
+        ``predictions`` are the answers that servers gave.
+        """
+        from funade.batch.table import files
+        from funade.store import predictions, snapshots, tables
         from funade.store.frames import from_arrow
 
+        answers = files(self.store.root, besides=self.graph.specs)
+        paths: dict[str, Any] = {predictions.TABLE: predictions.select(self.store.root), **answers}
+        for name, version in self._readable().items():
+            paths[name] = tables.paths(version, self.store.metadata, self.store.blobs)
+        return from_arrow(snapshots.sql(query, paths), cast(Any, form))
+
+    def _readable(self) -> dict[str, Version]:
+        """Every source and dataset whose version of the present recipe is there."""
         steps = self.plan()
-        versions = {
+        return {
             name: self._present(name)
             for name, step in steps.items()
             if step.spec.kind in ("source", "dataset") and step.state in ("found", "held")
         }
-        paths = {name: tables.paths(v, self.store.metadata, self.store.blobs) for name, v in versions.items()}
-        return from_arrow(snapshots.sql(query, paths), cast(Any, form))
 
     def _refuse_other(self, verb: str, node: str, *kinds: str) -> None:
         if self.graph[node].kind not in kinds:
@@ -523,6 +613,18 @@ class Project:
                 do=f"run: funade {'load' if step.spec.kind == 'source' else 'build'} {node}",
             )
         return found
+
+
+def _api(graph: Graph, name: str, release: int) -> Spec:
+    from funade.errors import closest
+
+    names = [spec.name for spec in graph.of_kind("api")]
+    if name not in names:
+        raise Misuse(
+            f"batch expected an api of release {release}, got `{name}`",
+            do=closest(name, names) or f"it has {', '.join(names) or 'none'}",
+        )
+    return graph[name]
 
 
 def of_node(node: Node[Any, Any]) -> Project:

@@ -157,6 +157,7 @@ EVERY_POLICY = [
     fn.split(by="user", test=0.2),
     fn.files("sql/*.sql"),
     fn.owner("team"),
+    fn.log(durable=True, without=("phone",)),
     fn.deprecated("use b", until="2027-03-31"),
     fn.private(),
     fn.only_for("b"),

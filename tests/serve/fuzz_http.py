@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import re
 import socket
 import sys
 import time
@@ -207,8 +208,8 @@ def mutated(corpus: list[bytes], rng: random.Random) -> bytes:
 def kind(did: Did) -> tuple[Any, ...]:
     """What is new about an input: the statuses, and how it ended."""
     statuses = tuple(line[9:12] for line in did.wrote.split(b"\r\n") if line.startswith(b"HTTP/1.1 "))
-    errors = tuple(part[:24] for part in did.wrote.split(b'"error":"')[1:])
-    return statuses[:4], errors[:3], min(len(did.queued), 4), did.closed, did.amid
+    errors = tuple(re.match(rb"[a-z ]{0,20}", part)[0] for part in did.wrote.split(b'"error":"')[1:])  # type: ignore[index]
+    return frozenset(statuses), frozenset(errors), min(len(did.queued), 2), did.closed, did.amid
 
 
 def corpus() -> list[bytes]:

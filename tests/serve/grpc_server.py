@@ -90,6 +90,7 @@ class Api:
         self.fallback = fallback
         self.owner = "drivers"
         self.durable = False
+        self.unlogged: frozenset[str] = frozenset()
         self.promise_s: float | None = None
         self.requests = Requests(takes, zone=ZoneInfo("Asia/Tokyo"))
         self.answers = Answers(gives)

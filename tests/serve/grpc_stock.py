@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """A stock grpcio client: ``python grpc_stock.py TARGET FOLDER FILE [MANY]`` compiles FILE (below FOLDER) and asks it.
 
 Reads JSON rows from FOLDER/rows.json; prints a JSON line an answer: the answer as JSON, or code and text of the error;

@@ -77,7 +77,9 @@ def test_every_route_lets_through_whom_its_role_says_and_nobody_else(
     tokens = {"": "", "predict": token_file.add(file, "p", "predict", now=now)}
     tokens |= {"submit": token_file.add(file, "s", "submit", now=now)}
     tokens |= {"operate": token_file.add(file, "o", "operate", now=now)}
-    server = run(workers=1, tokens=str(file), predict=predict, store=str(tmp_path), queue=str(tmp_path / "queue.db"))
+    server = run(
+        workers=1, tokens=str(file), predict=predict, store=str(tmp_path / "store"), queue=str(tmp_path / "queue.db")
+    )
     server.serving(1)
     roles = paths(desk)
     for method in METHODS:
@@ -187,7 +189,7 @@ def test_every_method_lets_through_whom_its_role_says_and_nobody_else(
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    given = {"store": str(tmp_path), "queue": str(tmp_path / "queue.db")}
+    given = {"store": str(tmp_path / "store"), "queue": str(tmp_path / "queue.db")}
     run(workers=1, tokens=str(file), predict=predict, grpc_port=port, **given).serving(1)
     roles = {path: service.role for service in offers.services(desk) for path in service.methods}
     roles |= {"/grpc.health.v1.Health/Check": "open"}

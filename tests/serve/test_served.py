@@ -15,7 +15,7 @@ def loaded(release: bind.Loaded) -> served.Loaded:
 
 
 def test_a_worker_itself_imports_nothing_heavy() -> None:
-    heavy = "{'duckdb', 'pyarrow', 'pandas', 'polars', 'sqlite3', 'click', 'rich', 'numpy', 'sklearn', 'lightgbm'}"
+    heavy = "{'duckdb', 'pyarrow', 'pandas', 'polars', 'click', 'rich', 'numpy', 'sklearn', 'lightgbm'}"
     program = f"import sys, uvloop, funade.serve.worker; print(sorted({heavy} & set(sys.modules)))"
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"

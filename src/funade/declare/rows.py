@@ -61,6 +61,11 @@ class Requests:
         """The struct that one decoded row is of: the contract's own, with the bounds that ``strict`` adds."""
         return self._row
 
+    @property
+    def zone(self) -> ZoneInfo:
+        """Where a time without an offset was read off the clock."""
+        return self._zone
+
     def decode(self, body: bytes) -> tuple[list[Any], bool]:
         """The rows of a JSON body, and whether it held one object rather than an array.
 

@@ -95,17 +95,17 @@ class Keeper:
         if found:
             read.until = read.done + found[-1].end
             _write(place, read)
-            points.passing("keeper.planned")
+            points.passing("log.planned")
             for number, (api, day, table) in enumerate(_tables(path.name.partition(".")[0], found)):
                 name = f"{path.stem}.{read.done:012}-{number}.parquet"
                 rows += table.num_rows
                 made = self._open / f"{name}.new"
                 _parquet(table, made)
                 segments.put(segments.folder_of(self._folder, api, day), name, made)
-            points.passing("keeper.made")
+            points.passing("log.made")
             _write(place, _Read(read.until))
         if ended and (not found or read.done + len(data) >= path.stat().st_size):
-            points.passing("keeper.before removing")
+            points.passing("log.removing")
             path.unlink()
             place.unlink(missing_ok=True)
         return rows

@@ -148,7 +148,9 @@ def _pages(desk: Desk) -> list[Route]:
         _page("/healthz", msgspec.json.encode({"status": "ok"})),
         _page("/readyz", msgspec.json.encode({"status": "ready", "release": loaded.release})),
     ]
-    return found + [_page(f"/v1/{quote(name)}", _contract_json(api, loaded.release)) for name, api in loaded.apis.items()]
+    return found + [
+        _page(f"/v1/{quote(name)}", _contract_json(api, loaded.release)) for name, api in loaded.apis.items()
+    ]
 
 
 def _page(path: str, body: bytes) -> Route:

@@ -13,6 +13,7 @@ import msgspec
 
 from funade import points
 from funade.clock import Clock
+from funade.declare.numbers import wires
 from funade.digest import SHORT
 from funade.errors import RollbackRefused, StoreError, SwitchLost
 from funade.store import naming
@@ -187,12 +188,17 @@ class Metadata:
         return {hold.node: hold for hold in self._all(Hold, "SELECT record FROM holds ORDER BY node")}
 
     def add_candidate(self, candidate: Candidate) -> Candidate:
-        """The candidate of this id that the store keeps, which is now the latest."""
+        """The candidate of this id that the store keeps, which is now the latest.
+
+        A new one bears the field numbers of the one kept before it, and new numbers for what is new.
+        """
         points.passing("stage.before")
         with self._database.writing() as on:
             kept = _first(on, Candidate, "SELECT record FROM candidates WHERE id = ?", (candidate.id,))
             if kept is None:
-                kept = candidate
+                before = _first(on, Candidate, "SELECT record FROM candidates ORDER BY number DESC LIMIT 1")
+                numbered = wires(candidate.specs, before.wires if before else {})
+                kept = msgspec.structs.replace(candidate, wires=numbered)
                 _keep(on, "candidates", kept, id=kept.id)
             if _staged(on) != kept.id:
                 on.execute("INSERT INTO stagings (candidate) VALUES (?)", (kept.id,))

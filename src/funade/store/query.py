@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from funade.digest import SHORT
 from funade.errors import BlobDamaged, ResultRefused
 
@@ -16,8 +18,15 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+class Select(msgspec.Struct, frozen=True):
+    """A table that is itself a SELECT over files: its text and every file it reads."""
+
+    text: str
+    paths: tuple[Path, ...]
+
+
 def sql(
-    query: str, tables: Mapping[str, Sequence[Path] | pa.Table], *, place: str = "", what: str = "query"
+    query: str, tables: Mapping[str, Sequence[Path] | pa.Table | Select], *, place: str = "", what: str = "query"
 ) -> pa.Table:
     """The rows of one SELECT over Parquet files or Arrow tables by name.
 
@@ -35,6 +44,40 @@ def sql(
             return rows_of(connection.sql(query))
         except duckdb.Error as error:
             raise ResultRefused(f"{what} expected SQL that runs, got {str(error).splitlines()[0]}", at=place) from error
+
+
+@contextmanager
+def streamed(
+    query: str,
+    tables: Mapping[str, Sequence[Path] | pa.Table | Select],
+    *,
+    rows: int,
+    memory_mb: int,
+    what: str = "query",
+) -> Iterator[pa.RecordBatchReader]:
+    """The rows of one SELECT as ``sql`` gives them, ``rows`` at a time; about ``memory_mb`` MB, then it uses the disk.
+
+    Sums of whole numbers become ``int64`` where all rows' fit, else the query is refused.
+
+    Raises:
+        ResultRefused: as ``sql``; also while the rows are read.
+    """
+    import duckdb
+    import pyarrow as pa
+
+    with _confined(tables, memory_limit=f"{memory_mb}MB") as connection:
+        try:
+            _refuse_other(connection, query, "", what)
+            relation = connection.sql(query)
+            plain = ", ".join(_cast(n, str(k)) for n, k in zip(relation.columns, relation.types, strict=True))
+            yield relation.project(plain).to_arrow_reader(rows)
+        except (duckdb.Error, pa.ArrowException) as error:
+            raise ResultRefused(f"{what} expected SQL that runs, got {str(error).splitlines()[0]}") from error
+
+
+def _cast(name: str, kind: str) -> str:
+    wanted = "BIGINT" if kind in ("HUGEINT", "UHUGEINT") else "DOUBLE" if kind.startswith("DECIMAL") else ""
+    return f"{quoted(name)}::{wanted} AS {quoted(name)}" if wanted else quoted(name)
 
 
 def memory() -> duckdb.DuckDBPyConnection:
@@ -121,22 +164,32 @@ def _number(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
 
 
 @contextmanager
-def _confined(tables: Mapping[str, Sequence[Path] | pa.Table]) -> Iterator[duckdb.DuckDBPyConnection]:
+def _confined(
+    tables: Mapping[str, Sequence[Path] | pa.Table | Select], memory_limit: str = ""
+) -> Iterator[duckdb.DuckDBPyConnection]:
     """A DuckDB that sees these tables by name and nothing else of the machine."""
     connection = memory()
-    files = [str(path) for rows in tables.values() if isinstance(rows, Sequence) for path in rows]
+    files = [str(path) for rows in tables.values() for path in _paths(rows)]
     try:
         for setting, value in (("allowed_paths", files), ("enable_external_access", False)):
             connection.execute(f"SET {setting} = {literal(value)}").fetchall()
         for name, rows in tables.items():
-            if isinstance(rows, Sequence):
+            if isinstance(rows, Select):
+                connection.execute(f"CREATE VIEW {quoted(name)} AS {rows.text}").fetchall()
+            elif isinstance(rows, Sequence):
                 connection.execute(f"CREATE VIEW {quoted(name)} AS SELECT * FROM {parquet(rows)}").fetchall()
             else:
                 connection.register(name, rows)
+        if memory_limit:
+            connection.execute(f"SET memory_limit = {literal(memory_limit)}").fetchall()
         connection.execute("SET lock_configuration = true").fetchall()
         yield connection
     finally:
         connection.close()
+
+
+def _paths(rows: Sequence[Path] | pa.Table | Select) -> Sequence[Path]:
+    return rows.paths if isinstance(rows, Select) else rows if isinstance(rows, Sequence) else ()
 
 
 def _refuse_other(connection: duckdb.DuckDBPyConnection, query: str, place: str, what: str) -> None:

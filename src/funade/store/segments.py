@@ -76,10 +76,10 @@ def put(folder: Path, name: str, made: Path) -> None:
     """Give a whole file its place; one that has the name already is the same file, made before a crash."""
     folder.mkdir(parents=True, exist_ok=True)
     sync(made)
-    points.passing("segment.before")
+    points.passing("log.placing")
     made.replace(folder / name)
     sync(folder)
-    points.passing("segment.after")
+    points.passing("log.placed")
 
 
 def join(folder: Path, parts: Sequence[Segment], made: Path) -> None:
@@ -95,10 +95,10 @@ def _name(folder: Path, names: dict[str, Joined]) -> None:
     fresh = folder / f"{_NAMES}.new"
     fresh.write_bytes(msgspec.json.encode(names))
     sync(fresh)
-    points.passing("join.before")
+    points.passing("log.joining")
     fresh.replace(folder / _NAMES)
     sync(folder)
-    points.passing("join.after")
+    points.passing("log.joined")
 
 
 def swept(folder: Path, before: float) -> None:

@@ -43,14 +43,21 @@ def keep(blobs: Blobs, table: pa.Table) -> str:
         pq.write_table(
             table.replace_schema_metadata(None).combine_chunks(),
             path,
-            version="2.6",
-            compression="zstd",
-            use_dictionary=_repeating(table),
             row_group_size=ROW_GROUP,
-            write_statistics=_bounded(table),
-            write_page_checksum=True,
+            **packing(table.schema),
         )
         return blobs.adopt(path)
+
+
+def packing(schema: pa.Schema) -> dict[str, Any]:
+    """How rows of these columns are packed as Parquet: what its writers are told."""
+    return {
+        "version": "2.6",
+        "compression": "zstd",
+        "use_dictionary": _repeating(schema),
+        "write_statistics": _bounded(schema),
+        "write_page_checksum": True,
+    }
 
 
 def read(
@@ -139,21 +146,21 @@ def _text(value: object) -> str:
     return str(value)
 
 
-def _repeating(table: pa.Table) -> list[str]:
+def _repeating(schema: pa.Schema) -> list[str]:
     """Columns worth a dictionary: all but measured numbers and times, which rarely repeat."""
     from pyarrow import types
 
     tests = (types.is_floating, types.is_timestamp, types.is_decimal, types.is_nested)
-    return [field.name for field in table.schema if not any(test(field.type) for test in tests)]
+    return [field.name for field in schema if not any(test(field.type) for test in tests)]
 
 
-def _bounded(table: pa.Table) -> list[str]:
+def _bounded(schema: pa.Schema) -> list[str]:
     """Columns whose least and greatest value are written down: never floats, whose bounds leave NaN out, so that
     DuckDB, which believes them, would find no NaN in the rows.
     """
     from pyarrow import types
 
-    fields = (field for field in table.schema if not types.is_floating(field.type) and not types.is_nested(field.type))
+    fields = (field for field in schema if not types.is_floating(field.type) and not types.is_nested(field.type))
     return [field.name for field in fields]
 
 

@@ -1,0 +1,147 @@
+"""The plan of a run: which release answers which rows, part by part; written down before the first part."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from funade.digest import of_value
+from funade.errors import ResultRefused, closest
+from funade.store.query import whole
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from funade.declare.spec import Spec
+
+PART_ROWS = 1 << 18
+"""Rows per part at most, where row groups allow it: what a kill may cost a worker."""
+
+LEAST_ROWS = 1 << 16
+FALLBACK, RELEASE = "fallback", "release"
+"""The columns that a run adds beside the answers."""
+
+
+class Piece(msgspec.Struct, frozen=True, array_like=True):
+    """Row groups [first, stop) of one file."""
+
+    path: str
+    first: int
+    stop: int
+
+
+class Part(msgspec.Struct, frozen=True, array_like=True):
+    """``rows`` rows from the row ``start`` on, counted over all parts."""
+
+    start: int
+    rows: int
+    pieces: tuple[Piece, ...]
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """What makes two runs the same run.
+
+    ``origin``: node or table → the version that the rows come from.
+    """
+
+    api: str
+    release: int
+    rows: str
+    origin: dict[str, str]
+    keep: tuple[str, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """Equal for equal runs."""
+        return of_value(self)
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """A run; ``schema`` is that of the rows, as Arrow writes it; ``carried`` are the columns that stay."""
+
+    id: str
+    asked: Asked
+    store: str
+    schema: bytes
+    carried: tuple[str, ...]
+    parts: tuple[Part, ...]
+
+    @property
+    def rows(self) -> int:
+        """How many rows all parts have."""
+        return sum(part.rows for part in self.parts)
+
+
+def parts(paths: Sequence[Path], workers: int) -> tuple[Part, ...]:
+    """The rows of files, in order, as parts of whole row groups: of like size, several for each worker."""
+    groups = [group for path in paths for group in _groups(path)]
+    total = sum(rows for _, _, rows in groups)
+    most = min(PART_ROWS, max(LEAST_ROWS, total // (4 * workers)))
+    found: list[Part] = []
+    start, rows, pieces = 0, 0, list[Piece]()
+    for path, number, count in groups:
+        if pieces and rows + count > most:
+            found.append(Part(start, rows, tuple(pieces)))
+            start, rows, pieces = start + rows, 0, []
+        if pieces and pieces[-1].path == str(path) and pieces[-1].stop == number:
+            pieces[-1] = Piece(str(path), pieces[-1].first, number + 1)
+        else:
+            pieces.append(Piece(str(path), number, number + 1))
+        rows += count
+    return (*found, Part(start, rows, tuple(pieces)))
+
+
+def _groups(path: Path) -> Iterator[tuple[Path, int, int]]:
+    import pyarrow.parquet as pq
+
+    with whole(path):
+        metadata = pq.read_metadata(path)
+    return ((path, number, metadata.row_group(number).num_rows) for number in range(metadata.num_row_groups))
+
+
+def carried(spec: Spec, schema: pa.Schema, keep: Sequence[str]) -> tuple[str, ...]:
+    """The columns of the rows that stand in the table beside the answers.
+
+    Raises:
+        ResultRefused: the rows lack a column that the contract requires or that is to be kept, or one of theirs has
+            the name of an answer's.
+    """
+    assert spec.contract is not None
+    takes = {f.name: f for f in spec.contract.takes_fields}
+    wanted = [*(f.name for f in takes.values() if f.required), *keep]
+    missing = next((name for name in wanted if name not in schema.names), None)
+    if missing is not None:
+        there = ", ".join(schema.names) or "no column"
+        raise ResultRefused(
+            f"api `{spec.name}` expected a column `{missing}` in the rows, got {there}",
+            at=spec.place,
+            do=closest(missing, schema.names),
+        )
+    lower = Counter(name.lower() for name in schema.names)
+    twice = next((name for name in schema.names if lower[name.lower()] > 1), None)
+    if twice is not None:
+        raise ResultRefused(
+            f"api `{spec.name}` expected rows whose columns have names of their own, got `{twice}` twice",
+            at=spec.place,
+            do="rename one: SELECT … AS …",
+        )
+    found = tuple(name for name in schema.names if name not in takes or name in keep)
+    answers = {name.lower() for name in (*(f.name for f in spec.contract.gives_fields), FALLBACK, RELEASE)}
+    both = next((name for name in found if name.lower() in answers), None)
+    if both is not None:
+        raise ResultRefused(
+            f"api `{spec.name}` expected rows without its answers' columns, got `{both}` on both sides",
+            at=spec.place,
+            do="rename the rows' column, or the contract's",
+        )
+    return found
+
+
+def origin_of(versions: Mapping[str, str], query: str) -> dict[str, str]:
+    """The versions of those tables that a query may name."""
+    text = query.lower()
+    return {name: version for name, version in sorted(versions.items()) if name.lower() in text}

@@ -1,0 +1,264 @@
+"""A run: an api's answers for every row, begun, continued after any end, and shown as a table once whole."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from funade import points
+from funade.batch import part as parts
+from funade.batch import plan as plans
+from funade.batch.crew import answered
+from funade.batch.part import Done
+from funade.batch.plan import Asked, Plan
+from funade.batch.rows import materialise
+from funade.batch.table import Manifest, Table, locked, put, room, settle
+from funade.batch.worker import Begin
+from funade.clock import Clock
+from funade.declare.columns_check import plain
+from funade.declare.spec import Spec
+from funade.errors import ResultRefused
+from funade.store import snapshots
+from funade.store.opened import Store
+from funade.store.query import Select
+
+
+class Source(NamedTuple):
+    """Where rows come from: a version's files, or a query over tables; ``origin`` names what they are versions of."""
+
+    origin: dict[str, str]
+    tables: Mapping[str, Sequence[Path] | Select]
+    query: str = ""
+
+
+class Step(NamedTuple):
+    """How far a run is: rows answered of all, and how many of them by earlier tries of it."""
+
+    rows: int
+    total: int
+    earlier: int = 0
+
+
+class Summary(NamedTuple):
+    """What became of a run's rows; ``begun_anew`` says why an unfinished run was not continued ("": none was)."""
+
+    table: str
+    api: str
+    release: int
+    rows: int
+    answered: int
+    refused: int
+    fallback: int
+    earlier: int
+    begun_anew: str = ""
+
+
+Told = Callable[[Step], None]
+
+
+class Run:
+    """One run into one table.
+
+    Args:
+        store: the project's store.
+        spec: the api, as the release has it.
+        asked: which release answers which rows.
+        source: where they are.
+        workers: processes at work at once.
+        most_refused: the share of rows (0…1) that may be refused.
+    """
+
+    def __init__(
+        self, store: Store, spec: Spec, asked: Asked, source: Source, *, workers: int, most_refused: float
+    ) -> None:
+        self._store = store
+        self._spec = spec
+        self._asked = asked
+        self._source = source
+        self._workers = workers
+        self._most_refused = most_refused
+
+    def into(self, table: Table, told: Told, now: Clock) -> Summary:
+        """Answer every row into a table, which is replaced when all are.
+
+        Raises:
+            StoreError: another run writes to the table.
+            ResultRefused: the rows do not fit the api, or too many are refused; the table stays as it was.
+        """
+        with room(table.folder), locked(table):
+            plan, anew = self._plan(table)
+            folder = table.folder / f"rows-{plan.id}"
+            every = ((number, parts.done(folder, number)) for number in range(len(plan.parts)))
+            found = {number: one for number, one in every if one is not None}
+            earlier = sum(one.rows for one in found.values())
+            everything = self._rest(plan, table, folder, found, told)
+            self._show(plan, table, folder, [everything[n] for n in range(len(plan.parts))], now)
+            return _summary(plan, table, everything.values(), earlier, anew)
+
+    # -- the plan ----------------------------------------------------------------------------------
+
+    def _plan(self, table: Table) -> tuple[Plan, str]:
+        """The plan to follow, and why it is not that of the run before, which did not end."""
+        before = _planned(table)
+        if before is not None and before.asked == self._asked:
+            for leftover in (table.folder / f"rows-{before.id}").glob(".*.tmp"):
+                leftover.unlink(missing_ok=True)
+            return before, ""
+        shutil.rmtree(table.folder / "run", ignore_errors=True)
+        manifest = table.manifest()
+        table.sweep({manifest.id, manifest.previous} if manifest else set())
+        (table.folder / "run").mkdir(parents=True)
+        try:
+            plan = self._made(table.folder / "run")
+        except BaseException:
+            shutil.rmtree(table.folder / "run", ignore_errors=True)
+            raise
+        (table.folder / f"rows-{plan.id}").mkdir()
+        for folder in (table.folder, *table.folder.parents[:2]):
+            settle(folder)
+        put(table.folder / "run" / "plan.json", msgspec.json.encode(plan))
+        points.passing("batch.planned")
+        return plan, _differs(before.asked, self._asked) if before is not None else ""
+
+    def _made(self, folder: Path) -> Plan:
+        if self._source.query:
+            paths = [folder / "rows.parquet"]
+            materialise(self._source.query, self._source.tables, paths[0])
+        else:
+            paths = [path for files in self._source.tables.values() if not isinstance(files, Select) for path in files]
+        schema = plain(snapshots.schema_of(paths))
+        carried = plans.carried(self._spec, schema, self._asked.keep)
+        return Plan(
+            uuid.uuid4().hex[:16],
+            self._asked,
+            str(self._store.root.resolve()),
+            schema.serialize().to_pybytes(),
+            carried,
+            plans.parts([path.resolve() for path in paths], self._workers),
+        )
+
+    # -- the parts ---------------------------------------------------------------------------------
+
+    def _rest(self, plan: Plan, table: Table, folder: Path, found: dict[int, Done], told: Told) -> dict[int, Done]:
+        done = dict(found)
+        earlier = rows = sum(one.rows for one in found.values())
+        told(Step(rows, plan.rows, earlier))
+        waiting = [number for number in range(len(plan.parts)) if number not in found]
+        self._refuse(plan, done.values())
+        begin = Begin(str(table.folder / "run" / "plan.json"), str(folder))
+        with closing(answered(begin, waiting, self._workers)) as news:
+            for number, more in news:
+                if more == -1:
+                    points.passing("batch.part")
+                    whole = parts.done(folder, number)
+                    assert whole is not None  # it said so after it was written
+                    done[number] = whole
+                    self._refuse(plan, done.values())
+                    continue
+                rows += more if more > 0 else more + 1
+                told(Step(rows, plan.rows, earlier))
+        return done
+
+    def _refuse(self, plan: Plan, done: Iterable[Done]) -> None:
+        found = list(done)
+        refused = sum(one.refused for one in found)
+        most = self._most_refused * plan.rows
+        if refused and refused > most:
+            first = next(one.reason for one in sorted(found, key=lambda d: d.part) if one.reason)
+            said = f"at least {refused} of {plan.rows}"
+            raise ResultRefused(
+                f"batch expected at most {self._most_refused:g} of the rows refused, got {said}, the first: {first}",
+                at=self._spec.place,
+                do=f"mend the rows, or allow more: --most-refused {_share(refused / plan.rows)}",
+            )
+
+    # -- the table ---------------------------------------------------------------------------------
+
+    def _show(self, plan: Plan, table: Table, folder: Path, done: Sequence[Done], now: Clock) -> None:
+        before = table.manifest()
+        named = [parts.names(one.part) for one in done]
+        files = tuple(f"{folder.name}/{name}" for name, _ in named)
+        refused = tuple(f"{folder.name}/{name}" for name, one in _kept_aside(named, done))
+        if table.file is not None and table.refused_file is not None:
+            joined([table.folder / name for name in refused], table.refused_file)
+            joined([table.folder / name for name in files], table.file)
+            shutil.rmtree(table.folder / "run", ignore_errors=True)
+            table.sweep(set())
+            return
+        if before is None or before.id != plan.id:
+            counts = _counts(done)
+            manifest = Manifest(
+                plan.id,
+                plan.asked.api,
+                plan.asked.release,
+                now(),
+                *counts,
+                files,
+                refused,
+                before.id if before else "",
+            )
+            table.replace(manifest)
+        shutil.rmtree(table.folder / "run", ignore_errors=True)
+
+
+def joined(files: Sequence[Path], path: Path) -> None:
+    """Write the rows of files, in order, into one file that takes the place of ``path`` once whole."""
+    import pyarrow.parquet as pq
+
+    making = path.with_name(f".{path.name}.tmp")  # who writes is alone; what a kill left is written over
+    try:
+        schema = pq.read_schema(files[0])
+        with pq.ParquetWriter(making, schema, **snapshots.packing(schema)) as writer:
+            for file in files:
+                with pq.ParquetFile(file, buffer_size=1 << 20, pre_buffer=False) as rows:
+                    for batch in rows.iter_batches(batch_size=parts.ROWS, use_threads=False):
+                        writer.write_batch(batch, row_group_size=snapshots.ROW_GROUP)
+        with making.open("rb") as written:
+            os.fsync(written.fileno())
+        points.passing("batch.before")
+        making.replace(path)
+        settle(path.parent)
+        points.passing("batch.after")
+    finally:
+        making.unlink(missing_ok=True)
+
+
+def _kept_aside(named: Sequence[tuple[str, str]], done: Sequence[Done]) -> list[tuple[str, Done]]:
+    """The files of refused rows: of parts that have some, and the first, which has the columns."""
+    return [(names[1], one) for names, one in zip(named, done, strict=True) if one.refused or one.part == 0]
+
+
+def _planned(table: Table) -> Plan | None:
+    try:
+        return msgspec.json.decode((table.folder / "run" / "plan.json").read_bytes(), type=Plan)
+    except (FileNotFoundError, msgspec.MsgspecError):
+        return None
+
+
+def _differs(before: Asked, now: Asked) -> str:
+    if before.release != now.release:
+        return f"it began with release {before.release}, now {now.release} is current"
+    if before.api != now.api:
+        return f"it was of the api `{before.api}`"
+    return "its rows were others" if (before.rows, before.origin) != (now.rows, now.origin) else "it kept other columns"
+
+
+def _counts(done: Iterable[Done]) -> tuple[int, int, int]:
+    found = list(done)
+    return sum(d.answered for d in found), sum(d.refused for d in found), sum(d.fallback for d in found)
+
+
+def _summary(plan: Plan, table: Table, done: Iterable[Done], earlier: int, anew: str) -> Summary:
+    asked = plan.asked
+    return Summary(table.name, asked.api, asked.release, plan.rows, *_counts(done), earlier, anew)
+
+
+def _share(share: float) -> str:
+    return f"{min(1.0, share * 1.01):.2g}" if share < 0.99 else "1"

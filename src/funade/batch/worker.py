@@ -1,0 +1,102 @@
+"""A process that answers parts of a run: the release's code, nothing else of the project."""
+
+from __future__ import annotations
+
+import os
+import queue
+import sys
+import threading
+import traceback
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from funade import threads
+
+
+class Begin(msgspec.Struct, frozen=True):
+    """What a worker is told: the plan's file and the folder that parts are written to."""
+
+    plan: str
+    folder: str
+
+
+class Said(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a worker says: it is ready; rows that it answered; a part that is whole (-1: none); what went wrong.
+
+    ``kind``: the class of an error of ours.
+    """
+
+    ready: bool = False
+    rows: int = 0
+    part: int = -1
+    error: str = ""
+    kind: str = ""
+    do: str = ""
+    at: str = ""
+    traceback: str = ""
+    full: bool = False
+
+
+def main() -> None:
+    """Answer the parts whose numbers come in, a line each, until no more come; end at once when the run ends."""
+    threads.one()
+    begin = msgspec.json.decode(sys.argv[1], type=Begin)
+    out = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)  # what a user's function prints is no word of ours
+    asked: queue.Queue[str] = queue.Queue()
+    threading.Thread(target=_hear, args=(asked,), daemon=True).start()
+    try:
+        _work(begin, asked, out)
+    except BaseException as error:
+        _say(out, _wrong(error))
+        sys.stderr.flush()
+        os._exit(1)
+
+
+def _hear(asked: queue.Queue[str]) -> None:
+    for line in sys.stdin:
+        asked.put(line)
+    os._exit(0)
+
+
+def _work(begin: Begin, asked: queue.Queue[str], out: BinaryIO) -> None:
+    import pyarrow as pa
+
+    from funade.batch.part import answer
+    from funade.batch.plan import Plan
+    from funade.batch.score import Scorer
+    from funade.bind import load_release
+
+    pa.set_memory_pool(pa.system_memory_pool())  # the others keep what they once had
+    pa.set_cpu_count(1)
+    pa.set_io_thread_count(1)
+    plan = msgspec.json.decode(Path(begin.plan).read_bytes(), type=Plan)
+    schema = pa.ipc.read_schema(pa.py_buffer(plan.schema))
+    loaded = load_release({"store": plan.store, "release": plan.asked.release})
+    scorer = Scorer(loaded.apis[plan.asked.api], loaded.release, schema, plan.carried)
+    _say(out, Said(ready=True))
+    while True:
+        number = int(asked.get())
+        folder = Path(begin.folder)
+        answer(plan.parts[number], number, scorer, schema, folder, lambda rows: _say(out, Said(rows=rows)))
+        _say(out, Said(part=number))
+
+
+def _say(out: BinaryIO, said: Said) -> None:
+    out.write(msgspec.json.encode(said) + b"\n")
+
+
+def _wrong(error: BaseException) -> Said:
+    from funade.batch.table import is_full
+    from funade.errors import FunadeError
+
+    if isinstance(error, FunadeError):
+        return Said(error=error.what, kind=type(error).__name__, do=error.do, at=error.at)
+    text = "".join(traceback.format_exception(error))
+    return Said(error=f"{type(error).__name__}: {error}", traceback=text, full=is_full(error))
+
+
+if __name__ == "__main__":
+    main()

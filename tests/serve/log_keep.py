@@ -1,0 +1,37 @@
+"""A keeper for tests: ``python log_keep.py FOLDER [POINT [TIMES]]`` looks until nothing is left, and joins.
+
+Stops at the commit point POINT when it is passed for the TIMES-th time.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+
+from funade import points
+from funade.serve import keeper
+
+
+def main(folder: str, point: str = "", times: str = "1") -> None:
+    left = int(times)
+
+    def passing(name: str) -> None:
+        nonlocal left
+        left -= name == point
+        if name == point and left == 0:
+            os._exit(7)
+
+    points.watch = passing
+    keeping = keeper.Keeper(keeper.Keep(folder))
+    while keeping.look():
+        pass
+    keeper._MANY = 2  # type: ignore[misc]
+    keeping.tidy(time.time() + 3600)
+    keeping.tidy(time.time() + 3600)
+    assert not list(Path(folder, "open").glob("*.wal"))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,272 @@
+"""The prediction log: what a worker notes is what can be read, once each, whatever happens."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import json
+import resource
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from funade import clock
+from funade.declare import reason
+from funade.serve import log as logs
+from funade.serve.journal import Journal
+from funade.serve.keeper import Keep, Keeper
+from funade.serve.log import Log
+from funade.store import predictions, segments, wal
+from funade.store.query import sql
+from serve.log_entries import Asked, entry, numbered, texts
+
+MARK = "0123456789ab"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """The store's folder."""
+    return tmp_path
+
+
+class Worker:
+    """A log on a loop of its own, as a worker has it."""
+
+    def __init__(self, root: Path, mark: str = MARK, release: int = 1, **without: set[str]) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self.loop.run_forever)
+        self.thread.start()
+        self.journal = root / "journal"
+        hidden = {api: frozenset(fields) for api, fields in without.items()}
+        self.log = Log(root / "log", mark, release, hidden, self.loop, Journal(clock.system, str(self.journal)))
+
+    def on_loop(self, act: Callable[..., Any], *given: Any) -> None:
+        self.loop.call_soon_threadsafe(act, *given)
+
+    def kept(self, some: Any) -> bool:
+        """Whether answers were on the disk before they were sent."""
+        told: list[bool] = []
+        done = threading.Event()
+        self.on_loop(self.log.keep, some, lambda kept: (told.append(kept), done.set()))
+        assert done.wait(10)
+        return told[0]
+
+    def close(self) -> None:
+        self.log.close()
+        self.on_loop(self.loop.stop)
+        self.thread.join()
+        self.loop.close()
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        lines = [json.loads(line) for line in self.journal.read_text().splitlines()]
+        return [line for line in lines if line["event"] == name]
+
+
+@contextmanager
+def worker(root: Path, **given: Any) -> Iterator[Worker]:
+    one = Worker(root, **given)
+    try:
+        yield one
+    finally:
+        one.close()
+
+
+def read(root: Path, query: str = "SELECT * FROM predictions ORDER BY length(prediction), prediction") -> list[Any]:
+    return sql(query, {predictions.TABLE: predictions.select(root)}).to_pylist()
+
+
+def keep(root: Path) -> int:
+    return Keeper(Keep(str(root / "log"))).look()
+
+
+def test_an_answer_is_read_with_everything_that_is_known_of_it(root: Path) -> None:
+    spoke = np.array([0, reason.CODES["nan"], 0, reason.REFUSED], dtype=np.uint8)
+    with worker(root, release=7) as one:
+        asks = [Asked(door="grpc"), Asked(2, single=False), Asked(door="oip")]
+        request = {"km": np.array([1.5, np.nan, 3.0, 4.0]), "note": texts("a", None, "é", "")}
+        answers = {"eta": np.array([3.0, 15.0, 6.0, 0.0]), "late": np.array([True, False, True, False])}
+        masks = {"defaults": {"km": np.array([False, True, False, False])}}
+        masks["guards"] = {"eta clamped": np.array([False, False, True, False])}
+        one.log.add(entry(255, request, answers, asks=asks, spoke=spoke, at=1_700_000_000.5, **masks))
+    assert keep(root) == 4
+    rows = {row["prediction"]: row for row in read(root)}
+    assert list(rows) == [f"{MARK}-ff", f"{MARK}-101", f"{MARK}-100.0", f"{MARK}-100.1"]
+    first = rows[f"{MARK}-ff"]
+    assert first["answered_at"].isoformat() == "2023-11-14T22:13:20.500000+00:00"
+    assert (first["api"], first["release"], first["arm"], first["door"]) == ("eta", 7, "current", "grpc")
+    assert 2.0 <= first["latency_ms"] < 2000.0
+    assert first["request"] == {"km": 1.5, "note": "a"} and first["answer"] == {"eta": 3.0, "late": True}
+    assert (first["fallback"], first["guard"], first["defaults"], first["refused"]) == (None, None, None, False)
+    second = rows[f"{MARK}-100.0"]
+    assert second["request"] == {"km": None, "note": None}
+    assert (second["fallback"], second["defaults"]) == ("nan", ["km"])
+    assert rows[f"{MARK}-100.1"]["guard"] == ["eta clamped"]
+    assert rows[f"{MARK}-101"]["refused"] and rows[f"{MARK}-101"]["answer"] is None
+    assert {row["call"] for row in rows.values()} == {f"{MARK}-ff"}
+
+
+def test_releases_with_other_fields_and_types_are_read_together(root: Path) -> None:
+    for release, (request, answers) in enumerate(
+        [
+            ({"km": np.array([1.0]), "riders": np.array([2])}, {"eta": np.array([3])}),
+            ({"km": np.array([1.5]), "city": texts("Kyoto")}, {"eta": np.array([3.5]), "why": texts("rain")}),
+            ({"km": np.array([2.0]), "riders": np.array([2.5]), "city": texts(None)}, {"eta": np.array([4.0])}),
+        ],
+        1,
+    ):
+        with worker(root, mark=f"{release:012x}", release=release) as one:
+            one.log.add(entry(1, request, answers))
+    keep(root)
+    rows = read(
+        root,
+        "SELECT release, request.km, request.riders, request.city, answer.eta, answer.why FROM predictions ORDER BY 1",
+    )
+    assert [list(row.values()) for row in rows] == [
+        [1, 1.0, 2.0, None, 3.0, None],
+        [2, 1.5, None, "Kyoto", 3.5, "rain"],
+        [3, 2.0, 2.5, None, 4.0, None],
+    ]
+
+
+def test_a_log_without_rows_is_a_table_without_rows(root: Path) -> None:
+    assert read(root) == []
+    assert read(root, "SELECT count(*) AS n FROM predictions WHERE refused AND latency_ms > 3")[0]["n"] == 0
+
+
+def test_a_field_that_is_not_to_be_logged_is_nowhere_in_the_store(root: Path) -> None:
+    with worker(root, eta={"phone"}) as one:
+        one.log.add(entry(1, {"km": np.ones(1), "phone": texts("5550100")}, {"eta": np.ones(1)}))
+    assert not any(b"5550100" in path.read_bytes() for path in root.rglob("*") if path.is_file())
+    keep(root)
+    assert read(root)[0]["request"] == {"km": 1.0}
+    assert not any(b"5550100" in path.read_bytes() for path in root.rglob("*") if path.is_file())
+
+
+def test_a_file_is_never_taken_for_a_dead_worker_s_while_it_is_made(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, looked = fcntl.flock, []
+
+    def flock(file: Any, operation: int) -> None:
+        if operation == fcntl.LOCK_EX and not looked:
+            looked.append(keep(root))  # the keeper looks just before the worker has its lock
+        real(file, operation)
+
+    monkeypatch.setattr(logs.fcntl, "flock", flock)
+    with worker(root) as one:
+        one.log.add(numbered(1, 3))
+    assert looked == [0]
+    assert keep(root) == 3
+    assert len(read(root)) == 3
+
+
+def test_answers_of_a_size_beyond_any_file_s_are_kept(root: Path) -> None:
+    with worker(root) as one:
+        for number in range(18):
+            one.log.add(entry(number, {"text": texts("x" * 4_000_000)}, {"n": np.array([number])}))
+    keep(root)
+    rows = read(root, "SELECT answer.n AS n, length(request.text) AS size FROM predictions ORDER BY n")
+    assert rows == [{"n": number, "size": 4_000_000} for number in range(18)]
+
+
+def test_past_its_bound_the_log_loses_and_counts_and_never_waits(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "MOST_ROWS", 10)
+    with worker(root) as one:
+        one.log._written = lambda group: (time.sleep(0.5), Log._written(one.log, group))[1]  # type: ignore[method-assign]
+        one.log.add(numbered(1, 10))
+        one.log.add(numbered(11, 5))
+        assert one.log.lost == 5
+        assert not one.kept(numbered(16, 1))
+    assert (one.log.logged, one.log.lost) == (10, 5)
+    assert [event["what"] for event in one.events("alert")] == ["predictions lost"]
+
+
+def test_a_torn_frame_is_not_read_and_hides_nothing_before_it(root: Path) -> None:
+    with worker(root) as one:
+        one.log.add(numbered(1, 4))
+    (file,) = (root / "log" / "open").glob("*.wal")
+    whole = file.read_bytes()
+    file.write_bytes(whole + whole[:-1])
+    assert keep(root) == 4
+    assert not list((root / "log" / "open").iterdir())
+
+
+@pytest.mark.parametrize("cut", range(0, 400, 37))
+def test_frames_cut_anywhere_are_read_up_to_the_cut(cut: int) -> None:
+    one = b"".join(wal.framed("eta", 1, 2, {"x": np.array([1.0, 2.0]), "s": texts("a", None)}))
+    data = (one * 3)[:cut]
+    assert len(list(wal.frames(data))) == min(cut // len(one), 3)
+
+
+@contextmanager
+def room(size: int) -> Iterator[None]:
+    """No file of this process may grow beyond so many bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_drill_w28_a_full_disk_costs_the_answers_of_its_time_only_and_each_is_counted(root: Path) -> None:
+    with worker(root) as one:
+        assert one.kept(numbered(1, 10))
+        one.log.add(numbered(11, 10))
+        assert one.kept(numbered(21, 1))
+        (file,) = (root / "log" / "open").glob("*.wal")
+        with room(file.stat().st_size + 500):
+            assert not one.kept(numbered(100, 1000))
+            one.log.add(numbered(2000, 1000))
+            assert not one.kept(numbered(1100, 500))
+            assert one.kept(numbered(22, 1))  # for so little there is room
+        one.log.add(numbered(23, 10))
+        assert one.kept(numbered(33, 1))
+    assert one.log.lost == 1000
+    assert one.log.logged == 33
+    assert [event["what"] for event in one.events("alert")] == ["predictions cannot be written"]
+    assert one.events("predictions logged again")[-1]["lost"] == 1000
+    keep(root)
+    rows = read(root, "SELECT request.x AS x FROM predictions ORDER BY x")
+    assert [row["x"] for row in rows] == list(range(1, 34))
+
+
+def test_an_old_day_is_let_go_of(root: Path) -> None:
+    now = time.time()
+    with worker(root) as one:
+        for days in (0, 1, 2, 3):
+            one.log.add(entry(days + 1, {"x": np.array([days])}, {"y": np.zeros(1)}, at=now - days * 86_400))
+    keeper = Keeper(Keep(str(root / "log"), days=2))
+    keeper.look()
+    assert len(read(root)) == 4
+    keeper.tidy(now)
+    assert sorted(row["request"]["x"] for row in read(root)) == [0, 1, 2]
+
+
+def test_joined_segments_are_read_once_each_by_readers_of_any_moment(root: Path) -> None:
+    for number in range(40):
+        with worker(root, mark=f"{number:012x}") as one:
+            one.log.add(numbered(1 + number * 10, 10))
+    keeper = Keeper(Keep(str(root / "log")))
+    keeper.look()
+    before = predictions.select(root)
+    keeper.tidy(time.time())
+    after = predictions.select(root)
+    assert len(before.paths) == 40 and len(after.paths) == 1
+    for select in (before, after):
+        counted = sql("SELECT count(*) AS n, count(DISTINCT prediction) AS d FROM predictions", {"predictions": select})
+        assert counted.to_pylist() == [{"n": 400, "d": 400}]
+    later = time.time() + 3600
+    keeper.tidy(later)
+    (folder,) = (root / "log").glob("api=*/day=*")
+    assert len(list(folder.glob("*.parquet"))) == 1
+    assert len(read(root)) == 400
+    found = predictions.find(root, f"{7:012x}-{71:x}")
+    assert found is not None and found["request"] == {"x": 71.0}
+    assert next(iter(segments.of_folder(folder))).marks == {f"{number:012x}" for number in range(40)}
