@@ -52,10 +52,11 @@ def main() -> None:
 
     heading("The release answers over HTTP")
     with serving() as port:
-        ask_once(port)
+        first = ask_once(port)
         refuse_a_stale_threshold()
         refuse_a_bad_model()
         switch_under_load(port)
+        explain(first)
     funade("releases")
     funade("diff", "1", "2")
     funade("fsck")
@@ -78,8 +79,8 @@ def prepare() -> str:
     return str(PROJECT / "data")
 
 
-def ask_once(port: int) -> None:
-    """One request as a client sends it, and one that breaks the contract."""
+def ask_once(port: int) -> str:
+    """One request as a client sends it, and one that breaks the contract; the prediction id of the first."""
     body = json.dumps(TRIP)
     print(f"\n$ curl -i http://127.0.0.1:{port}/v1/arrival --json '{body}'")
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
@@ -97,6 +98,14 @@ def ask_once(port: int) -> None:
     print(f"HTTP {status}\n{answer}")
     expect(status == 422, "a request that breaks the contract refused with 422")
     connection.close()
+    return headers["funade-prediction"]
+
+
+def explain(prediction: str) -> None:
+    """The first answer, several releases later: what it was made from, and the same answer given again."""
+    heading("Every answer is logged, explained, and given again by the release that gave it")
+    told = funade("explain", prediction)
+    expect("bit for bit" in told, "the same answer again")
 
 
 def refuse_a_stale_threshold() -> None:
