@@ -14,12 +14,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import toy
 from funade.errors import UnknownPrediction
 from funade.explaining import replayed
 from funade.project import Project
+from funade.serve.keeper import Keep, Keeper
+from serve.log_entries import entry
+from serve.test_log import worker
 
 API = """
 import datetime as dt
@@ -90,7 +94,8 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Project:
 def serving(root: Path) -> Iterator[int]:
     """The project's server; gives its port."""
     for old in (root / ".funade" / "serve").glob("*"):
-        old.is_file() and old.unlink()
+        if old.is_file():
+            old.unlink()
     command = [sys.executable, "-m", "funade", "-C", str(root), "serve", "--port", "0", "--workers", "2"]
     with (root / "server.log").open("ab") as log:
         server = subprocess.Popen(command, stdout=log, stderr=log)
@@ -167,3 +172,13 @@ def test_a_hundred_random_answers_are_given_again_bit_for_bit_after_two_further_
 def test_an_unknown_prediction_is_refused(here: Project) -> None:
     with pytest.raises(UnknownPrediction):
         here.explain("not-an-id")
+
+
+def test_an_answer_to_what_was_not_logged_says_why_it_is_not_given_again(here: Project) -> None:
+    """Logged by a worker whose policy leaves the field out."""
+    with worker(here.store.root, mark="ab" * 6, judge={"x"}) as one:
+        one.log.add(entry(1, {"x": np.ones(1)}, {"score": np.ones(1), "high": np.ones(1, bool)}, api="judge"))
+    Keeper(Keep(str(here.store.root / "log"))).look()
+    (row,) = here.sql("SELECT * FROM predictions WHERE api = 'judge'", form="arrow").to_pylist()
+    (found,) = replayed(here.store, [row])
+    assert (found.equal, found.why) == (False, "`x` is not logged, as fn.log(without=…) says")

@@ -534,7 +534,7 @@ class Project:
         paths_of = {name: tables.paths(v, self.store.metadata, self.store.blobs) for name, v in versions.items()}
         known = {name: v.id for name, v in versions.items()}
         known |= {name: paths[0].parent.name for name, paths in answers.items()}
-        logged = {predictions.TABLE: predictions.select(self.store.root)}
+        logged = predictions.named(self.store.root, text)
         return Source(origin_of(known, text), {**logged, **answers, **paths_of}, text)
 
     def explain(self, prediction: str) -> Explained:
@@ -582,7 +582,7 @@ class Project:
         from funade.store.frames import from_arrow
 
         answers = files(self.store.root, besides=self.graph.specs)
-        paths: dict[str, Any] = {predictions.TABLE: predictions.select(self.store.root), **answers}
+        paths: dict[str, Any] = {**predictions.named(self.store.root, query), **answers}
         for name, version in self._readable().items():
             paths[name] = tables.paths(version, self.store.metadata, self.store.blobs)
         return from_arrow(snapshots.sql(query, paths), cast(Any, form))

@@ -129,6 +129,10 @@ def test_what_cannot_be_answered_is_said_in_one_line(shipped: Path) -> None:
         "api `judge` expected rows without its answers' columns, got `score` on both sides - at toy/nodes.py:60; "
         "rename the rows' column, or the contract's"
     )
+    assert failed(ResultRefused, here, rows="SELECT 1.0 AS x, 2 AS a, 3 AS A") == (
+        "api `judge` expected rows whose columns have names of their own, got `a` twice - at toy/nodes.py:60; "
+        "rename one: SELECT … AS …"
+    )
     assert failed(ResultRefused, here, rows="DROP TABLE x") == "--rows expected one SELECT, got DROP"
     assert not [name for name in files(here.store.root) if name.startswith("failed")]
 
@@ -148,6 +152,47 @@ def test_a_table_of_answers_is_read_as_rows_of_another_run(shipped: Path) -> Non
     assert table(here, "second")["x"].to_pylist() == [2.0 * i for i in range(10)]
 
 
+def test_a_name_that_differs_in_capitals_only_is_taken(shipped: Path) -> None:
+    here = toy.project(shipped)
+    here.batch("judge", rows="SELECT 1.0 AS x", into="Named")
+    assert failed(Misuse, here, rows="SELECT 2.0 AS x", into="named") == (
+        "batch expected a table's name that is free, got `named`: `Named` is a table; choose another name: --into NAME"
+    )
+    assert table(here, "named").num_rows == 1
+
+
+def test_logged_predictions_are_rows_too(shipped: Path) -> None:
+    here = toy.project(shipped)
+    assert here.batch("judge", rows="SELECT 1.0 AS x, prediction FROM predictions", into="asked").rows == 0
+
+
+def test_drill_A15_a_reader_sees_the_old_table_or_the_new_one_whole(shipped: Path) -> None:
+    here = toy.project(shipped)
+    asked = ["SELECT 1.0 AS x, i FROM range(1000) t(i)", "SELECT 2.0 AS x, 2 AS i FROM range(70000)"]
+    here.batch("judge", rows=asked[0], into="read")
+    seen, wrong, over = set[tuple[int, int]](), list[BaseException](), threading.Event()
+
+    def read() -> None:
+        reading = toy.project(shipped)
+        query = "SELECT count(*) AS n, count(DISTINCT i) AS d FROM read"
+        try:
+            while not over.is_set():
+                seen.add(tuple(reading.sql(query, form="arrow").to_pylist()[0].values()))
+        except BaseException as error:
+            wrong.append(error)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        for rows in (asked[1], asked[0], asked[1]):
+            here.batch("judge", rows=rows, into="read")
+    finally:
+        over.set()
+        reader.join()
+    assert not wrong, wrong
+    assert seen == {(1000, 1000), (70_000, 1)}
+
+
 def test_a_second_run_into_one_table_is_refused_while_the_first_is_at_work(shipped: Path) -> None:
     here = toy.project(shipped)
     with locked(Table(here.store.root, "busy")):
@@ -158,7 +203,8 @@ def test_a_second_run_into_one_table_is_refused_while_the_first_is_at_work(shipp
 
 RAISING = (
     "score = model.predict(batch[\"x\"])\n",
-    "score = model.predict(batch[\"x\"])\n    if (batch[\"x\"] == 503.0).any():\n        raise ValueError(\"three\")\n"
+    "batch[\"x\"] *= 1.0\n    score = model.predict(batch[\"x\"])\n"
+    "    if (batch[\"x\"] % 97 == 18).any():\n        raise ValueError(\"eighteen\")\n"
     "    if (batch[\"x\"] < 0).all():\n        raise KeyError(\"below\")\n"
     "    score = np.where(batch[\"x\"] == 504.0, np.nan, score)\n",
 )  # fmt: skip
@@ -166,7 +212,7 @@ RAISING = (
 
 @pytest.fixture(scope="module")
 def raising(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A released api whose function raises on threes and on rows below 0, and gives NaN for fours."""
+    """A released api whose function writes into its batch, raises on some rows and below 0, and gives NaN for one."""
     root = toy.write(tmp_path_factory.mktemp("raising") / "project", nodes=RAISING)
     here = toy.project(root)
     toy.load(here)
@@ -179,11 +225,11 @@ def raising(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_rows_that_fail_get_the_fallback_and_are_marked(raising: Path) -> None:
     here = toy.project(raising)
     found = here.batch("judge", rows="SELECT i AS id, i::DOUBLE AS x FROM range(1000) t(i)", into="marked")
-    assert (found.answered, found.fallback) == (1000, 2)
+    assert (found.answered, found.fallback) == (1000, 12)
     marked = table(here, "marked").to_pylist()
+    failing = sorted([*((i, "error") for i in range(18, 1000, 97)), (504, "nan")])
     assert [(r["id"], r["score"], r["high"], r["fallback"]) for r in marked if r["fallback"]] == [
-        (503, 0.0, False, "error"),
-        (504, 0.0, False, "nan"),
+        (row, 0.0, False, reason) for row, reason in failing
     ]
 
 
@@ -191,7 +237,9 @@ def test_a_function_that_raises_on_every_row_ends_the_run_with_its_traceback(rai
     here = toy.project(raising)
     with pytest.raises(BuildFailed) as raised:
         here.batch("judge", rows="SELECT -1.0 - i AS x FROM range(1000) t(i)", into="never")
-    assert str(raised.value) == "the api's function expected to answer, got KeyError: 'below'; release one that does"
+    assert str(raised.value) == (
+        "api `judge` expected to answer, got KeyError: 'below' - at toy/nodes.py:60; release one that does"
+    )
     assert "toy/nodes.py" in str(raised.value.facts["traceback"])
 
 
@@ -215,22 +263,23 @@ def test_a_run_stopped_at_any_commit_point_continues_to_the_same_table(shipped: 
     here.batch("judge", rows=MANY, into="whole")
     expected = table(here, "whole")
     here.batch("judge", rows="SELECT 7 AS id, 1.0 AS x", into="stopped")
-    names: list[int] = []
-    for stop in range(1, 30):
-        ended = forks.run(Run(str(shipped), tuple(run(shipped, "stopped")), stop=stop))
-        if ended.status == 0:
-            break
-        assert ended.status == DIED, ended
-        assert table(here, "stopped").num_rows in (1, 400_000)
-        names.append(table(here, "stopped").num_rows)
-    assert len(names) >= 4 and names[-1] == 400_000, names
+    asked = tuple(run(shipped, "stopped"))
+    seen = []
+    for stop in (*[1] * 9, 2):  # planned, at most seven parts, before; after
+        assert forks.run(Run(str(shipped), asked, stop=stop)).status == DIED
+        seen.append(table(here, "stopped").num_rows)
+    assert seen == [*[1] * 9, 400_000]
+    assert forks.run(Run(str(shipped), asked)).status == 0
     assert table(here, "stopped").equals(expected)
 
 
 def test_what_was_answered_before_is_not_answered_again(shipped: Path, forks: Forks) -> None:
     assert forks.run(Run(str(shipped), tuple(run(shipped, "again")), stop=4)).status == DIED
+    (rows,) = (shipped / ".funade" / "batch" / "again").glob("rows-*")
+    (rows / ".000001.parquet.1.tmp").write_bytes(b"left by a kill")
     found = toy.project(shipped).batch("judge", rows=MANY, into="again")
     assert 0 < found.earlier < found.rows == found.answered
+    assert not list(rows.glob(".*"))
 
 
 def test_other_rows_begin_anew_and_say_so(shipped: Path, forks: Forks) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import json
+import queue
 import resource
 import threading
 import time
@@ -16,8 +17,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from funade import clock
+from funade import clock, points
 from funade.declare import reason
+from funade.serve import keeper as keepers
 from funade.serve import log as logs
 from funade.serve.journal import Journal
 from funade.serve.keeper import Keep, Keeper
@@ -51,11 +53,9 @@ class Worker:
 
     def kept(self, some: Any) -> bool:
         """Whether answers were on the disk before they were sent."""
-        told: list[bool] = []
-        done = threading.Event()
-        self.on_loop(self.log.keep, some, lambda kept: (told.append(kept), done.set()))
-        assert done.wait(10)
-        return told[0]
+        told: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        self.on_loop(self.log.keep, some, told.put)
+        return told.get(timeout=10)
 
     def close(self) -> None:
         self.log.close()
@@ -78,7 +78,8 @@ def worker(root: Path, **given: Any) -> Iterator[Worker]:
 
 
 def read(root: Path, query: str = "SELECT * FROM predictions ORDER BY length(prediction), prediction") -> list[Any]:
-    return sql(query, {predictions.TABLE: predictions.select(root)}).to_pylist()
+    rows: list[Any] = sql(query, {predictions.TABLE: predictions.select(root)}).to_pylist()
+    return rows
 
 
 def keep(root: Path) -> int:
@@ -151,14 +152,15 @@ def test_a_field_that_is_not_to_be_logged_is_nowhere_in_the_store(root: Path) ->
 def test_a_file_is_never_taken_for_a_dead_worker_s_while_it_is_made(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, looked = fcntl.flock, []
+    real = fcntl.flock
+    looked: list[int] = []
 
     def flock(file: Any, operation: int) -> None:
         if operation == fcntl.LOCK_EX and not looked:
             looked.append(keep(root))  # the keeper looks just before the worker has its lock
         real(file, operation)
 
-    monkeypatch.setattr(logs.fcntl, "flock", flock)
+    monkeypatch.setattr(fcntl, "flock", flock)
     with worker(root) as one:
         one.log.add(numbered(1, 3))
     assert looked == [0]
@@ -178,7 +180,13 @@ def test_answers_of_a_size_beyond_any_file_s_are_kept(root: Path) -> None:
 def test_past_its_bound_the_log_loses_and_counts_and_never_waits(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logs, "MOST_ROWS", 10)
     with worker(root) as one:
-        one.log._written = lambda group: (time.sleep(0.5), Log._written(one.log, group))[1]  # type: ignore[method-assign]
+        real = one.log._written
+
+        def slowly(group: Any) -> bool:
+            time.sleep(0.5)
+            return real(group)
+
+        monkeypatch.setattr(one.log, "_written", slowly)
         one.log.add(numbered(1, 10))
         one.log.add(numbered(11, 5))
         assert one.log.lost == 5
@@ -270,3 +278,117 @@ def test_joined_segments_are_read_once_each_by_readers_of_any_moment(root: Path)
     found = predictions.find(root, f"{7:012x}-{71:x}")
     assert found is not None and found["request"] == {"x": 71.0}
     assert next(iter(segments.of_folder(folder))).marks == {f"{number:012x}" for number in range(40)}
+
+
+def test_a_log_that_is_written_to_all_the_time_keeps_no_file_twice(root: Path) -> None:
+    keeper, now = Keeper(Keep(str(root / "log"))), time.time()
+    for minute in range(4):
+        for number in range(16):
+            with worker(root, mark=f"{minute * 16 + number:012x}") as one:
+                one.log.add(numbered(1 + number, 1))
+        keeper.look()
+        keeper.tidy(now + minute * 61)
+    (folder,) = (root / "log").glob("api=*/day=*")
+    assert len(list(folder.glob("*.parquet"))) == 4 + 16  # what was joined last is still there for its readers
+    assert read(root, "SELECT count(*) AS n, count(DISTINCT prediction) AS d FROM predictions") == [{"n": 64, "d": 64}]
+
+
+def test_a_day_that_is_over_is_left_with_one_file_of_a_shape(root: Path) -> None:
+    now = time.time()
+    for number, request in enumerate([{"x": np.ones(1)}, {"x": np.ones(1)}, {"x": np.ones(1)}, {"z": np.ones(1)}]):
+        with worker(root, mark=f"{number:012x}") as one:
+            one.log.add(entry(1, request, {"y": np.zeros(1)}, at=now - 3 * 86_400))
+    keeper = Keeper(Keep(str(root / "log")))
+    keeper.look()
+    keeper.tidy(now)
+    assert len(predictions.select(root).paths) == 2
+    assert len(read(root)) == 4
+
+
+def test_segments_that_may_be_made_again_are_not_joined(root: Path) -> None:
+    """Joined and swept, they would come back beside the joined file."""
+
+    placed: list[str] = []
+
+    def full(name: str) -> None:
+        if name == "log.placing":
+            placed.append(name)
+            if len(placed) == 2:
+                raise OSError(28, "No space left on device")
+
+    for number in range(16):
+        with worker(root, mark=f"{number:012x}") as one:
+            one.log.add(numbered(1, 1))
+    keeper = Keeper(Keep(str(root / "log")))
+    keeper.look()
+    with worker(root, mark="f" * 12) as one:
+        one.log.add(numbered(1, 1))
+        one.log.add(numbered(2, 1, api="fare"))
+    points.watch = full
+    try:
+        keeper.look()
+    finally:
+        points.watch = None
+    assert len(read(root)) == 17
+    for later in (0, 3600, 7200):
+        keeper.tidy(time.time() + later)
+    keeper.look()
+    assert read(root, "SELECT count(*) AS n, count(DISTINCT prediction) AS d FROM predictions") == [{"n": 18, "d": 18}]
+
+
+def test_a_frame_that_is_no_table_is_set_aside_and_hides_no_other(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with worker(root) as one:
+        one.log.add(numbered(1, 4))
+    (file,) = (root / "log" / "open").glob("*.wal")
+    strange = b"".join(wal.framed("eta", 1, 2, {"x": np.array([1.0, 2.0])}))
+    whole = file.read_bytes()
+    file.write_bytes(strange + whole)
+    assert keep(root) == 4
+    (aside,) = (root / "log" / "open").iterdir()
+    assert aside.name == f"{MARK}.0.{0:012}.unread" and aside.read_bytes() == strange
+    assert "2 rows are in no table, KeyError: 'spoke'" in capsys.readouterr().err
+
+
+def test_a_damaged_segment_holds_up_no_other_day(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    now = time.time()
+    for day in (3, 2):
+        for number in range(2):
+            with worker(root, mark=f"{day:06x}{number:06x}") as one:
+                one.log.add(entry(1, {"x": np.ones(1)}, {"y": np.zeros(1)}, at=now - day * 86_400))
+    keeper = Keeper(Keep(str(root / "log")))
+    keeper.look()
+    first, second = sorted((root / "log").glob("api=*/day=*"))
+    next(iter(first.glob("*.parquet"))).write_bytes(b"damaged")
+    keeper.tidy(now)
+    keeper.tidy(now)
+    assert len(list(segments.of_folder(second))) == 1
+    assert capsys.readouterr().err.count("keeper: ") == 1  # told once
+
+
+def test_a_reader_of_any_moment_of_many_joins_sees_each_row_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keepers, "_MANY", 2)
+    keeper, now = Keeper(Keep(str(root / "log"))), time.time()
+    seen: list[tuple[int, int, int, int]] = []
+    done, made = threading.Event(), [0]
+
+    def look() -> None:
+        while not done.is_set():
+            least = made[0]
+            (row,) = read(root, "SELECT count(*) AS n, count(DISTINCT prediction) AS d FROM predictions")
+            seen.append((least, row["n"], row["d"], made[0] + 10))
+
+    reader = threading.Thread(target=look)
+    reader.start()
+    try:
+        for number in range(40):
+            with worker(root, mark=f"{number:012x}") as one:
+                one.log.add(numbered(1, 10))
+            made[0] += keeper.look()
+            keeper.tidy(now)  # what was joined is not swept: no minute has gone by
+    finally:
+        done.set()
+        reader.join()
+    assert len(seen) > 5 and made == [400]
+    assert all(least <= rows == distinct <= most for least, rows, distinct, most in seen)

@@ -13,8 +13,9 @@ from typing import IO
 import msgspec
 
 from funade import errors
+from funade.batch.rows import Query
 from funade.batch.worker import Begin, Said
-from funade.errors import BuildFailed, DiskFull, FunadeError, ServeError
+from funade.errors import DiskFull, FunadeError, ServeError
 
 TRIES = 2
 """How often a part is begun before the death of its process ends the run."""
@@ -23,9 +24,9 @@ TRIES = 2
 class _Worker:
     """One process, and the part it is at (-1: none)."""
 
-    def __init__(self, begin: Begin) -> None:
+    def __init__(self, order: Begin | Query) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "funade.batch.worker", msgspec.json.encode(begin).decode()],
+            [sys.executable, "-P", "-m", "funade.batch.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,  # Ctrl-C is for the run, which ends its processes itself
@@ -33,6 +34,7 @@ class _Worker:
         self.part = -1
         self.rows = 0
         self._rest = b""
+        self._write(msgspec.json.encode(order))
 
     @property
     def out(self) -> IO[bytes]:
@@ -40,10 +42,13 @@ class _Worker:
         return self.process.stdout
 
     def ask(self, part: int) -> None:
-        assert self.process.stdin is not None
         self.part, self.rows = part, 0
+        self._write(b"%d" % part)
+
+    def _write(self, line: bytes) -> None:
+        assert self.process.stdin is not None
         with suppress(BrokenPipeError):  # that it is gone is heard soon
-            self.process.stdin.write(b"%d\n" % part)
+            self.process.stdin.write(line + b"\n")
             self.process.stdin.flush()
 
     def hear(self) -> list[Said] | None:
@@ -116,14 +121,41 @@ def answered(begin: Begin, parts: Sequence[int], workers: int) -> Generator[tupl
                 worker.end()
 
 
+def materialised(query: Query) -> None:
+    """Have a process of its own write a query's rows to their file: what DuckDB holds, it then gives back.
+
+    Raises:
+        ResultRefused: DuckDB refuses the query.
+        DiskFull: no room for its rows.
+        ServeError: the process died.
+    """
+    worker = _Worker(query)
+    try:
+        while (said := worker.hear()) is not None:
+            for one in said:
+                if one.error:
+                    raise _error(one, "rows")
+                return
+        raise ServeError(
+            f"--rows expected the query's rows, got the end of its process with {_how(worker)}",
+            do="see that the machine has memory enough",
+        )
+    finally:
+        worker.end()
+
+
+def _how(worker: _Worker) -> str:
+    status = worker.process.wait()
+    return f"signal {-status}" if status < 0 else f"status {status}"
+
+
 def _taken_back(worker: _Worker) -> Iterator[tuple[int, int]]:
     if worker.part >= 0 and worker.rows:
         yield worker.part, -worker.rows - 1
 
 
 def _died(worker: _Worker, tries: dict[int, int], waiting: deque[int]) -> None:
-    status = worker.process.wait()
-    how = f"signal {-status}" if status < 0 else f"status {status}"
+    how = _how(worker)
     if worker.part < 0:
         raise ServeError(f"batch expected its process to come up, got its end with {how}", do="see its output above")
     if tries[worker.part] >= TRIES:
@@ -134,13 +166,10 @@ def _died(worker: _Worker, tries: dict[int, int], waiting: deque[int]) -> None:
     waiting.appendleft(worker.part)
 
 
-def _error(said: Said) -> Exception:
-    if said.full:
+def _error(said: Said, what: str = "parts") -> Exception:
+    if said.kind == DiskFull.__name__:
         return DiskFull(
-            f"batch expected room for its parts, got {said.error}", do="free some; the same command continues"
+            f"batch expected room for its {what}, got {said.error}", do="free some; the same command continues"
         )
-    if said.traceback:
-        what = f"the api's function expected to answer, got {said.error}"
-        return BuildFailed(what, do="release one that does", traceback=said.traceback)
     kind: type[FunadeError] = getattr(errors, said.kind)
-    return kind(said.error, at=said.at, do=said.do)
+    return kind(said.error, at=said.at, do=said.do, traceback=said.traceback)

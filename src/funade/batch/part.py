@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from funade.batch.plan import Part, Piece
 from funade.batch.score import Scorer
-from funade.batch.table import put, settle
-from funade.store import snapshots
+from funade.batch.table import put
+from funade.batch.writer import written
 from funade.store.query import whole
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
-ROWS = 1 << 14
+ROWS = 1 << 13
 """Rows that the function is called with, fewer where they are long."""
 
-_BYTES = 8 << 20
+_BYTES, _LEAST = 8 << 20, 64
 
 
 class Done(msgspec.Struct, frozen=True):
@@ -53,39 +53,25 @@ def answer(
     part: Part, number: int, scorer: Scorer, schema: pa.Schema, folder: Path, told: Callable[[int], None]
 ) -> Done:
     """Read, answer and write one part; ``told`` hears of rows as they are answered."""
-    files = [folder / name for name in names(number)]
-    making = [path.with_name(f".{path.name}.{os.getpid()}.tmp") for path in files]
     answered = refused = fallback = 0
     reason = ""
-    with ExitStack() as stack:
-        writers: list[Any] = [None, None]
-        try:
-            writers[0] = stack.enter_context(_writer(making[0], scorer.schema))
-            if number == 0:
-                writers[1] = stack.enter_context(_writer(making[1], scorer.refused_schema))
-            start = part.start
-            for table in tables(part, schema):
-                found = scorer.score(table, start)
-                _append(writers[0], found.answers)
-                if found.refused.num_rows:
-                    reason = reason or _first(found.refused)
-                    if writers[1] is None:
-                        writers[1] = stack.enter_context(_writer(making[1], scorer.refused_schema))
-                    _append(writers[1], found.refused)
-                start += table.num_rows
-                answered += found.answers.num_rows
-                refused += found.refused.num_rows
-                fallback += found.fallback
-                told(table.num_rows)
-            stack.close()
-            for path, writer, final in zip(making, writers, files, strict=True):
-                if writer is not None:
-                    _sync(path)
-                    path.replace(final)
-        finally:
-            for path in making:
-                path.unlink(missing_ok=True)
-    settle(folder)
+    rows, aside = (folder / name for name in names(number))
+    with ExitStack() as files:
+        answers = files.enter_context(written(rows, scorer.schema))
+        others = files.enter_context(written(aside, scorer.refused_schema)) if number == 0 else None
+        start = part.start
+        for table in tables(part, schema):
+            found = scorer.score(table, start)
+            answers.add(found.answers)
+            if found.refused.num_rows:
+                reason = reason or _first(found.refused)
+                others = others or files.enter_context(written(aside, scorer.refused_schema))
+                others.add(found.refused)
+            start += table.num_rows
+            answered += found.answers.num_rows
+            refused += found.refused.num_rows
+            fallback += found.fallback
+            told(table.num_rows)
     whole_part = Done(number, part.rows, answered, refused, fallback, reason)
     put(folder / f"{number:06}.json", msgspec.json.encode(whole_part))
     return whole_part
@@ -102,14 +88,29 @@ def _read(piece: Piece, schema: pa.Schema) -> Iterator[pa.Table]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    with pq.ParquetFile(piece.path, buffer_size=1 << 18, pre_buffer=False, page_checksum_verification=True) as file:
-        groups = range(piece.first, piece.stop)
-        metadata = [file.metadata.row_group(group) for group in groups]
-        rows, size = sum(m.num_rows for m in metadata), sum(m.total_byte_size for m in metadata)
-        few = max(64, min(ROWS, _BYTES * rows // max(size, 1)))
-        for batch in file.iter_batches(batch_size=few, row_groups=list(groups), use_threads=False):
-            if batch.num_rows:
-                yield _as(pa.Table.from_batches([batch]), schema)
+    with pq.ParquetFile(piece.path, buffer_size=1 << 16, pre_buffer=False, page_checksum_verification=True) as file:
+        groups = [*range(piece.first, piece.stop)]
+        stop, at = piece.skip + piece.rows if piece.rows >= 0 else -1, 0
+        for batch in file.iter_batches(batch_size=_few(file, groups), row_groups=groups, use_threads=False):
+            chosen = batch.slice(max(piece.skip - at, 0), max(stop - max(at, piece.skip), 0) if stop >= 0 else None)
+            at += batch.num_rows
+            if chosen.num_rows:
+                yield _as(pa.Table.from_batches([chosen]), schema)
+            if 0 <= stop <= at:
+                return
+
+
+def _few(file: pq.ParquetFile, groups: list[int]) -> int:
+    """How many rows of a file to have in memory at once; the first ones tell how long texts are."""
+    from pyarrow import types
+
+    rows = sum(file.metadata.row_group(group).num_rows for group in groups)
+    size = sum(file.metadata.row_group(group).total_byte_size for group in groups)
+    length = size / max(rows, 1)
+    if not all(types.is_primitive(field.type) for field in file.schema_arrow):
+        first = next(file.iter_batches(batch_size=_LEAST, row_groups=groups[:1], use_threads=False), None)
+        length = max(length, first.nbytes / max(first.num_rows, 1) if first is not None else 0.0)
+    return max(_LEAST, min(ROWS, int(_BYTES / max(length, 1.0))))
 
 
 def _as(table: pa.Table, schema: pa.Schema) -> pa.Table:
@@ -123,22 +124,6 @@ def _as(table: pa.Table, schema: pa.Schema) -> pa.Table:
     return pa.table(columns, schema=schema)
 
 
-def _writer(path: Path, schema: pa.Schema) -> Any:
-    import pyarrow.parquet as pq
-
-    return pq.ParquetWriter(path, schema, **snapshots.packing(schema))
-
-
-def _append(writer: Any, table: pa.Table) -> None:
-    for batch in table.combine_chunks().to_batches():
-        writer.write_batch(batch, row_group_size=snapshots.ROW_GROUP)
-
-
 def _first(refused: pa.Table) -> str:
     said = refused.slice(0, 1).columns[-2:]
     return f"row {said[0][0].as_py()}: {said[1][0].as_py()}"
-
-
-def _sync(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())

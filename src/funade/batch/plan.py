@@ -19,19 +19,23 @@ if TYPE_CHECKING:
     from funade.declare.spec import Spec
 
 PART_ROWS = 1 << 18
-"""Rows per part at most, where row groups allow it: what a kill may cost a worker."""
+"""Rows per part of a large table: what a kill may cost a worker."""
 
 LEAST_ROWS = 1 << 16
+"""Rows per part of a small one."""
+
 FALLBACK, RELEASE = "fallback", "release"
 """The columns that a run adds beside the answers."""
 
 
 class Piece(msgspec.Struct, frozen=True, array_like=True):
-    """Row groups [first, stop) of one file."""
+    """Row groups [first, stop) of one file; of these the rows from ``skip`` on, ``rows`` of them (-1: all)."""
 
     path: str
     first: int
     stop: int
+    skip: int = 0
+    rows: int = -1
 
 
 class Part(msgspec.Struct, frozen=True, array_like=True):
@@ -77,30 +81,47 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 def parts(paths: Sequence[Path], workers: int) -> tuple[Part, ...]:
-    """The rows of files, in order, as parts of whole row groups: of like size, several for each worker."""
+    """The rows of files, in order, as parts of like size, several for each worker.
+
+    The last ones are half as large, for the workers to end together. A row group is cut only where it is larger by
+    half than a part should be: who reads its second piece reads past the first.
+    """
     groups = [group for path in paths for group in _groups(path)]
     total = sum(rows for _, _, rows in groups)
     most = min(PART_ROWS, max(LEAST_ROWS, total // (4 * workers)))
     found: list[Part] = []
     start, rows, pieces = 0, 0, list[Piece]()
     for path, number, count in groups:
-        if pieces and rows + count > most:
+        limit = most if start + rows + count <= total - workers * most else max(LEAST_ROWS, most // 2)
+        if pieces and rows + count > limit:
             found.append(Part(start, rows, tuple(pieces)))
             start, rows, pieces = start + rows, 0, []
-        if pieces and pieces[-1].path == str(path) and pieces[-1].stop == number:
+        if count > 1.5 * limit:
+            found += _sliced(path, number, count, start, -(-count // round(count / limit)))
+            start += count
+        elif pieces and pieces[-1].path == str(path) and pieces[-1].stop == number:
             pieces[-1] = Piece(str(path), pieces[-1].first, number + 1)
+            rows += count
         else:
             pieces.append(Piece(str(path), number, number + 1))
-        rows += count
-    return (*found, Part(start, rows, tuple(pieces)))
+            rows += count
+    return (*found, Part(start, rows, tuple(pieces))) if pieces or not found else tuple(found)
 
 
-def _groups(path: Path) -> Iterator[tuple[Path, int, int]]:
+def _sliced(path: Path, number: int, count: int, start: int, size: int) -> Iterator[Part]:
+    """The rows of one row group as several parts."""
+    for skip in range(0, count, size):
+        rows = min(size, count - skip)
+        yield Part(start + skip, rows, (Piece(str(path), number, number + 1, skip, rows),))
+
+
+def _groups(path: Path) -> list[tuple[Path, int, int]]:
+    """The row groups of a file: its path, a group's number and rows."""
     import pyarrow.parquet as pq
 
     with whole(path):
         metadata = pq.read_metadata(path)
-    return ((path, number, metadata.row_group(number).num_rows) for number in range(metadata.num_row_groups))
+    return [(path, number, metadata.row_group(number).num_rows) for number in range(metadata.num_row_groups)]
 
 
 def carried(spec: Spec, schema: pa.Schema, keep: Sequence[str]) -> tuple[str, ...]:

@@ -1,31 +1,70 @@
-"""The rows that a run answers: a version's own files, or what a query gives, written to a file first."""
+"""The rows that a query gives, written to a file before they are answered."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from funade.store import query, snapshots
+import msgspec
+
+from funade.batch.writer import written
+from funade.store import query
 
 GROUP = 1 << 16
 """Rows per row group of a query's file."""
 
+_STEP = 1 << 13
+"""Rows that are in motion at once."""
+
 _MEMORY_MB = 256
 
+Tables = Mapping[str, Sequence[Path] | query.Select]
 
-def materialise(text: str, tables: Mapping[str, Sequence[Path] | query.Select], path: Path) -> None:
+
+class Query(msgspec.Struct, frozen=True, tag=True):
+    """One SELECT, the tables it may read and the file its rows go to, as a process is told of them.
+
+    ``selects``: tables that are themselves SELECTs: their text and the files they read.
+    """
+
+    text: str
+    files: dict[str, list[str]]
+    selects: dict[str, tuple[str, list[str]]]
+    path: str
+
+    @classmethod
+    def of(cls, text: str, tables: Tables, path: Path) -> Query:
+        """The order to write the rows of ``text`` to ``path``."""
+        files, selects = {}, {}
+        for name, rows in tables.items():
+            if isinstance(rows, query.Select):
+                selects[name] = (rows.text, [str(one) for one in rows.paths])
+            else:
+                files[name] = [str(one) for one in rows]
+        return cls(text, files, selects, str(path))
+
+    @property
+    def tables(self) -> dict[str, Sequence[Path] | query.Select]:
+        """The tables by name."""
+        found: dict[str, Sequence[Path] | query.Select] = {
+            name: query.Select(text, tuple(map(Path, files))) for name, (text, files) in self.selects.items()
+        }
+        return found | {name: [Path(one) for one in files] for name, files in self.files.items()}
+
+
+def materialise(asked: Query) -> None:
     """Write the rows of one SELECT to a Parquet file, few at a time; their order is then settled.
 
     Raises:
         ResultRefused: DuckDB refuses the query.
     """
-    import pyarrow.parquet as pq
+    import pyarrow as pa
 
-    with query.streamed(text, tables, rows=GROUP, memory_mb=_MEMORY_MB, what="--rows") as reader:
+    spill = Path(asked.path).with_name("spill")  # what a kill leaves there is swept with the run
+    with query.streamed(
+        asked.text, asked.tables, rows=_STEP, memory_mb=_MEMORY_MB, spill=spill, what="--rows"
+    ) as reader:
         schema = reader.schema.remove_metadata()
-        with pq.ParquetWriter(path, schema, **snapshots.packing(schema)) as writer:
+        with written(Path(asked.path), schema, GROUP) as writer:
             for batch in reader:
-                writer.write_batch(batch, row_group_size=GROUP)
-    with path.open("rb") as written:
-        os.fsync(written.fileno())
+                writer.add(pa.Table.from_batches([batch], schema))

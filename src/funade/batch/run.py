@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
+import glob
 import shutil
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
@@ -15,12 +15,13 @@ import msgspec
 from funade import points
 from funade.batch import part as parts
 from funade.batch import plan as plans
-from funade.batch.crew import answered
+from funade.batch.crew import answered, materialised
 from funade.batch.part import Done
 from funade.batch.plan import Asked, Plan
-from funade.batch.rows import materialise
+from funade.batch.rows import Query, Tables
 from funade.batch.table import Manifest, Table, locked, put, room, settle
 from funade.batch.worker import Begin
+from funade.batch.writer import written
 from funade.clock import Clock
 from funade.declare.columns_check import plain
 from funade.declare.spec import Spec
@@ -34,7 +35,7 @@ class Source(NamedTuple):
     """Where rows come from: a version's files, or a query over tables; ``origin`` names what they are versions of."""
 
     origin: dict[str, str]
-    tables: Mapping[str, Sequence[Path] | Select]
+    tables: Tables
     query: str = ""
 
 
@@ -130,7 +131,7 @@ class Run:
     def _made(self, folder: Path) -> Plan:
         if self._source.query:
             paths = [folder / "rows.parquet"]
-            materialise(self._source.query, self._source.tables, paths[0])
+            materialised(Query.of(self._source.query, self._source.tables, paths[0]))
         else:
             paths = [path for files in self._source.tables.values() if not isinstance(files, Select) for path in files]
         schema = plain(snapshots.schema_of(paths))
@@ -210,24 +211,18 @@ class Run:
 
 def joined(files: Sequence[Path], path: Path) -> None:
     """Write the rows of files, in order, into one file that takes the place of ``path`` once whole."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    making = path.with_name(f".{path.name}.tmp")  # who writes is alone; what a kill left is written over
-    try:
-        schema = pq.read_schema(files[0])
-        with pq.ParquetWriter(making, schema, **snapshots.packing(schema)) as writer:
-            for file in files:
-                with pq.ParquetFile(file, buffer_size=1 << 20, pre_buffer=False) as rows:
-                    for batch in rows.iter_batches(batch_size=parts.ROWS, use_threads=False):
-                        writer.write_batch(batch, row_group_size=snapshots.ROW_GROUP)
-        with making.open("rb") as written:
-            os.fsync(written.fileno())
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):  # of a run that was killed
+        leftover.unlink(missing_ok=True)
+    with written(path, pq.read_schema(files[0])) as writer:
+        for file in files:
+            with pq.ParquetFile(file, buffer_size=1 << 18, pre_buffer=False) as rows:
+                for batch in rows.iter_batches(batch_size=parts.ROWS, use_threads=False):
+                    writer.add(pa.Table.from_batches([batch]))
         points.passing("batch.before")
-        making.replace(path)
-        settle(path.parent)
-        points.passing("batch.after")
-    finally:
-        making.unlink(missing_ok=True)
+    points.passing("batch.after")
 
 
 def _kept_aside(named: Sequence[tuple[str, str]], done: Sequence[Done]) -> list[tuple[str, Done]]:

@@ -13,10 +13,11 @@ from typing import BinaryIO
 import msgspec
 
 from funade import threads
+from funade.batch.rows import Query, materialise
 
 
-class Begin(msgspec.Struct, frozen=True):
-    """What a worker is told: the plan's file and the folder that parts are written to."""
+class Begin(msgspec.Struct, frozen=True, tag=True):
+    """What a worker is told that answers parts: the plan's file and the folder that parts are written to."""
 
     plan: str
     folder: str
@@ -25,7 +26,7 @@ class Begin(msgspec.Struct, frozen=True):
 class Said(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a worker says: it is ready; rows that it answered; a part that is whole (-1: none); what went wrong.
 
-    ``kind``: the class of an error of ours.
+    ``kind``: the class of the error.
     """
 
     ready: bool = False
@@ -36,19 +37,25 @@ class Said(msgspec.Struct, frozen=True, omit_defaults=True):
     do: str = ""
     at: str = ""
     traceback: str = ""
-    full: bool = False
 
 
 def main() -> None:
-    """Answer the parts whose numbers come in, a line each, until no more come; end at once when the run ends."""
+    """Do what the first line that comes in says; end at once when the run ends.
+
+    After ``Begin`` come the numbers of parts, a line each. ``Query`` is all there is.
+    """
     threads.one()
-    begin = msgspec.json.decode(sys.argv[1], type=Begin)
     out = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # what a user's function prints is no word of ours
     asked: queue.Queue[str] = queue.Queue()
     threading.Thread(target=_hear, args=(asked,), daemon=True).start()
     try:
-        _work(begin, asked, out)
+        order = msgspec.json.decode(asked.get(), type=Begin | Query)
+        if isinstance(order, Query):
+            materialise(order)
+            _say(out, Said(ready=True))
+        else:
+            _work(order, asked, out)
     except BaseException as error:
         _say(out, _wrong(error))
         sys.stderr.flush()
@@ -90,12 +97,16 @@ def _say(out: BinaryIO, said: Said) -> None:
 
 def _wrong(error: BaseException) -> Said:
     from funade.batch.table import is_full
-    from funade.errors import FunadeError
+    from funade.declare.importing import told
+    from funade.errors import DiskFull, FunadeError
 
     if isinstance(error, FunadeError):
-        return Said(error=error.what, kind=type(error).__name__, do=error.do, at=error.at)
+        frames = str(error.facts.get("traceback", ""))
+        return Said(error=error.what, kind=type(error).__name__, do=error.do, at=error.at, traceback=frames)
+    if is_full(error):
+        return Said(error=told(error), kind=DiskFull.__name__)
     text = "".join(traceback.format_exception(error))
-    return Said(error=f"{type(error).__name__}: {error}", traceback=text, full=is_full(error))
+    return Said(error=f"batch expected its process to work, got {told(error)}", kind="ServeError", traceback=text)
 
 
 if __name__ == "__main__":

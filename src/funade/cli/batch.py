@@ -72,20 +72,36 @@ def _progress(title: str) -> Iterator[Any]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
+    texts = TextColumn("{task.description}"), TextColumn("{task.fields[rate]}")
+    columns = [texts[0], BarColumn(), MofNCompleteColumn(), texts[1], TimeRemainingColumn()]
     console = Console(file=sys.stderr)
+    rate = _Rate()
     with Progress(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False) as bar:
-        row = bar.add_task(title, total=None)
-        yield lambda step: bar.update(row, completed=step.rows, total=step.total)
+        row = bar.add_task(title, total=None, rate="")
+        yield lambda step: bar.update(row, completed=step.rows, total=step.total, rate=rate.of(step))
 
 
 def _lines(title: str) -> Any:
     last = time.monotonic()
+    rate = _Rate()
 
     def told(step: Step) -> None:
         nonlocal last
+        said = rate.of(step)
         if time.monotonic() - last >= _LINE_S:
             last = time.monotonic()
-            click.echo(f"{title}: {step.rows} of {count(step.total, 'row')}", err=True)
+            click.echo(f"{title}: {step.rows} of {count(step.total, 'row')}, {said}", err=True)
 
     return told
+
+
+class _Rate:
+    """Rows a second since the first step."""
+
+    def __init__(self) -> None:
+        self._began = 0.0
+
+    def of(self, step: Step) -> str:
+        self._began = self._began or time.monotonic()
+        took = time.monotonic() - self._began
+        return f"{(step.rows - step.earlier) / took:.0f} rows/s" if took > 0 else ""

@@ -345,6 +345,7 @@ def policy_name(policy: _Policy) -> str:
     return {
         "RowCount": "rows",
         "GuardFunction": "guard",
+        "Logged": "log",
         "Private": "only_for" if getattr(policy, "nodes", ()) else "private",
     }.get(name, re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower())
 

@@ -15,7 +15,7 @@ from funade.declare.decorators import Gives, Takes
 from funade.declare.fingerprint import Fingerprint, fingerprint, symbol_reach
 from funade.declare.guarding import GuardFunction, check_guards
 from funade.declare.node import Answers, Node, Rows, name_taken
-from funade.declare.policy import Deprecated, Fallback, Files, Guard, Private, Was
+from funade.declare.policy import Deprecated, Fallback, Files, Guard, Logged, Private, Was
 from funade.declare.spec import Edge, Spec
 from funade.digest import of_parts, of_value
 from funade.errors import DeclarationError, Misuse, closest
@@ -116,6 +116,7 @@ def spec_of(node: Node[Any, Any], root: Path) -> Spec:
     if node.kind == "api":
         contract = contract_of(*_contract_structs(node), place=node.place)
         _check_fallback(node)
+        _check_logged(node, contract)
         found = _with_guards(_with_structs(found, structs, root), node, contract, root)
     return Spec(
         kind=node.kind,
@@ -157,6 +158,19 @@ def _check_fallback(node: Node[Any, Any]) -> None:
             at=node.place,
             do=f"give each field of `{given.__name__}` a value in fn.fallback(…)",
         ) from None
+
+
+def _check_logged(node: Node[Any, Any], contract: Contract) -> None:
+    """A misspelt field would be logged after all."""
+    known = [field.name for field in (*contract.takes_fields, *contract.gives_fields)]
+    for policy in node.policies:
+        for name in policy.without if isinstance(policy, Logged) else ():
+            if name not in known:
+                raise DeclarationError(
+                    f"api `{node.name}` expected fn.log(without=…) of its fields ({', '.join(known)}), got `{name}`",
+                    at=node.place,
+                    do=closest(name, known),
+                )
 
 
 def _with_structs(found: Fingerprint, structs: list[type], root: Path) -> Fingerprint:

@@ -105,7 +105,11 @@ def log(*, durable: bool = False, without: Sequence[str] = ()) -> p.Logged:
         durable: an answer is sent only once it is on the disk, and refused where it cannot be.
         without: fields of requests and answers that are never written; such an answer cannot be given again.
     """
-    return p.Logged(durable, tuple(without))
+    if isinstance(without, str):
+        raise DeclarationError(
+            f"policy `log` expected without= a list of fields, got {without!r}", do=f"write without=[{without!r}]"
+        )
+    return p.Logged(durable, _some("log", tuple(without)) if without else ())
 
 
 def deprecated(use: str, *, until: str) -> p.Deprecated:

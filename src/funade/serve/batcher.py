@@ -191,11 +191,15 @@ class Batcher:
             self._refuse(ask, code)
             return
         number = self._desk.numbers(1)[0]
-        count = len(ask.rows)
         if not self._instead:
             self._desk.loop.call_soon(self._note)
         self._instead.append((ask, number, code))
-        standing = self._standing
+        if self._desk.log is None or not self.api.durable:
+            self._stand_in(ask, number, code)
+
+    def _stand_in(self, ask: Ask, number: int, code: int) -> None:
+        assert self._fallback is not None
+        count, standing = len(ask.rows), self._standing
         if count > 1:
             columns = {name: column.repeat(count) for name, column in self._fallback.items()}
             standing = Answered(columns, self.api.answers.structs)
@@ -203,7 +207,7 @@ class Batcher:
         ask.answer(body, number, Said(fallback=reason.NAMES[code]))
 
     def _note(self) -> None:
-        """Log and count what the fallback answered in this turn of the loop."""
+        """Log and count what the fallback answered in this turn of the loop; what is durable is answered then."""
         import numpy as np
 
         noted, self._instead = self._instead, []
@@ -223,9 +227,19 @@ class Batcher:
             np.repeat(np.array([code for _, _, code in noted], dtype=np.uint8), counts),
             taken.defaults,
         )
+        log = self._desk.log
+        if log is not None and self.api.durable:
+            log.keep(entry, lambda kept: self._answer_instead(entry, noted) if kept else self._unkept(entry))
+            return
         self._desk.meter.batch(entry)
-        if self._desk.log is not None:
-            self._desk.log.add(entry)
+        if log is not None:
+            log.add(entry)
+
+    def _answer_instead(self, entry: Entry, noted: Sequence[tuple[Ask, int, int]]) -> None:
+        self._desk.meter.batch(entry)
+        for ask, number, code in noted:
+            if not ask.done:
+                self._stand_in(ask, number, code)
 
     # -- where the api's function runs
 

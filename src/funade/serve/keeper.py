@@ -10,9 +10,10 @@ import contextlib
 import fcntl
 import os
 import select
+import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,7 @@ _LOOK_S = 1.0
 _JOIN_S = 60.0
 _SWEEP_S = 60.0
 _MANY = 16
+_FEW = 2
 _SOUGHT = ["number", "answered_at", "release"]
 _JOINED_BYTES = 256 << 20
 _SMALL_BYTES = 64 << 20
@@ -61,10 +63,12 @@ class Keeper:
         self._days = keep.days
         self._open = self._folder / "open"
         self._joined_at = time.monotonic()
+        self._told: dict[str, str] = {}
+        self._settled: dict[Path, tuple[int, bool]] = {}
 
     def look(self) -> int:
         """One round; returns how many rows became readable."""
-        rows = sum(self._read(path) for path in sorted(self._open.glob("*.wal")))
+        rows = sum([self._tried(path.name, self._read, path) for path in sorted(self._open.glob("*.wal"))])
         if time.monotonic() - self._joined_at > _JOIN_S:
             self._joined_at = time.monotonic()
             self.tidy(time.time())
@@ -75,12 +79,30 @@ class Keeper:
         for folder in sorted(self._folder.glob("api=*/day=*")):
             if self._days and folder.name[4:] < _day(now, self._days):
                 _remove(folder)
-                continue
-            segments.swept(folder, now - _SWEEP_S)
-            self._join(folder)
+                self._settled.pop(folder, None)
+            else:
+                self._tried(f"{folder.parent.name}/{folder.name}", self._tidy, folder, now)
         for path in [*self._open.glob("*.fresh"), *self._open.glob("*.new")]:
             if path.stat().st_mtime < now - _SWEEP_S and _unlocked(path):
                 path.unlink()  # whoever made it died over it
+        for path in self._open.glob("*.unread"):
+            if self._days and path.stat().st_mtime < now - self._days * 86_400:
+                path.unlink()
+
+    def _tried(self, what: str, act: Callable[..., int], *given: Any) -> int:
+        """What cannot be done now holds up nothing else, is told once, and is tried again at the next look."""
+        try:
+            done = act(*given)
+        except Exception as error:  # a full disk, most of all
+            self._tell(what, f"{type(error).__name__}: {error}")
+            return 0
+        self._told.pop(what, None)
+        return done
+
+    def _tell(self, what: str, why: str) -> None:
+        if self._told.get(what) != why:
+            self._told[what] = why
+            sys.stderr.write(f"keeper: {what}: {why}\n")
 
     def _read(self, path: Path) -> int:
         """Make segments of a file's whole frames; remove the file when nobody writes to it any more."""
@@ -96,8 +118,8 @@ class Keeper:
             read.until = read.done + found[-1].end
             _write(place, read)
             points.passing("log.planned")
-            for number, (api, day, table) in enumerate(_tables(path.name.partition(".")[0], found)):
-                name = f"{path.stem}.{read.done:012}-{number}.parquet"
+            for number, (api, day, table) in enumerate(self._tables(path, read.done, data, found)):
+                name = f"{path.stem}.{read.done:012}-{number}.{segments.shape_of(table.schema)}.parquet"
                 rows += table.num_rows
                 made = self._open / f"{name}.new"
                 _parquet(table, made)
@@ -110,25 +132,60 @@ class Keeper:
             place.unlink(missing_ok=True)
         return rows
 
-    def _join(self, folder: Path) -> None:
-        """Make one file of many small ones with the same columns; joined ones are joined among themselves."""
-        same: dict[tuple[bool, str], list[segments.Segment]] = {}
+    def _tables(
+        self, path: Path, start: int, data: bytes, found: Sequence[wal.Frame]
+    ) -> Iterator[tuple[str, str, pa.Table]]:
+        """Api, day and rows; frames of one api and one shape together. A frame that is no table is set aside."""
+        import pyarrow as pa
+
+        made: dict[tuple[Any, ...], list[pa.Table]] = {}
+        begin = 0
+        for frame in found:
+            try:
+                table = predictions.table(path.name.partition(".")[0], frame.header, frame.columns)
+            except (pa.ArrowException, ArithmeticError, LookupError, TypeError, ValueError) as error:
+                aside = self._open / f"{path.stem}.{start + begin:012}.unread"
+                aside.write_bytes(data[begin : frame.end])
+                self._tell(aside.name, f"{frame.header.rows} rows are in no table, {type(error).__name__}: {error}")
+            else:
+                for day, rows in predictions.days(frame.columns["at"]):
+                    part = table if isinstance(rows, slice) else table.take(pa.array(rows))
+                    made.setdefault((frame.header.api, day, str(part.schema)), []).append(part)
+            begin = frame.end
+        for (api, day, _), parts in made.items():
+            yield api, day, pa.concat_tables(parts).unify_dictionaries().combine_chunks()
+
+    def _tidy(self, folder: Path, now: float) -> int:
+        """Sweep and join one api's day; one that is over is left with as few files as can be."""
+        past = folder.name[4:] < _day(now, 1)
+        segments.swept(folder, now - _SWEEP_S)
+        state = (folder.stat().st_mtime_ns, past)
+        if self._settled.get(folder) == state or self._unfinished():
+            return 0
+        count = self._join(folder, now, past=past)
+        if not count:
+            self._settled[folder] = state
+        return count
+
+    def _unfinished(self) -> bool:
+        """Whether segments are still to be made of frames that were read: those made already may be made again."""
+        return any(_place(path).until for path in self._open.glob("*.read"))
+
+    def _join(self, folder: Path, now: float, *, past: bool) -> int:
+        """Make one file of many small ones with the same columns; today joined ones are joined among themselves."""
+        same: dict[tuple[str, bool], list[segments.Segment]] = {}
         for segment in segments.of_folder(folder):
             if segment.path.stat().st_size < _SMALL_BYTES:
-                same.setdefault((segments.is_joined(segment), _shape(segment.path)), []).append(segment)
+                same.setdefault((segment.shape, not past and segments.is_joined(segment)), []).append(segment)
+        count = 0
         for small in same.values():
             chosen = list(_within(sorted(small, key=lambda one: one.path.stat().st_mtime_ns)))
-            if len(chosen) >= _MANY:
+            if len(chosen) >= (_FEW if past else _MANY):
                 made = self._open / f"{folder.parent.name}-{folder.name}.joined.new"
                 _concatenated([one.path for one in chosen], made)
-                segments.join(folder, chosen, made)
-                return
-
-
-def _shape(path: Path) -> str:
-    import pyarrow.parquet as pq
-
-    return str(pq.read_schema(path).remove_metadata())
+                segments.join(folder, chosen, made, now)
+                count += 1
+        return count
 
 
 def _within(small: Sequence[segments.Segment]) -> Iterator[segments.Segment]:
@@ -154,20 +211,6 @@ def _concatenated(paths: Sequence[Path], made: Path) -> None:
             if path == paths[-1] or sum(table.num_rows for table in waiting) >= _GROUP_ROWS:
                 writer.write_table(pa.concat_tables(waiting))
                 waiting = []
-
-
-def _tables(mark: str, found: Sequence[wal.Frame]) -> Iterator[tuple[str, str, pa.Table]]:
-    """Api, day and rows; frames of one api and one shape together."""
-    import pyarrow as pa
-
-    made: dict[tuple[Any, ...], list[pa.Table]] = {}
-    for frame in found:
-        table = predictions.table(mark, frame.header, frame.columns)
-        for day, rows in predictions.days(frame.columns["at"]):
-            part = table if isinstance(rows, slice) else table.take(pa.array(rows))
-            made.setdefault((frame.header.api, day, str(part.schema)), []).append(part)
-    for (api, day, _), parts in made.items():
-        yield api, day, pa.concat_tables(parts).unify_dictionaries().combine_chunks()
 
 
 def _parquet(table: pa.Table, path: Path) -> None:
@@ -218,12 +261,23 @@ def _remove(folder: Path) -> None:
         folder.rmdir()
 
 
+class _NoPandas:
+    """PyArrow imports pandas wherever it is there: 45 MB and half a second that the keeper has no use for."""
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        """Finds nothing itself, and keeps others from finding pandas."""
+        if name == "pandas":
+            raise ModuleNotFoundError("the keeper goes without pandas", name=name)
+
+
 def main(argument: str) -> None:
     """Keep the log until standard input ends; one keeper a folder, others wait for their turn."""
     keep = msgspec.json.decode(argument, type=Keep)
     folder = Path(keep.folder)
     (folder / "open").mkdir(parents=True, exist_ok=True)
     os.nice(10)
+    sys.meta_path.insert(0, _NoPandas())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to the whole group; the supervisor decides
     keeper = Keeper(keep)
     with (folder / "keeper.lock").open("w") as lock:
         mine = False

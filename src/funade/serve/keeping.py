@@ -46,7 +46,10 @@ class Keeping:
                 self._journal.event("log keeper not started", error=str(error))
 
     def end(self) -> None:
-        """Let it make readable what is written, and end."""
+        """Let it make readable what is written, and end; where it died just now, another does."""
+        self.look()
+        self._again = 0.0
+        self.look()
         if self._process is not None:
             _close(self._process)
             try:

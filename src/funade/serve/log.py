@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 MOST_ROWS = 200_000
 """Rows that may wait to be written; beyond, they are lost and counted."""
 
-MOST_TEXT = 256 << 20
-"""Characters of text that may wait to be written."""
+MOST_SIZE = 256 << 20
+"""Bytes of values that may wait to be written; of text, characters."""
 
 FLUSH_S = 0.25
 FILE_BYTES = 64 << 20
@@ -41,7 +41,7 @@ class _Noted(NamedTuple):
 
     entry: Entry
     rows: int
-    text: int
+    size: int
     counts: list[int] | None
     singles: list[bool]
     latencies: list[float]
@@ -73,14 +73,17 @@ class Log:
         journal: Journal,
     ) -> None:
         self._folder = folder / "open"
-        self._folder.mkdir(parents=True, exist_ok=True)
+        if not self._folder.is_dir():
+            self._folder.mkdir(parents=True, exist_ok=True)
+            segments.sync(folder)
+            segments.sync(folder.parent)
         self._mark = mark
         self._release = release
         self._without = without
         self._loop = loop
         self._journal = journal
         self._noted: deque[_Noted] = deque()
-        self._came = [0, 0]  # rows and characters of text, counted on the loop; those done with, on the writing thread
+        self._came = [0, 0]  # rows and size, counted on the loop; those done with, on the writing thread
         self._went = [0, 0]
         self._wake = threading.Event()
         self._closed = False
@@ -122,12 +125,12 @@ class Log:
         return self._dropped + self._unwritten
 
     def _full(self, noted: _Noted) -> bool:
-        rows, text = (came - went for came, went in zip(self._came, self._went, strict=True))
-        return rows + noted.rows > MOST_ROWS or text + noted.text > MOST_TEXT
+        rows, size = (came - went for came, went in zip(self._came, self._went, strict=True))
+        return rows + noted.rows > MOST_ROWS or size + noted.size > MOST_SIZE
 
     def _take(self, noted: _Noted) -> None:
         self._came[0] += noted.rows
-        self._came[1] += noted.text
+        self._came[1] += noted.size
         self._noted.append(noted)
 
     def close(self) -> None:
@@ -142,10 +145,11 @@ class Log:
             self._wake.clear()
             self._flush()
         self._flush()
-        if self._file >= 0:
-            os.close(self._file)
+        self._close_file()
 
     def _flush(self) -> None:
+        if self._size > FILE_BYTES:  # between two flushes: what is waited for is in one file
+            self._close_file()
         noted = [self._noted.popleft() for _ in range(len(self._noted))]
         written = [(group, self._written(group)) for group in _groups(noted)]
         synced = self._synced() if any(kept and group[0].then for group, kept in written) else True
@@ -159,7 +163,7 @@ class Log:
     def _count(self, group: Sequence[_Noted], *, kept: bool) -> None:
         rows = sum([one.rows for one in group])
         self._went[0] += rows
-        self._went[1] += sum([one.text for one in group])
+        self._went[1] += sum([one.size for one in group])
         if kept:
             self.logged += rows
             if self._failing:
@@ -172,13 +176,13 @@ class Log:
         """Whether one frame is in the file whole; what is torn is taken back, for it would hide what follows."""
         try:
             pieces = self._frame(group)
-            if self._file < 0 or self._size > FILE_BYTES:
-                self._next_file()
+            if self._file < 0:
+                self._open_file()
             points.passing("log.before")
             try:
                 self._size += _written(self._file, pieces)
             except OSError:
-                os.ftruncate(self._file, self._size)
+                self._take_back()
                 raise
             points.passing("log.after")
         except Exception as error:  # a full disk, most of all; nothing of the log may stop the server
@@ -194,19 +198,31 @@ class Log:
             return False
         return True
 
-    def _next_file(self) -> None:
-        if self._file >= 0:
-            os.fdatasync(self._file)  # somebody may wait for what is in it
-            os.close(self._file)
-            self._file = -1
+    def _take_back(self) -> None:
+        try:
+            os.ftruncate(self._file, self._size)
+        except OSError:
+            self._close_file()  # what comes next goes into another
+            raise
+
+    def _open_file(self) -> None:
         path = self._folder / f"{self._mark}.{self._number}.wal"
         fresh = path.with_suffix(".fresh")
-        self._file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        fcntl.flock(self._file, fcntl.LOCK_EX)  # before the keeper sees the file, and takes it for a dead worker's
-        fresh.replace(path)
-        segments.sync(self._folder)
         self._number += 1
-        self._size = 0
+        file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)  # before the keeper sees the file, and takes it for a dead worker's
+            fresh.replace(path)
+            segments.sync(self._folder)
+        except OSError:
+            os.close(file)
+            raise
+        self._file, self._size = file, 0
+
+    def _close_file(self) -> None:
+        if self._file >= 0:
+            os.close(self._file)
+        self._file = -1
 
     def _frame(self, group: Sequence[_Noted]) -> list[wal.Piece]:
         entry = group[0].entry
@@ -222,9 +238,9 @@ class Log:
         return wal.framed(entry.api, self._release, rows, columns)
 
     def _tell(self, what: str, **facts: Any) -> None:
-        self._failing = True
         now = time.monotonic()
         if now - self._told > _TOLD_S:
+            self._failing = True  # only what was told is taken back: a disk that is all but full fails now and then
             self._told = now
             self._journal.event("alert", what=what, lost=self.lost, **facts)
 
@@ -238,11 +254,12 @@ def _note(entry: Entry, then: Callable[[bool], None] | None) -> _Noted:
     asks, now = entry.asks, entry.now
     counts = [len(ask.rows) for ask in asks]
     rows = sum(counts)
+    columns = [*entry.request.values(), *entry.answers.values()]
     return _Noted(
         entry._replace(asks=()),
         rows,
-        sum(_text(column) for column in (*entry.request.values(), *entry.answers.values()) if column.dtype == object),
-        None if rows == len(counts) else counts,
+        rows * len(columns) * 8 + sum([_text(column) for column in columns if column.dtype == object]),
+        None if counts.count(1) == len(counts) else counts,
         [ask.single for ask in asks],
         [now - ask.since for ask in asks],
         [ask.door for ask in asks],

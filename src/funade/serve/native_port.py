@@ -130,7 +130,7 @@ class NativePort:
         if self._others:
             self._folder = tempfile.mkdtemp(prefix="funade-grpc-")
             path = str(Path(self._folder) / "behind.sock")
-            self._behind = server_of([], self._others, self._bounds)
+            self._behind = server_of(self._others, self._bounds)
             self._behind.add_insecure_port(f"unix:{path}")
             await self._behind.start()
             self.front.set_fallback(path)

@@ -112,4 +112,5 @@ class Service(NamedTuple):
 
 
 Others = Sequence[Any]
-"""``grpc.GenericRpcHandler`` for ``grpc.aio``: methods that stream, health's Watch and reflection."""
+"""``grpc.GenericRpcHandler``: methods that stream, health's Watch and reflection, as async generators like those of
+``grpc.aio``. They must not use their context: it may be None."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from funade.declare import reason
 from funade.store import segments, wal
-from funade.store.query import Select, literal, sql
+from funade.store.query import Select, literal, quoted, sql, whole
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,13 +21,17 @@ if TYPE_CHECKING:
 
 FOLDER = "log"
 TABLE = "predictions"
+_SIDES = ("request", "answer")
+_Field = tuple[str, str]
+_MISSING = "null"
 DOORS = ("http", "grpc", "oip", "queue")
 
 _ID = re.compile(r"([0-9a-f]{12})-([0-9a-f]{1,16})(?:\.([0-9]{1,9}))?")
 _SELECT = """
 SELECT mark || '-' || printf('%x', number) || CASE WHEN row IS NULL THEN '' ELSE '.' || row END AS prediction,
   mark || '-' || printf('%x', call) AS call, api,
-  answered_at, release, arm, door, latency_ms, fallback, guard, defaults, refused, request, answer
+  answered_at, release, arm, door, latency_ms, fallback, guard, defaults, refused, {request} AS request,
+  {answer} AS answer
 FROM read_parquet({paths}, union_by_name = true, hive_partitioning = false)
 """
 _EMPTY = """
@@ -111,15 +115,74 @@ def _values(column: Array) -> pa.Array:
         return pa.array(column, from_pandas=True)  # NaN is a missing value, to whom it may read it by SQL too
     try:
         return pa.array(column.tolist())
-    except (pa.ArrowInvalid, pa.ArrowTypeError):
+    except (pa.ArrowException, ArithmeticError):
         return pa.array([None if v is None else str(v) for v in column.tolist()])
 
 
 def select(root: Path, *, api: str = "*", mark: str = "") -> Select:
     """Reads the log of the store in ``root``: of one api, or of the worker whose prediction ids begin so."""
-    found = tuple(s.path for s in segments.live(root / FOLDER, api=api) if not mark or mark in s.marks)
-    listed = literal([str(path) for path in found])
-    return Select(_SELECT.format(paths=listed) if found else _EMPTY, found)
+    shapes: dict[str, list[Path]] = {}
+    for segment in segments.live(root / FOLDER, api=api):
+        if not mark or mark in segment.marks:
+            shapes.setdefault(segment.shape, []).append(segment.path)
+    files = tuple(path for paths in shapes.values() for path in paths)
+    if not files:
+        return Select(_EMPTY, files)
+    fields = [_fields(paths[0]) for paths in shapes.values()] if len(shapes) > 1 else []
+    kinds = _kinds(fields)
+    if all(len(found) == 1 for found in kinds.values()):
+        return Select(_select(files, "request", "answer"), files)
+    texts = [
+        _select(paths, *[_apart(side, own, kinds) for side in _SIDES])
+        for paths, own in zip(shapes.values(), fields, strict=True)
+    ]
+    return Select(" UNION ALL ".join(texts), files)
+
+
+def named(root: Path, query: str) -> dict[str, Select]:
+    """The log as a table, where a query may read it: every file of it would be opened."""
+    return {TABLE: select(root)} if TABLE in query.lower() else {}
+
+
+def _select(paths: Sequence[Path], request: str, answer: str) -> str:
+    return _SELECT.format(paths=literal([str(path) for path in paths]), request=request, answer=answer)
+
+
+def _fields(path: Path) -> dict[_Field, str]:
+    """Side and field → what kind of values it has: of one kind SQL finds a type with room for all."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    def kind(one: pa.DataType) -> str:
+        if pa.types.is_integer(one) or pa.types.is_floating(one) or pa.types.is_boolean(one):
+            return "number"
+        return "time" if pa.types.is_temporal(one) else str(one)
+
+    with whole(path):
+        schema = pq.read_schema(path)
+    return {(side, field.name): kind(field.type) for side in _SIDES for field in schema.field(side).type}
+
+
+def _kinds(fields: Sequence[dict[_Field, str]]) -> dict[_Field, set[str]]:
+    kinds: dict[_Field, set[str]] = {}
+    for one in fields:
+        for name, kind in one.items():
+            kinds.setdefault(name, set()).add(kind)
+    return kinds
+
+
+def _apart(side: str, own: dict[_Field, str], kinds: dict[_Field, set[str]]) -> str:
+    """The struct of one side of one shape, with the fields of all; what is number here and time there becomes text.
+
+    SQL finds no type for these by itself, and makes a number of what is missing throughout.
+    """
+    named = []
+    for field, found in kinds.items():
+        if field[0] == side:
+            value = f"{side}.{quoted(field[1])}" if own.get(field, _MISSING) != _MISSING else "NULL"
+            text = len(found - {_MISSING}) > 1
+            named.append(f"{quoted(field[1])} := {value}" + ("::VARCHAR" if text else ""))
+    return f"CASE WHEN {side} IS NULL THEN NULL ELSE struct_pack({', '.join(named)}) END"
 
 
 def find(root: Path, prediction: str, *, wait_s: float = 3.0) -> dict[str, Any] | None:

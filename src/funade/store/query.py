@@ -53,9 +53,12 @@ def streamed(
     *,
     rows: int,
     memory_mb: int,
+    spill: Path,
     what: str = "query",
 ) -> Iterator[pa.RecordBatchReader]:
-    """The rows of one SELECT as ``sql`` gives them, ``rows`` at a time; about ``memory_mb`` MB, then it uses the disk.
+    """The rows of one SELECT as ``sql`` gives them, ``rows`` at a time.
+
+    It takes about ``memory_mb`` MB, then the disk: in the folder ``spill``.
 
     Sums of whole numbers become ``int64`` where all rows' fit, else the query is refused.
 
@@ -65,7 +68,8 @@ def streamed(
     import duckdb
     import pyarrow as pa
 
-    with _confined(tables, memory_limit=f"{memory_mb}MB") as connection:
+    limits = {"memory_limit": f"{memory_mb}MB", "temp_directory": str(spill)}
+    with _confined(tables, limits) as connection:
         try:
             _refuse_other(connection, query, "", what)
             relation = connection.sql(query)
@@ -165,13 +169,13 @@ def _number(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
 
 @contextmanager
 def _confined(
-    tables: Mapping[str, Sequence[Path] | pa.Table | Select], memory_limit: str = ""
+    tables: Mapping[str, Sequence[Path] | pa.Table | Select], limits: Mapping[str, str] | None = None
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """A DuckDB that sees these tables by name and nothing else of the machine."""
     connection = memory()
     files = [str(path) for rows in tables.values() for path in _paths(rows)]
     try:
-        for setting, value in (("allowed_paths", files), ("enable_external_access", False)):
+        for setting, value in (*(limits or {}).items(), ("allowed_paths", files), ("enable_external_access", False)):
             connection.execute(f"SET {setting} = {literal(value)}").fetchall()
         for name, rows in tables.items():
             if isinstance(rows, Select):
@@ -180,8 +184,6 @@ def _confined(
                 connection.execute(f"CREATE VIEW {quoted(name)} AS SELECT * FROM {parquet(rows)}").fetchall()
             else:
                 connection.register(name, rows)
-        if memory_limit:
-            connection.execute(f"SET memory_limit = {literal(memory_limit)}").fetchall()
         connection.execute("SET lock_configuration = true").fetchall()
         yield connection
     finally:

@@ -8,24 +8,37 @@ joined stands for its parts, whether or not they are still there, and a joined f
 from __future__ import annotations
 
 import os
+import re
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from funade import points
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 _NAMES = "joined.json"
 _PREFIX = "joined-"
+_SHAPE = re.compile(r"\.([0-9a-f]{8})\.parquet$")
 
 
 class Segment(msgspec.Struct, frozen=True):
-    """One live file of an api's day."""
+    """One live file of an api's day; files of one ``shape`` have the same columns of the same types."""
 
     api: str
     day: str
     path: Path
     marks: frozenset[str]
+    shape: str
+
+
+def shape_of(schema: pa.Schema) -> str:
+    """Stands for columns and types: 8 hexadecimal characters, part of a segment's name."""
+    return f"{zlib.crc32(str(schema.remove_metadata()).encode()):08x}"
 
 
 def folder_of(root: Path, api: str, day: str) -> Path:
@@ -34,10 +47,13 @@ def folder_of(root: Path, api: str, day: str) -> Path:
 
 
 class Joined(msgspec.Struct, frozen=True):
-    """What a file was made of: those of its parts that may still be there, and the workers whose rows it has."""
+    """What a file was made of, and when (seconds since 1970): those of its parts that may still be there, and the
+    workers whose rows it has.
+    """
 
     parts: tuple[str, ...]
     marks: frozenset[str]
+    at: float = 0.0
 
 
 def joined(folder: Path) -> dict[str, Joined]:
@@ -60,7 +76,9 @@ def of_folder(folder: Path) -> Iterator[Segment]:
     replaced = {part for one in names.values() for part in one.parts}
     for path in sorted(folder.glob("*.parquet")):
         if path.name not in replaced and (path.name in names or not path.name.startswith(_PREFIX)):
-            yield Segment(folder.parent.name[4:], folder.name[4:], path, _marks(path.name, names))
+            shape = _SHAPE.search(path.name)
+            marks = _marks(path.name, names)
+            yield Segment(folder.parent.name[4:], folder.name[4:], path, marks, shape[1] if shape else path.name)
 
 
 def is_joined(segment: Segment) -> bool:
@@ -74,7 +92,10 @@ def _marks(name: str, names: dict[str, Joined]) -> frozenset[str]:
 
 def put(folder: Path, name: str, made: Path) -> None:
     """Give a whole file its place; one that has the name already is the same file, made before a crash."""
-    folder.mkdir(parents=True, exist_ok=True)
+    if not folder.is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+        sync(folder.parent)
+        sync(folder.parent.parent)
     sync(made)
     points.passing("log.placing")
     made.replace(folder / name)
@@ -82,13 +103,15 @@ def put(folder: Path, name: str, made: Path) -> None:
     points.passing("log.placed")
 
 
-def join(folder: Path, parts: Sequence[Segment], made: Path) -> None:
-    """Let one file stand for several, at once for every reader; the parts are removed by ``swept``."""
+def join(folder: Path, parts: Sequence[Segment], made: Path, now: float) -> None:
+    """Let one file stand for several of one shape, at once for every reader; ``swept`` removes the parts."""
     names = joined(folder)
-    name = f"{_PREFIX}{1 + max([int(one[len(_PREFIX) :].partition('.')[0]) for one in names], default=0):06}.parquet"
+    number = 1 + max([int(one[len(_PREFIX) :].partition(".")[0]) for one in names], default=0)
+    shape = _SHAPE.search(parts[0].path.name)
+    name = f"{_PREFIX}{number:06}{shape[0] if shape else '.parquet'}"
     put(folder, name, made)
     marks = frozenset[str]().union(*[part.marks for part in parts])
-    _name(folder, names | {name: Joined(tuple(part.path.name for part in parts), marks)})
+    _name(folder, names | {name: Joined(tuple(part.path.name for part in parts), marks, now)})
 
 
 def _name(folder: Path, names: dict[str, Joined]) -> None:
@@ -104,23 +127,18 @@ def _name(folder: Path, names: dict[str, Joined]) -> None:
 def swept(folder: Path, before: float) -> None:
     """Remove what a joined file has stood for since before that time (seconds since 1970), and what nobody names."""
     names = joined(folder)
-    replaced = {part for one in names.values() for part in one.parts}
-    if _changed(folder) >= before:
-        return
-    for path in folder.glob("*.parquet"):
-        unnamed = path.name.startswith(_PREFIX) and path.name not in names
-        if path.name in replaced or unnamed:
+    for path in folder.glob(f"{_PREFIX}*.parquet"):
+        if path.name not in names:  # whoever made it died over it; nobody has read it
             path.unlink(missing_ok=True)
+    replaced = {part for one in names.values() if one.at < before for part in one.parts}
+    for part in replaced:
+        (folder / part).unlink(missing_ok=True)
     if replaced:  # the names of what is gone would grow without end
         sync(folder)
-        _name(folder, {name: Joined((), one.marks) for name, one in names.items() if name not in replaced})
-
-
-def _changed(folder: Path) -> float:
-    try:
-        return (folder / _NAMES).stat().st_mtime
-    except FileNotFoundError:
-        return folder.stat().st_mtime
+        left = {name: one for name, one in names.items() if name not in replaced}
+        _name(
+            folder, {n: msgspec.structs.replace(one, parts=()) if one.at < before else one for n, one in left.items()}
+        )
 
 
 def sync(path: Path) -> None:
