@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import IO, Any
 
 import httpx
-import requests  # type: ignore[import-untyped]
-from requests.adapters import HTTPAdapter  # type: ignore[import-untyped]
+import requests
+from requests.adapters import HTTPAdapter
 from urllib3.util import Retry  # type: ignore[import-not-found]
 
 
