@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from funade.serve.entry import Entry
+from funade.serve.entry import entry as made
 
 
 class Asked:
@@ -40,8 +41,9 @@ def entry(first: int, request: dict[str, Any], answers: dict[str, Any], **given:
     """Answers of one call to single requests, unless ``asks`` says otherwise."""
     rows = len(next(iter(request.values())))
     asks: Sequence[Any] = given.pop("asks", [Asked() for _ in range(rows)])
-    api, at = given.pop("api", "eta"), given.pop("at", time.time())
-    return Entry(api, at, request, answers, asks, range(first, first + len(asks)), time.monotonic(), **given)
+    api, at = given.pop("api", "eta"), given.pop("at", None)
+    found = made(api, asks, range(first, first + len(asks)), request, answers, **given)
+    return found if at is None else found._replace(at=at)
 
 
 def numbered(first: int, rows: int, *, api: str = "eta") -> Entry:

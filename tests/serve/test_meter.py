@@ -10,6 +10,7 @@ import pytest
 
 from funade.serve.ask import PLAIN, Answered, Said
 from funade.serve.entry import Entry
+from funade.serve.entry import entry as made
 from funade.serve.meter import Meter
 from funade.serve.tally import CALL_ROWS, TOOK_S
 
@@ -34,7 +35,7 @@ class Asked:
 
 
 def entry(asks: list[Asked], now: float = 0.0, **found: Any) -> Entry:
-    return Entry("eta", 0.0, {}, {}, asks, range(len(asks)), now, **found)
+    return made("eta", asks, range(len(asks)), {}, {}, **found)._replace(now=now)
 
 
 class Spread(NamedTuple):

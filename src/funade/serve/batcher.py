@@ -11,7 +11,7 @@ from funade.declare import reason
 from funade.declare.taken import Taken
 from funade.errors import AnswerError
 from funade.serve.ask import PLAIN, Answered, Ask, Said
-from funade.serve.entry import Entry
+from funade.serve.entry import Entry, entry
 from funade.serve.isolate import Span, spans
 from funade.serve.room import Room
 from funade.serve.said import said
@@ -43,6 +43,7 @@ class Worked(NamedTuple):
     taken: Taken
     answers: Columns
     bodies: list[Any]
+    rows: int
     took_s: float
     spoke: Codes | None = None
     guards: Masks | None = None
@@ -119,39 +120,35 @@ class Batcher:
             for ask in asks:
                 self._refuse(ask, reason.ERROR)
             return
-        self._room.took(sum([len(ask.rows) for ask in asks]), worked.took_s)
-        entry = self._entry(asks, worked)
+        self._room.took(worked.rows, worked.took_s)
+        numbers: Sequence[int] = self._desk.numbers(len(asks))
         if any(ask.done for ask in asks):  # answered by the clock meanwhile, or nobody waits any more
-            entry, worked = _still_open(entry, worked)
-            if not entry.asks:
+            asks, numbers, worked = _still_open(asks, numbers, worked)
+            if not asks:
                 return
-        log = self._desk.log
-        if log is not None and self.api.durable:
-            log.keep(entry, lambda kept: self._send(entry, worked) if kept else self._unkept(entry))
-            return
-        if log is not None:
-            log.add(entry)
-        self._send(entry, worked)
-
-    def _entry(self, asks: list[Ask], worked: Worked) -> Entry:
         taken = worked.taken
-        return Entry(
+        told = entry(
             self.api.name,
-            time.time(),
+            asks,
+            numbers,
             taken.columns,
             worked.answers,
-            asks,
-            self._desk.numbers(len(asks)),
-            time.monotonic(),
             worked.spoke,
             taken.defaults,
             worked.guards,
         )
+        log = self._desk.log
+        if log is not None and self.api.durable:
+            log.keep(told, lambda kept: self._send(asks, told, worked) if kept else self._unkept(asks))
+            return
+        if log is not None:
+            log.add(told)
+        self._send(asks, told, worked)
 
-    def _send(self, entry: Entry, worked: Worked) -> None:
-        self._desk.meter.batch(entry)
-        saids = worked.saids
-        for index, ask in enumerate(entry.asks):
+    def _send(self, asks: Sequence[Ask], told: Entry, worked: Worked) -> None:
+        self._desk.meter.batch(told)
+        saids, numbers = worked.saids, told.numbers
+        for index, ask in enumerate(asks):
             if ask.done:
                 continue
             try:
@@ -160,12 +157,12 @@ class Batcher:
                     code = reason.GUARD if body.rejected else reason.ERROR
                     self._refuse(ask, code, "" if ask.single else f"$[{body.row}]")
                 else:
-                    ask.answer(body, entry.numbers[index], PLAIN if saids is None else saids[index])
+                    ask.answer(body, numbers[index], PLAIN if saids is None else saids[index])
             except Exception as error:  # one connection's trouble is not its neighbours'
                 self._desk.journal.event("defect", error=f"{type(error).__name__}: {error}")
 
-    def _unkept(self, entry: Entry) -> None:
-        for ask in entry.asks:
+    def _unkept(self, asks: Sequence[Ask]) -> None:
+        for ask in asks:
             if not ask.done:
                 self._desk.meter.refused(self.api.name, 503, ask.door)
                 ask.refuse(503, f"api `{self.api.name}` cannot keep its answers just now; try again")
@@ -216,27 +213,25 @@ class Batcher:
         taken = self.api.take([row for ask in asks for row in ask.rows])
         counts = [len(ask.rows) for ask in asks]
         rows = sum(counts)
-        entry = Entry(
+        told = entry(
             self.api.name,
-            time.time(),
-            taken.columns,
-            {name: column.repeat(rows) for name, column in self._fallback.items()},
             asks,
             [number for _, number, _ in noted],
-            time.monotonic(),
+            taken.columns,
+            {name: column.repeat(rows) for name, column in self._fallback.items()},
             np.repeat(np.array([code for _, _, code in noted], dtype=np.uint8), counts),
             taken.defaults,
         )
         log = self._desk.log
         if log is not None and self.api.durable:
-            log.keep(entry, lambda kept: self._answer_instead(entry, noted) if kept else self._unkept(entry))
+            log.keep(told, lambda kept: self._answer_instead(told, noted) if kept else self._unkept(asks))
             return
-        self._desk.meter.batch(entry)
+        self._desk.meter.batch(told)
         if log is not None:
-            log.add(entry)
+            log.add(told)
 
-    def _answer_instead(self, entry: Entry, noted: Sequence[tuple[Ask, int, int]]) -> None:
-        self._desk.meter.batch(entry)
+    def _answer_instead(self, told: Entry, noted: Sequence[tuple[Ask, int, int]]) -> None:
+        self._desk.meter.batch(told)
         for ask, number, code in noted:
             if not ask.done:
                 self._stand_in(ask, number, code)
@@ -253,7 +248,7 @@ class Batcher:
             took_s = time.monotonic() - began
             given = found[0].given if len(found) == 1 else None
             if given is not None and not given.faults and given.guards is None and taken.defaults is None:
-                return Worked(taken, given.columns, self._bodies(asks, given.columns), took_s)
+                return Worked(taken, given.columns, self._bodies(asks, given.columns), len(rows), took_s)
             self._tell(found)
             return self._told(asks, taken, found)._replace(took_s=took_s)
         except BaseException as error:  # the answers cannot be written; nothing of this may end the lane
@@ -335,32 +330,28 @@ class Batcher:
                 bodies.append(ask.write(answers, start, stop))
             saids.append(said(spoke, guards, taken.defaults, start, stop, single=ask.single))
             start = stop
-        return Worked(taken, columns, bodies, 0.0, spoke if spoke.any() else None, guards, saids)
+        return Worked(taken, columns, bodies, len(spoke), 0.0, spoke if spoke.any() else None, guards, saids)
 
 
-def _still_open(entry: Entry, worked: Worked) -> tuple[Entry, Worked]:
+def _still_open(asks: list[Ask], numbers: Sequence[int], worked: Worked) -> tuple[list[Ask], list[int], Worked]:
     """Without the requests that need no answer any more."""
     import numpy as np
 
-    keep = [index for index, ask in enumerate(entry.asks) if not ask.done]
-    rows = np.repeat([not ask.done for ask in entry.asks], [len(ask.rows) for ask in entry.asks])
+    keep = [index for index, ask in enumerate(asks) if not ask.done]
+    rows = np.repeat([not ask.done for ask in asks], [len(ask.rows) for ask in asks])
 
     def cut(columns: Any) -> Any:
         return None if columns is None else {name: column[rows] for name, column in columns.items()}
 
-    entry = entry._replace(
-        request=cut(entry.request),
-        answers=cut(entry.answers),
-        asks=[entry.asks[i] for i in keep],
-        numbers=[entry.numbers[i] for i in keep],
-        spoke=None if entry.spoke is None else entry.spoke[rows],
-        defaults=cut(entry.defaults),
-        guards=cut(entry.guards),
+    worked = worked._replace(
+        taken=Taken(cut(worked.taken.columns), cut(worked.taken.defaults)),
+        answers=cut(worked.answers),
+        bodies=[worked.bodies[i] for i in keep],
+        spoke=None if worked.spoke is None else worked.spoke[rows],
+        guards=cut(worked.guards),
+        saids=None if worked.saids is None else [worked.saids[i] for i in keep],
     )
-    saids = worked.saids
-    return entry, worked._replace(
-        bodies=[worked.bodies[i] for i in keep], saids=None if saids is None else [saids[i] for i in keep]
-    )
+    return [asks[i] for i in keep], [numbers[i] for i in keep], worked
 
 
 def fallback_json(api: Api) -> bytes | None:

@@ -37,15 +37,10 @@ _AT_ONCE = 512
 
 
 class _Noted(NamedTuple):
-    """An entry without its requests: per request only what the log tells."""
+    """An entry and who waits until it is written."""
 
     entry: Entry
-    rows: int
     size: int
-    counts: list[int] | None
-    singles: list[bool]
-    latencies: list[float]
-    doors: list[str]
     then: Callable[[bool], None] | None
 
 
@@ -83,8 +78,9 @@ class Log:
         self._loop = loop
         self._journal = journal
         self._noted: deque[_Noted] = deque()
-        self._came = [0, 0]  # rows and size, counted on the loop; those done with, on the writing thread
-        self._went = [0, 0]
+        self._came_rows = self._came_size = 0  # counted on the loop
+        self._went_rows = self._went_size = 0  # on the writing thread
+        self._weighed: dict[str, Callable[[Entry], int]] = {}
         self._wake = threading.Event()
         self._closed = False
         self._told = -_TOLD_S
@@ -100,23 +96,23 @@ class Log:
 
     def add(self, entry: Entry) -> None:
         """Note answers; on the loop."""
-        noted = _note(entry, None)
-        if self._full(noted):
-            self._dropped += noted.rows
+        size = self._size_of(entry)
+        if self._full(entry.rows, size):
+            self._dropped += entry.rows
             self._tell("predictions lost", why="more than can be written")
         else:
-            self._take(noted)
+            self._take(entry, size, None)
 
     def keep(self, entry: Entry, then: Callable[[bool], None]) -> None:
         """Write answers before they are sent: ``then`` is called on the loop with whether they are on the disk.
 
         Those that are not count as refused, not as lost.
         """
-        noted = _note(entry, then)
-        if self._full(noted):
+        size = self._size_of(entry)
+        if self._full(entry.rows, size):
             self._loop.call_soon(then, False)
         else:
-            self._take(noted)
+            self._take(entry, size, then)
             self._wake.set()
 
     @property
@@ -124,14 +120,20 @@ class Log:
         """Rows that were answered and are not in the log."""
         return self._dropped + self._unwritten
 
-    def _full(self, noted: _Noted) -> bool:
-        rows, size = (came - went for came, went in zip(self._came, self._went, strict=True))
-        return rows + noted.rows > MOST_ROWS or size + noted.size > MOST_SIZE
+    def _size_of(self, entry: Entry) -> int:
+        weigh = self._weighed.get(entry.api)
+        if weigh is None:
+            weigh = self._weighed[entry.api] = _weighing(entry)
+        return weigh(entry)
 
-    def _take(self, noted: _Noted) -> None:
-        self._came[0] += noted.rows
-        self._came[1] += noted.size
-        self._noted.append(noted)
+    def _full(self, rows: int, size: int) -> bool:
+        waiting, held = self._came_rows - self._went_rows, self._came_size - self._went_size
+        return waiting + rows > MOST_ROWS or held + size > MOST_SIZE
+
+    def _take(self, entry: Entry, size: int, then: Callable[[bool], None] | None) -> None:
+        self._came_rows += entry.rows
+        self._came_size += size
+        self._noted.append(_Noted(entry, size, then))
 
     def close(self) -> None:
         """Write what is noted and end; from any thread but the writing one."""
@@ -161,9 +163,9 @@ class Log:
                 self._loop.call_soon_threadsafe(_call, thens)
 
     def _count(self, group: Sequence[_Noted], *, kept: bool) -> None:
-        rows = sum([one.rows for one in group])
-        self._went[0] += rows
-        self._went[1] += sum([one.size for one in group])
+        rows = sum([one.entry.rows for one in group])
+        self._went_rows += rows
+        self._went_size += sum([one.size for one in group])
         if kept:
             self.logged += rows
             if self._failing:
@@ -175,7 +177,7 @@ class Log:
     def _written(self, group: Sequence[_Noted]) -> bool:
         """Whether one frame is in the file whole; what is torn is taken back, for it would hide what follows."""
         try:
-            pieces = self._frame(group)
+            pieces = self._frame([one.entry for one in group])
             if self._file < 0:
                 self._open_file()
             points.passing("log.before")
@@ -224,18 +226,19 @@ class Log:
             os.close(self._file)
         self._file = -1
 
-    def _frame(self, group: Sequence[_Noted]) -> list[wal.Piece]:
-        entry = group[0].entry
-        rows = sum([one.rows for one in group])
-        without = self._without.get(entry.api, frozenset())
-        columns = _facts(group)
+    def _frame(self, entries: Sequence[Entry]) -> list[wal.Piece]:
+        first = entries[0]
+        rows = sum([entry.rows for entry in entries])
+        without = self._without.get(first.api, frozenset())
+        columns = _facts(entries)
         for side, letter in (("request", "q:"), ("answers", "a:")):
-            for name in getattr(entry, side):
+            pieces = zip(*[getattr(entry, side).values() for entry in entries], strict=True)
+            for name, arrays in zip(getattr(first, side), pieces, strict=True):
                 if name not in without:
-                    columns[letter + name] = _joined([getattr(one.entry, side)[name] for one in group])
+                    columns[letter + name] = _joined(arrays)
         for side, letter in (("defaults", "d:"), ("guards", "g:")):
-            columns |= _masks(group, side, letter)
-        return wal.framed(entry.api, self._release, rows, columns)
+            columns |= _masks(entries, side, letter)
+        return wal.framed(first.api, self._release, rows, columns)
 
     def _tell(self, what: str, **facts: Any) -> None:
         now = time.monotonic()
@@ -250,29 +253,31 @@ def _call(thens: Sequence[tuple[Callable[[bool], None], bool]]) -> None:
         then(kept)
 
 
-def _note(entry: Entry, then: Callable[[bool], None] | None) -> _Noted:
-    asks, now = entry.asks, entry.now
-    counts = [len(ask.rows) for ask in asks]
-    rows = sum(counts)
-    columns = [*entry.request.values(), *entry.answers.values()]
-    return _Noted(
-        entry._replace(asks=()),
-        rows,
-        rows * len(columns) * 8 + sum([_text(column) for column in columns if column.dtype == object]),
-        None if counts.count(1) == len(counts) else counts,
-        [ask.single for ask in asks],
-        [now - ask.since for ask in asks],
-        [ask.door for ask in asks],
-        then,
-    )
+def _weighing(first: Entry) -> Callable[[Entry], int]:
+    """How the bytes of an api's entries are told: eight a value, of text its characters.
+
+    Which columns are text follows from the contract, so that one entry shows it for all.
+    """
+
+    def texts(columns: Mapping[str, Array]) -> list[str]:
+        return [name for name, column in columns.items() if column.dtype.kind == "O"]
+
+    width = 8 * (len(first.request) + len(first.answers))
+    request, answers = texts(first.request), texts(first.answers)
+
+    def weigh(entry: Entry) -> int:
+        columns = [*[entry.request[name] for name in request], *[entry.answers[name] for name in answers]]
+        return entry.rows * width + sum([_text(column) for column in columns])
+
+    return weigh if request or answers else lambda entry: entry.rows * width
 
 
 def _text(column: Array) -> int:
-    return sum(len(value) for value in column if isinstance(value, str))
+    return sum([len(value) for value in column.tolist() if isinstance(value, str)])
 
 
 def _groups(noted: Sequence[_Noted]) -> list[list[_Noted]]:
-    """Those that fit into one frame: of one api, with columns of the same kinds, all waited for or none."""
+    """Those that fit into one frame: of one api, with the same columns, all waited for or none."""
     found: dict[tuple[Any, ...], list[_Noted]] = {}
     for one in noted:
         entry = one.entry
@@ -285,33 +290,38 @@ def _joined(arrays: Sequence[Array]) -> Array:
 
     if len(arrays) == 1:
         return np.ascontiguousarray(arrays[0])
-    kinds = {array.dtype for array in arrays}
-    if len(kinds) > 1:  # whole numbers once with, once without missing ones
-        arrays = [array.astype(object) for array in arrays]
-    return np.concatenate(arrays)
+    joined = np.concatenate(arrays)
+    if joined.dtype.kind != "f" or all(array.dtype.kind == "f" for array in arrays):
+        return joined
+    # Whole numbers, now with and now without missing ones: as floats the great ones would lose digits.
+    return np.concatenate([array.astype(object) for array in arrays])
 
 
-def _facts(group: Sequence[_Noted]) -> dict[str, Array]:
+def _facts(entries: Sequence[Entry]) -> dict[str, Array]:
     """What the log tells of each row besides its values."""
     import numpy as np
 
-    rows = [one.rows for one in group]
-    counts = None
-    if not all(one.counts is None for one in group):
-        counts = [count for one in group for count in (one.counts or [1] * one.rows)]
+    rows = [entry.rows for entry in entries]
+    total = sum(rows)
+    counts = [count for entry in entries for count in entry.counts]
+    requests = len(counts)
 
     def each(values: Array) -> Array:
-        return values if counts is None else np.repeat(values, counts)
+        return values if requests == total else np.repeat(values, counts)
 
-    spoke = [np.zeros(one.rows, "u1") if one.entry.spoke is None else one.entry.spoke for one in group]
+    def whole(values: Sequence[int]) -> Array:
+        return np.repeat(np.array(values, dtype="i8"), rows)
+
+    came = np.array([since for entry in entries for since in entry.since])
+    went = np.repeat(np.array([entry.now for entry in entries]), [len(entry.counts) for entry in entries])
     return {
-        "number": each(np.concatenate([_numbers(one.entry.numbers) for one in group])),
-        "row": _rows(group, counts),
-        "call": np.repeat(np.array([one.entry.numbers[0] for one in group], dtype="i8"), rows),
-        "at": np.repeat(np.array([int(one.entry.at * 1e6) for one in group], dtype="i8"), rows),
-        "latency_ms": each(np.array([s for one in group for s in one.latencies], dtype="f4") * np.float32(1e3)),
-        "door": each(np.concatenate([_doors(one.doors) for one in group])),
-        "spoke": np.concatenate(spoke),
+        "number": each(np.concatenate([_numbers(entry.numbers) for entry in entries])),
+        "row": _rows(entries, counts, total),
+        "call": whole([entry.numbers[0] for entry in entries]),
+        "at": whole([int(entry.at * 1e6) for entry in entries]),
+        "latency_ms": each(((went - came) * 1e3).astype("f4")),
+        "door": each(_doors([door for entry in entries for door in entry.doors])),
+        "spoke": _spoke(entries, total),
     }
 
 
@@ -323,6 +333,14 @@ def _numbers(numbers: Sequence[int]) -> Array:
     return np.array(numbers, dtype="i8")
 
 
+def _spoke(entries: Sequence[Entry], total: int) -> Array:
+    import numpy as np
+
+    if all(entry.spoke is None for entry in entries):
+        return np.zeros(total, "u1")
+    return np.concatenate([np.zeros(e.rows, "u1") if e.spoke is None else e.spoke for e in entries])
+
+
 def _doors(doors: Sequence[str]) -> Array:
     import numpy as np
 
@@ -331,25 +349,25 @@ def _doors(doors: Sequence[str]) -> Array:
     return np.array([DOORS.index(door) for door in doors], dtype="u1")
 
 
-def _rows(group: Sequence[_Noted], counts: Sequence[int] | None) -> Array:
+def _rows(entries: Sequence[Entry], counts: Sequence[int], total: int) -> Array:
     """Each row's place in its request; -1 where the request was one object."""
     import numpy as np
 
-    if counts is None and all(all(one.singles) for one in group):
-        return np.full(sum([one.rows for one in group]), -1, dtype="i4")
-    counts = counts or [1] * sum([one.rows for one in group])
-    singles = np.repeat([single for one in group for single in one.singles], counts)
+    if all(all(entry.singles) for entry in entries):
+        return np.full(total, -1, dtype="i4")
+    singles = np.repeat([single for entry in entries for single in entry.singles], counts)
     first = np.repeat(np.cumsum([0, *counts[:-1]]), counts)
-    return np.where(singles, -1, np.arange(len(singles)) - first).astype("i4")
+    return np.where(singles, -1, np.arange(total) - first).astype("i4")
 
 
-def _masks(group: Sequence[_Noted], side: str, letter: str) -> dict[str, Array]:
+def _masks(entries: Sequence[Entry], side: str, letter: str) -> dict[str, Array]:
     import numpy as np
 
-    names = dict.fromkeys(name for one in group for name in getattr(one.entry, side) or ())
+    given = [getattr(entry, side) or {} for entry in entries]
+    names = dict.fromkeys(name for masks in given for name in masks)
     return {
         letter + name: np.concatenate(
-            [(getattr(one.entry, side) or {}).get(name, np.zeros(one.rows, dtype=np.bool_)) for one in group]
+            [masks.get(name, np.zeros(entry.rows, dtype=np.bool_)) for entry, masks in zip(entries, given, strict=True)]
         )
         for name in names
     }

@@ -14,7 +14,6 @@ from funade.serve.metrics_file import MetricsFile
 from funade.serve.tally import CALL_ROWS, TOOK_S, Counts, Tally, bump
 
 if TYPE_CHECKING:
-    from funade.serve.ask import Ask
     from funade.serve.entry import Entry, Masks
 
 
@@ -40,13 +39,11 @@ class Meter:
     def batch(self, entry: Entry) -> None:
         """Count an entry's answered requests and rows; of its refused ones the door tells (``refused``)."""
         tally = self.counts.apis.get(entry.api) or self.counts.apis[""]
-        if entry.spoke is not None:
-            asks = _spoken(tally, entry)
-        else:
-            asks = entry.asks
-            _called(tally, sum([len(ask.rows) for ask in asks]))
-        if asks:
-            _answered(tally, asks, entry.now)
+        if entry.spoke is None:
+            _called(tally, entry.rows)
+            _answered(tally, entry.since, entry.doors, entry.now)
+        elif answered := _spoken(tally, entry):
+            _answered(tally, [entry.since[i] for i in answered], [entry.doors[i] for i in answered], entry.now)
         if entry.defaults is not None:
             _marked(tally.defaults, entry.defaults)
         if entry.guards is not None:
@@ -91,8 +88,8 @@ def _called(tally: Tally, rows: int) -> None:
     tally.call_rows += rows
 
 
-def _spoken(tally: Tally, entry: Entry) -> Sequence[Ask]:
-    """Count rows by who spoke; gives the requests that were answered."""
+def _spoken(tally: Tally, entry: Entry) -> Sequence[int]:
+    """Count rows by who spoke; gives the places of the requests that were answered."""
     spoke = entry.spoke
     assert spoke is not None
     found = {int(code): int((spoke == code).sum()) for code in set(spoke.tolist())}
@@ -105,31 +102,26 @@ def _spoken(tally: Tally, entry: Entry) -> Sequence[Ask]:
         if code != reason.OWN:
             bump(tally.fallback, reason.NAMES.get(code, str(code)), rows)
     if not refused:
-        return entry.asks
+        return range(len(entry.counts))
     answered, start = [], 0
-    for ask in entry.asks:
-        stop = start + len(ask.rows)
-        if not (spoke[start:stop] == reason.REFUSED).any():
-            answered.append(ask)
-        start = stop
+    for place, count in enumerate(entry.counts):
+        if not (spoke[start : start + count] == reason.REFUSED).any():
+            answered.append(place)
+        start += count
     return answered
 
 
-def _answered(tally: Tally, asks: Sequence[Ask], now: float) -> None:
-    took = [now - ask.since for ask in asks]
-    tally.took_s += sum(took)
-    first = bisect_left(TOOK_S, min(took))
-    if first == len(TOOK_S) or max(took) <= TOOK_S[first]:
-        tally.took[first] += len(took)
+def _answered(tally: Tally, since: Sequence[float], doors: Sequence[str], now: float) -> None:
+    number = len(since)
+    tally.took_s += number * now - sum(since)
+    first = bisect_left(TOOK_S, now - max(since))
+    if first == len(TOOK_S) or now - min(since) <= TOOK_S[first]:
+        tally.took[first] += number
     else:
-        for seconds in took:
-            tally.took[bisect_left(TOOK_S, seconds)] += 1
-    doors = [ask.door for ask in asks]
-    while doors:
-        door, count = doors[0], len(doors)
-        number = doors.count(door)
-        bump(tally.requests, door + " 200", number)
-        doors = [d for d in doors if d != door] if number < count else []
+        for then in since:
+            tally.took[bisect_left(TOOK_S, now - then)] += 1
+    for door in {*doors}:
+        bump(tally.requests, door + " 200", doors.count(door))
 
 
 def _marked(counts: dict[str, int], masks: Masks) -> None:
