@@ -14,6 +14,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _LOOK_S = 1.0
+_LONG_S = 3.0
 _JOIN_S = 60.0
 _SWEEP_S = 60.0
 _MANY = 16
@@ -270,8 +272,19 @@ class _NoPandas:
             raise ModuleNotFoundError("the keeper goes without pandas", name=name)
 
 
+def _give_way() -> None:
+    """Let this thread run only while nobody else wants its core: a request never waits for a segment to be made."""
+    if hasattr(os, "SCHED_IDLE"):
+        with contextlib.suppress(OSError):  # some containers do not allow it
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+
+
 def main(argument: str) -> None:
-    """Keep the log until standard input ends; one keeper a folder, others wait for their turn."""
+    """Keep the log until standard input ends; one keeper a folder, others wait for their turn.
+
+    It works in a thread that gives way to everybody. Where that left it behind, for the machine has no spare time, it
+    takes a small share like any other.
+    """
     keep = msgspec.json.decode(argument, type=Keep)
     folder = Path(keep.folder)
     (folder / "open").mkdir(parents=True, exist_ok=True)
@@ -279,18 +292,20 @@ def main(argument: str) -> None:
     sys.meta_path.insert(0, _NoPandas())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to the whole group; the supervisor decides
     keeper = Keeper(keep)
-    with (folder / "keeper.lock").open("w") as lock:
-        mine = False
+    with (folder / "keeper.lock").open("w") as lock, ThreadPoolExecutor(1, initializer=_give_way) as spare:
+        mine = behind = False
         while True:
             if not mine:
                 with contextlib.suppress(BlockingIOError):
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     mine = True
             if mine:
+                begun = time.monotonic()
                 try:
-                    keeper.look()
+                    keeper.look() if behind else spare.submit(keeper.look).result()
                 except OSError as error:  # a full disk: tried again at the next look
                     sys.stderr.write(f"keeper: {error}\n")
+                behind = time.monotonic() - begun > _LONG_S
             if select.select([sys.stdin], [], [], _LOOK_S)[0]:
                 break
         if mine:
