@@ -192,6 +192,21 @@ def test_a_time_that_python_has_not_is_refused_beside_others() -> None:
     assert held.taken.columns["at"].astype("int64").tolist() == [0, 10]
 
 
+@pytest.mark.parametrize("kind", [pa.int64(), pa.uint64(), pa.float64()])
+def test_whole_numbers_that_a_float_does_not_keep_are_refused_beside_missing_ones(kind: pa.DataType) -> None:
+    class Plain(msgspec.Struct):
+        n: int | None
+        m: Annotated[int, fn.default(1)]
+
+    far = 2.0**53 + 2 if pa.types.is_floating(kind) else 2**53 + 1
+    requests = Requests(Plain, zone=ZONE)
+    table = pa.table({"n": pa.array([None, 2**53, far, 1], kind), "m": pa.array([None, far, far, far], kind)})
+    held = ColumnsCheck(requests).hold(table)
+    same(held, requests, table)
+    assert held.refused == [(2, f"expected `int` <= {2**53} - at $.n")]
+    assert held.taken.columns["m"].tolist() == [1, far, far]
+
+
 @pytest.mark.parametrize("rows", [0, 1, 1000])
 def test_columns_of_many_chunks_are_held_as_one(rows: int) -> None:
     class Plain(msgspec.Struct):

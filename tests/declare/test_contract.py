@@ -164,6 +164,14 @@ class Blend(msgspec.Struct):
     a: Mixed
 
 
+class Far(msgspec.Struct):
+    a: int | None = 2**53 + 1
+
+
+class Chosen(msgspec.Struct):
+    a: Literal[1, 9007199254740993] | None
+
+
 class Misplaced(msgspec.Struct):
     a: Annotated[str, msgspec.Meta(ge=1)]
 
@@ -204,6 +212,16 @@ class Misplaced(msgspec.Struct):
             Blend,
             "struct `Blend` expected annotations that can be read, got: Enums must contain either all str or all int "
             "values - type `<enum 'Mixed'>` is not supported - at x.py:1; change the annotation",
+        ),
+        (
+            Far,
+            "struct `Far` field `a` expected whole numbers up to 9007199254740992, got 9007199254740993 - at x.py:1; "
+            "write fn.default(…) in place of `| None`, or `str`",
+        ),
+        (
+            Chosen,
+            "struct `Chosen` field `a` expected whole numbers up to 9007199254740992, got 9007199254740993 - at "
+            "x.py:1; write fn.default(…) in place of `| None`, or `str`",
         ),
         (
             Misplaced,

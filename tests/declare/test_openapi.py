@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 import pytest
 
+import funade as fn
 from funade.declare.contract import contract_of
 from funade.declare.openapi import ALWAYS, ERRORS, Part, openapi, operation, ref, response
 
@@ -42,6 +43,27 @@ def test_whole_numbers_have_64_bits_or_their_own_bounds() -> None:
         {"type": "integer", "format": "int64", "minimum": 1, "exclusiveMaximum": 9}
     )
     assert found["choice"] == {"type": "integer", "enum": [1, 2]}
+
+
+def test_a_whole_number_that_may_be_missing_has_as_many_digits_as_its_column_keeps() -> None:
+    class Ask(msgspec.Struct):
+        plain: int | None
+        low: Annotated[int, msgspec.Meta(ge=5)] | None
+        wide: Annotated[int, msgspec.Meta(gt=-(2**60), lt=2**60)] | None
+        other: Annotated[int, fn.default(3)]
+
+    class Back(msgspec.Struct):
+        plain: int | None
+
+    contract = contract_of(Ask, Back, place="x")
+    found = {name: (p["minimum"], p["maximum"]) for name, p in properties(ask=contract).items()}
+    most = 2**53
+    assert found == {
+        "plain": (-most, most), "low": (5, most), "wide": (-most, most), "other": (-(2**63), 2**63 - 1),
+    }  # fmt: skip
+    assert not any("exclusive" in key for p in properties(ask=contract).values() for key in p)
+    gives = openapi({"ask": contract})["components"]["schemas"]["ask.gives"]
+    assert gives["properties"]["plain"]["maximum"] == 2**63 - 1
 
 
 def test_a_time_without_an_offset_is_no_date_time_of_json_schema() -> None:

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from funade.declare.contract import contract_of
+from funade.declare.contract import contract_of, default
 from funade.declare.reason import ERROR, NAN
 from funade.declare.rows import Answers, Requests, from_frame, to_frame
 from funade.errors import AnswerError, ContractViolation, DeclarationError
@@ -238,6 +238,28 @@ def test_whole_numbers_are_taken_up_to_64_bits() -> None:
         ("request expected a finite number, got one out of range - at $.a", "$.a"),
     )
     assert refused(requests, json.dumps({"a": INT_MIN - 1})) == low
+
+
+class Missable(msgspec.Struct, kw_only=True):
+    n: int | None
+    low: Annotated[int, msgspec.Meta(gt=-5)] | None = None
+    wide: Annotated[int, msgspec.Meta(gt=-(2**60), lt=2**60)] | None = None
+    stands: Annotated[int, default(1)]
+
+
+@pytest.mark.parametrize("field", ["n", "low", "wide"])
+def test_a_whole_number_beside_a_missing_one_keeps_all_digits_or_is_refused(field: str) -> None:
+    requests, most = Requests(Missable, zone=TOKYO), 2**53
+    rows, _ = requests.decode(json.dumps([{"n": None, field: most}, {"n": None}, {"n": 7, "stands": INT_MAX}]).encode())
+    columns = requests.columns(rows)
+    assert (columns[field][0], columns["stands"][2]) == (most, INT_MAX)
+    for beyond in (most + 1, most + 2, INT_MAX):
+        top = f"expected `int` <= {most} - at $.{field}"
+        assert refused(requests, json.dumps({"n": None, field: beyond})) == (f"request {top}", f"$.{field}")
+        assert requests.convert([{"n": None, field: beyond}])[1] == [(0, top)]
+    if field != "low":
+        low = f"request expected `int` >= {-most} - at $.{field}"
+        assert refused(requests, json.dumps({"n": None, field: -most - 1})) == (low, f"$.{field}")
 
 
 def test_what_a_client_wrote_cannot_break_the_line() -> None:
@@ -689,6 +711,7 @@ def test_missing_values_are_null_and_a_field_with_a_default_may_be_left_out() ->
         ({"n": [True, False]}, "`n` as bool, expected int"),
         ({"n": np.array([1, 2**63], "uint64")}, "`n` as uint64, expected int"),
         ({"n": [1, 2**70]}, "`n` as int, expected int"),
+        ({"n": np.array([None, 2**53 + 1], dtype=object)}, "`n` as NoneType and int, expected int"),
         ({"s": ["x", "yyy"]}, "row 1 with `s` 'yyy', expected str at most 2 characters"),
         ({"s": ["x", None]}, "row 1 with `s` missing, expected str at most 2 characters"),
         ({"s": np.array(["x", 3], dtype=object)}, "row 1 with `s` 3, expected str at most 2 characters"),

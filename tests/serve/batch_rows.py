@@ -42,7 +42,7 @@ def _together(api: Any, rows: list[Row], folder: Path) -> list[Row]:
     groups = pq.read_metadata(folder / "rows.parquet").num_row_groups
     one = Part(0, len(rows), (Piece(str(folder / "rows.parquet"), 0, groups),))
     done = part.answer(one, 0, Scorer(api, 1, table.schema, ()), table.schema, folder, lambda more: None)
-    assert (done.answered, done.refused, done.fallback) == (len(rows), 0, 0)
+    assert (done.answered, done.refused, done.fallback) == (len(rows), 0, 0), done.reason
     answers = pq.read_table(folder / part.names(0)[0]).drop_columns(["fallback", "release"])
     told: list[Row] = api.answers.rows(api.answers.check(from_arrow(answers, "columns"), len(rows)))
     return told

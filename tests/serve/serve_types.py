@@ -24,7 +24,7 @@ class Sent(msgspec.Struct):
     text: str
     moment: datetime
     day: date
-    maybe_whole: Annotated[int, msgspec.Meta(ge=-(2**53), le=2**53)] | None = None
+    maybe_whole: int | None = None
     maybe_number: float | None = None
     maybe_truth: bool | None = None
     maybe_text: str | None = None

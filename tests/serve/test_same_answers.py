@@ -12,7 +12,8 @@ import pytest
 
 from funade.declare import proto
 from funade.serve.grpc_typed import messages
-from serve import batch_rows, grpc_server, oip_rows, stock
+from serve import batch_rows, grpc_server, oip_rows, queue_rows, stock
+from serve.queue_client import queued
 from serve.serve_client import Client, Running
 
 RELEASE = grpc_server.Release(1)
@@ -39,7 +40,7 @@ def request(index: int) -> Row:
         "stars": index % 3,
         "note": None if index % 10 == 0 else f"é{index}",
         "km": None if index % 10 == 1 else some / 3,
-        "seats": None if index % 10 == 2 else index - 1000,
+        "seats": None if index % 10 == 2 else 2**53 - index if index % 10 == 3 else index - 1000,
         "wet": None if index % 10 == 3 else index % 2 == 0,
         "until": None if index % 10 == 4 else f"2022-03-01T{index % 24:02}:00:00Z",
     }
@@ -114,6 +115,8 @@ DOORS: dict[str, Callable[[Rows, Running], Rows]] = {
     "oip over http": lambda rows, server: oip_rows.over_http("everything", API.contract, rows, server.port),
     "batch": lambda rows, server: batch_rows.answered(API, rows, server.folder),
     "oip over grpc": lambda rows, s: oip_rows.over_grpc("everything", API.contract, rows, s.settings.grpc_port),
+    "queue over http": lambda rows, server: queue_rows.over_http("everything", rows, server, server.folder.parent),
+    "queue over grpc": lambda rows, server: queue_rows.over_grpc("everything", rows, server, server.folder.parent),
 }
 """Door → what it answers to rows; one more door is one more line."""
 
@@ -121,12 +124,17 @@ DOORS: dict[str, Callable[[Rows, Running], Rows]] = {
 @pytest.fixture(scope="module", params=["grpcio", "native"])
 def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     port, folder = stock.free_port(), tmp_path_factory.mktemp("server")
-    server = Running(folder, loader="grpc_server:load", workers=1, grpc_port=port, grpc=request.param)
+    started: list[Running] = []
+
+    def start(**given: Any) -> Running:
+        started.append(Running(folder / "server", **given))
+        return started[0]
+
     try:
-        server.serving(1)
-        yield server
+        yield queued(start, folder, loader="grpc_server:load", grpc_port=port, grpc=request.param)
     finally:
-        server.end()
+        for server in started:
+            server.end()
 
 
 @pytest.mark.parametrize("door", DOORS)
@@ -137,3 +145,12 @@ def test_a_door_answers_as_the_function_does(running: Running, door: str) -> Non
     # As text: a float is written so that reading gives the same bits, and -0.0 is not 0.0.
     for index, (one, other) in enumerate(zip(expected, got, strict=True)):
         assert json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True), index
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_a_door_refuses_a_whole_number_that_would_lose_digits_beside_a_missing_one(running: Running, door: str) -> None:
+    try:
+        told = str(DOORS[door]([request(1) | {"seats": 2**53 + 1}], running))
+    except (AssertionError, grpc.RpcError) as refused:
+        told = str(refused)
+    assert f"`int` <= {2**53}" in told and ".seats" in told

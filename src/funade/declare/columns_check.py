@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from funade.declare.defaults import value_of
-from funade.declare.field import Field
+from funade.declare.field import Field, exact
 from funade.declare.layout import column, dtype_of
 from funade.declare.taken import Taken
 
@@ -76,7 +76,7 @@ class ColumnsCheck:
             return values, np.ones(rows, bool) if field.filled and rows else None, _every(rows, field.required)
         array = _one_array(table.column(field.name))
         missing = _missing(array)
-        read = _READERS[field.type](field, array, self._zone)
+        read = _READERS[field.type](exact(field), array, self._zone)
         values, wrong = read if read is not None else (self._blank(field).repeat(rows), np.ones(rows, bool))
         dtype = dtype_of(field)
         values = values.astype(dtype, copy=False)

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from funade.declare.breaks import Break, breaks, limits
-from funade.declare.field import Contract, Field, FieldType
+from funade.declare.field import EXACT, Contract, Field, FieldType, floats
 from funade.declare.openapi import openapi
 from funade.errors import DeclarationError
 
@@ -64,7 +64,8 @@ def contract_of(takes: type[msgspec.Struct], gives: type[msgspec.Struct], *, pla
     """The contract two structs declare; ``place`` is the file:line that errors name.
 
     Raises:
-        DeclarationError: not a struct, no field, or a field that is not a plain value.
+        DeclarationError: not a struct, no field, or a field that is not a plain value; a request's whole number that
+            may be missing and has a default or choice beyond 2**53.
     """
     found = Contract(
         takes=getattr(takes, "__name__", str(takes)),
@@ -81,6 +82,13 @@ def contract_of(takes: type[msgspec.Struct], gives: type[msgspec.Struct], *, pla
             at=place,
             do="write `= value`, or say fn.fallback(…)",
         )
+    for field in filter(floats, found.takes_fields):
+        if far := [value for value in (*field.values, field.default or 0) if abs(value) > EXACT]:
+            raise DeclarationError(
+                f"struct `{found.takes}` field `{field.name}` expected whole numbers up to {EXACT}, got {far[0]}",
+                at=place,
+                do="write fn.default(…) in place of `| None`, or `str`",
+            )
     return found
 
 

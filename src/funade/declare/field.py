@@ -38,6 +38,27 @@ class Field(msgspec.Struct, frozen=True, omit_defaults=True):
     filled: bool = False
 
 
+EXACT = 2**53
+"""Floats keep every whole number up to here, of either sign."""
+
+
+def floats(field: Field) -> bool:
+    """Whether a field's whole numbers lie in a column of floats: a missing one, for which no default stands, is NaN."""
+    return field.type == "int" and field.nullable and not field.filled
+
+
+def exact(field: Field) -> Field:
+    """A request's field with bounds no wider than its column is exact: ``EXACT`` where whole numbers lie in floats."""
+    if field.values or not floats(field):
+        return field
+    low, high = (field.ge if field.gt is None else field.gt), (field.le if field.lt is None else field.lt)
+    if low is None or low < -EXACT:
+        field = msgspec.structs.replace(field, ge=float(-EXACT), gt=None)
+    if high is None or high > EXACT:
+        field = msgspec.structs.replace(field, le=float(EXACT), lt=None)
+    return field
+
+
 class Contract(msgspec.Struct, frozen=True, omit_defaults=True):
     """What an api takes and gives, field by field; ``takes``/``gives`` are the structs' names.
 

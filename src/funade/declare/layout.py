@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from funade.declare.field import Field
+from funade.declare.field import Field, floats
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
@@ -39,8 +39,10 @@ def layout(fields: Iterable[Field], zone: ZoneInfo) -> list[tuple[tuple[str, ...
 
 def dtype_of(field: Field) -> str:
     """The type of a field's column; a field that has a declared default is never missing."""
-    if field.nullable and not field.filled and field.type in ("int", "bool"):
-        return "float64" if field.type == "int" else "object"
+    if floats(field):
+        return "float64"
+    if field.nullable and not field.filled and field.type == "bool":
+        return "object"
     return _DTYPES[field.type]
 
 

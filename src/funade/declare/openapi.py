@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from funade.declare.example import example
-from funade.declare.field import Contract, Field
+from funade.declare.field import Contract, Field, exact
 
 Schema = dict[str, Any]
 Operation = dict[str, Any]
@@ -242,7 +242,7 @@ def _one_or_many(name: str, most: int) -> Schema:
 def _schema(fields: tuple[Field, ...], doc: str, *, answer: bool, closed: bool) -> Schema:
     schema: Schema = {
         "type": "object",
-        "properties": {f.name: _property(f) for f in fields},
+        "properties": {f.name: _property(f if answer else exact(f)) for f in fields},
         "required": [f.name for f in fields if answer or f.required],
     }
     if doc:

@@ -35,7 +35,8 @@ __all__ = ["Answers", "Requests", "from_frame", "to_frame"]
 class Requests:
     """Requests of one struct, prepared once: decoded and validated in one pass.
 
-    Whole numbers beyond 64 bits and, in ``convert``, infinite numbers are refused whatever the struct's own bounds.
+    Refused whatever the struct's own bounds: whole numbers beyond 64 bits, or beyond 2**53 where one may be missing and
+    no declared default stands for it, since its column is of floats; in ``convert``, infinite numbers.
 
     Args:
         takes: the struct of one row.

@@ -9,7 +9,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from funade.declare.breaks import admits, limits
-from funade.declare.field import Field
+from funade.declare.field import EXACT, Field
 from funade.declare.given import Fault
 from funade.declare.reason import ERROR, NAN
 
@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     import numpy as np
 
     Array = np.ndarray[Any, Any]
-
-_EXACT = 2**53
-"""Whole numbers up to here are kept by a float."""
 
 Settled = tuple["Array", dict[int, Fault]]
 """A column in its canonical type, and row → what is wrong with its value."""
@@ -46,7 +43,7 @@ def _settle_float(target: Target, array: Array) -> Settled | None:
     if array.dtype.kind == "O":
         array = _numbers(array)
     if array.dtype.kind in "iu":
-        if array.size and max(abs(int(array.min())), abs(int(array.max()))) > _EXACT:
+        if array.size and max(abs(int(array.min())), abs(int(array.max()))) > EXACT:
             return None
     elif array.dtype.kind != "f":
         return None
@@ -57,12 +54,13 @@ def _settle_float(target: Target, array: Array) -> Settled | None:
 def _settle_int(target: Target, array: Array) -> Settled | None:
     import numpy as np
 
-    if array.dtype.kind == "O":
-        array = _numbers(array)
+    given, array = array, _numbers(array) if array.dtype.kind == "O" else array
     if array.dtype.kind == "f":
         present = array[np.isfinite(array)]
-        if not (np.trunc(present) == present).all() or (np.abs(present) > _EXACT).any():
+        if not (np.trunc(present) == present).all() or (np.abs(present) > EXACT).any():
             return None
+        if given is not array and any(not _missing(v) and abs(v) > EXACT for v in given.tolist()):
+            return None  # 2**53 + 1 became 2**53
         faults = _number_faults(target, array)
         if len(present) < len(array) and target.nullable:
             return np.where(np.isinf(array), np.nan, array), faults

@@ -1,4 +1,4 @@
-"""A request's struct as it is decoded: bounds of 64 bits added, and room for a missing value that has a default."""
+"""A request's struct as it is decoded: bounds of its columns added, and room for a missing value that has a default."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import Annotated, Any
 
 import msgspec
 
-from funade.declare.field import Field
+from funade.declare.field import Field, exact
 
 
 def strict(takes: type[msgspec.Struct], fields: tuple[Field, ...]) -> type[msgspec.Struct]:
-    """The struct with the bounds of 64 bits added where it has none of its own; fields keep their order.
+    """The struct with bounds added where it has none of its own; fields keep their order.
 
+    They are those of 64 bits, and ±2**53 for whole numbers that may be missing: ``exact``.
     A missing value that has a declared default is None; the struct's own ``__post_init__`` sees the default.
     """
     made: list[Any] = []
@@ -51,6 +52,7 @@ _LIMITS = {"int": (int, -(2**63), 2**63 - 1), "float": (float, -sys.float_info.m
 
 
 def _limited(field: Field) -> Any:
+    field = exact(field)
     kind, low, high = _LIMITS[field.type]
     given = {name: getattr(field, name) for name in ("ge", "gt", "le", "lt", "multiple_of")}
     meta: dict[str, Any] = {name: kind(value) for name, value in given.items() if value is not None}
