@@ -87,7 +87,7 @@ def _import_from(root: Path) -> Iterator[None]:
     if text in sys.path:
         sys.path.remove(text)
     sys.path.insert(0, text)
-    for path in [p for p in sys.path_importer_cache if _below(p, root)]:
+    for path in [p for p in list(sys.path_importer_cache) if _below(p, root)]:  # other threads import meanwhile
         del sys.path_importer_cache[path]
     yield
 

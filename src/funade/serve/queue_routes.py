@@ -69,6 +69,6 @@ def _look(door: QueueDoor, asked: Asked, exchange: Exchange) -> None:
         if isinstance(found, Refused):
             exchange.refuse(*found)
         else:
-            exchange.page(200, shown(found), "cache-control: no-store\r\n")
+            exchange.page(200, shown(found))
 
     door.front.look(asked.names["id"], float(match[1]), told, lambda: exchange.done)

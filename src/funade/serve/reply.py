@@ -24,6 +24,9 @@ CLOSE = b"\r\nconnection: close"
 KEEP = b"\r\nconnection: keep-alive"
 """Said to an HTTP/1.0 client only; 1.1 keeps a connection unless told."""
 
+_FRESH = "cache-control: no-store\r\n"
+"""Said with every page: what lies between a client and the server would keep it past the release that it is of."""
+
 RETRY_S = 1
 """Seconds that a 503 asks a client to wait."""
 
@@ -72,7 +75,7 @@ class Replies:
         """Any other response; a HEAD's bears the length and no body."""
         if status == 503:
             extra += f"retry-after: {RETRY_S}\r\n"
-        first = f"HTTP/1.1 {status} {_REASONS[status]}\r\ndate: {self._date}\r\ncontent-type: {content}\r\n"
+        first = f"HTTP/1.1 {status} {_REASONS[status]}\r\ndate: {self._date}\r\ncontent-type: {content}\r\n{_FRESH}"
         top = f"{first}{extra}{self._said}"
         return b"%b%b\r\ncontent-length: %d\r\n\r\n%b" % (top.encode(), ending, len(body), b"" if head else body)
 
