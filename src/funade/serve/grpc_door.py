@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -27,10 +28,11 @@ def doors(desk: Desk, begin: Begin, listener: socket.socket | None, services: Se
     """The gRPC door where the server has a port for one, else none.
 
     Raises:
-        ServeError: the library is not installed, or cannot do what is asked.
+        ServeError: the library is not installed.
     """
     if listener is None:
         return []
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # else its core writes a line of a client's own for any bad bytes
     port = port_of(begin.grpc, certificate=begin.certificate, key=begin.key)
     return [GrpcDoor(desk, services(desk), listener, port, drain_s=begin.drain_s)]
 
@@ -93,14 +95,12 @@ class GrpcDoor:
 
 
 def port_of(library: str, *, certificate: str = "", key: str = "") -> PortOf:
-    """What makes the port that a library carries: "grpcio" or "native".
+    """What makes the port that a library carries: "grpcio" or "native", which speaks no TLS.
 
     Raises:
-        ServeError: the library is not installed, or cannot do what is asked.
+        ServeError: the library is not installed.
     """
     if library == "native":
-        if certificate:
-            raise ServeError("gRPC by `native` expected no TLS, got a certificate", do='set grpc = "grpcio" in [serve]')
         _installed("pygrpc_native", "grpc-native")
         _installed("grpc_reflection", "grpc")
         from funade.serve.native_port import NativePort

@@ -415,6 +415,12 @@ def _check(given: Serve) -> None:
     queue_allowed.prefixes(given.queue_rules.callbacks)
     if given.certificate or given.key:
         tls.context(given.certificate, given.key)
+    if given.certificate and given.grpc_port and given.grpc == "native":
+        raise ServeError(
+            "gRPC by pygrpc-native expected no certificate, got one: it speaks no TLS",
+            at="[serve] grpc",
+            do='write grpc = "grpcio", or leave certificate out and let a proxy in front encrypt',
+        )
 
 
 def _own_folder(folder: str, port: int) -> str:
