@@ -29,9 +29,11 @@ class Stream:
     """
 
     def __init__(self, call: Any, handler: Any, gone: asyncio.Future[Any]) -> None:
+        from google.protobuf.message import DecodeError
         from grpc._cython import cygrpc
 
         self._ops = cygrpc
+        self._no_message = DecodeError
         self._call = call
         self._handler = handler
         self._gone = gone
@@ -44,7 +46,9 @@ class Stream:
         if not answering.done():
             answering.cancel()
             await asyncio.wait((answering,))
-        elif (error := answering.exception()) is not None:
+        elif isinstance(error := answering.exception(), self._no_message):
+            await self._end(self._ops.StatusCode.invalid_argument, b"request expected a message, got other bytes")
+        elif error is not None:
             await self._end(self._ops.StatusCode.internal, b"the server failed to answer; see its log")
             raise error
         else:

@@ -83,8 +83,8 @@ class Model:
         counts = [length_of(tensor) for tensor in tensors]
         for tensor, count in zip(tensors, counts, strict=True):
             if count != counts[0]:
-                what = f"expected {counts[0]} values for `{tensor.name}`, as for `{tensors[0].name}`, got {count}"
-                raise wrong(what, f"{tensor.path}.shape")
+                names = f"`{_short(tensor.name)}`, as for `{_short(tensors[0].name)}`"
+                raise wrong(f"expected {counts[0]} values for {names}, got {count}", f"{tensor.path}.shape")
         if counts[0] > _MOST_ROWS:
             raise wrong(f"expected at most {_MOST_ROWS} rows, got {counts[0]}", f"{tensors[0].path}.shape")
         return counts[0]
@@ -123,8 +123,8 @@ def _answered(field: Field) -> list[Meta]:
 
 
 def _unknown(what: str, name: str, known: Iterable[str]) -> str:
-    names = list(known)
-    return f"expected no {what} `{_short(name)}`; {closest(name, names) or 'there are ' + ', '.join(names)}"
+    names, shown = list(known), _short(name)
+    return f"expected no {what} `{shown}`; {closest(shown, names) or 'there are ' + ', '.join(names)}"
 
 
 def models(desk: Desk) -> dict[str, Model]:
@@ -136,7 +136,8 @@ def models(desk: Desk) -> dict[str, Model]:
 def unknown_model(known: dict[str, Model], name: str, version: str) -> str:
     """Why there is no such model here; "" where there is."""
     if name not in known:
-        return f"model `{_short(name)}` is not known; {closest(name, known) or 'there are ' + ', '.join(known)}"
+        shown = _short(name)  # who sends a name of megabytes keeps nobody waiting
+        return f"model `{shown}` is not known; {closest(shown, known) or 'there are ' + ', '.join(known)}"
     release = known[name].version
     if version and version != release:
         return f"model `{name}` has version {release}, the current release, got {_short(version)}; leave it out"

@@ -97,7 +97,8 @@ def length_of(tensor: Tensor) -> int:
     """
     shape = list(tensor.shape)
     if len(shape) not in (1, 2) or shape[0] < 0 or (len(shape) == 2 and shape[1] != 1):
-        raise wrong(f"expected shape [N] or [N, 1] for `{tensor.name}`, got {_short(shape)}", f"{tensor.path}.shape")
+        what = f"expected shape [N] or [N, 1] for `{_short(tensor.name)}`, got {_short(shape[:9])}"
+        raise wrong(what, f"{tensor.path}.shape")
     if shape[0] == 0:
         raise wrong("expected one row at least, got none", f"{tensor.path}.shape")
     return shape[0]
