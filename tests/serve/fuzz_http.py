@@ -13,8 +13,7 @@ import random
 import re
 import socket
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,7 +28,7 @@ from funade.serve.meter import Meter
 from funade.serve.request import Heads, Known
 from funade.serve.route import Routes
 from funade.serve.tokens import Tokens
-from serve import serve_fake
+from serve import fuzzing, serve_fake
 
 CORPUS = Path(__file__).parent / "corpus" / "http"
 LIMITS = Limits(head_bytes=2048, headers=20, body_bytes=4096, pipelined=4)
@@ -179,32 +178,6 @@ def fed(at: HttpDoor, pieces: list[bytes]) -> Did:
     return Did(wire.wrote, tuple(queued), wire.closed, amid)
 
 
-def cut(data: bytes, rng: random.Random) -> list[bytes]:
-    cuts = sorted(rng.randrange(1, len(data)) for _ in range(rng.choice((0, 0, 1, 2, 6)))) if len(data) > 1 else []
-    return [data[a:b] for a, b in zip([0, *cuts], [*cuts, len(data)], strict=True) if b > a]
-
-
-def mutated(corpus: list[bytes], rng: random.Random) -> bytes:
-    data = bytearray(rng.choice(corpus))
-    for _ in range(rng.choice((1, 1, 2, 4))):
-        at = rng.randrange(len(data) + 1)
-        match rng.randrange(6):
-            case 0:
-                data[at:at] = rng.choice(WORDS)
-            case 1:
-                del data[at : at + rng.choice((1, 2, 8, 40))]
-            case 2:
-                data[at : at + 1] = bytes([rng.randrange(256)])
-            case 3:
-                data[at:at] = rng.choice(corpus)
-            case 4:
-                start = rng.randrange(len(data) + 1)
-                data[at:at] = data[start : start + rng.choice((4, 30, 200))]
-            case _:
-                data[at : at + rng.choice((1, 4, 12))] = rng.choice(WORDS)
-    return bytes(data[:6000])
-
-
 def kind(did: Did) -> tuple[Any, ...]:
     """What is new about an input: the statuses, and how it ended."""
     statuses = tuple(line[9:12] for line in did.wrote.split(b"\r\n") if line.startswith(b"HTTP/1.1 "))
@@ -213,40 +186,31 @@ def kind(did: Did) -> tuple[Any, ...]:
 
 
 def corpus() -> list[bytes]:
-    return [path.read_bytes() for path in sorted(CORPUS.glob("*.bin"))]
+    return fuzzing.corpus(CORPUS)
 
 
-def tried(seconds: float, seed: int) -> Iterator[tuple[bytes, Did]]:
+def _mutate(known: Sequence[bytes], rng: random.Random) -> bytes:
+    return fuzzing.mutated(WORDS, known, rng)
+
+
+@contextlib.contextmanager
+def opened() -> Iterator[dict[str, fuzzing.Target]]:
+    """Both connections, side by side; closed now and then: the timers of those that linger are let go with them."""
+    with door(Forgetful()) as plain, door(Heads()) as knowing:
+
+        def feed(data: bytes, rng: random.Random) -> Hashable:
+            pieces = fuzzing.cut(data, rng)
+            one, other = fed(plain, pieces), fed(knowing, pieces)
+            assert one == other, (pieces, one, other)
+            return kind(one)
+
+        yield {"": fuzzing.Target(feed, _mutate)}
+
+
+def tried(seconds: float, seed: int) -> Iterator[fuzzing.Tried]:
     """Inputs and what was done with them, for so much processor time; raises where the two connections differ."""
-    rng = random.Random(seed)
-    inputs, seen = corpus(), set[tuple[Any, ...]]()
-    ends = time.process_time() + seconds
-    while time.process_time() < ends:
-        with door(Forgetful()) as plain, door(Heads()) as knowing:
-            for _ in range(10_000):  # then the timers of lingering connections, for which nobody waits, are let go
-                data = mutated(inputs, rng)
-                pieces = cut(data, rng)
-                one, other = fed(plain, pieces), fed(knowing, pieces)
-                assert one == other, (pieces, one, other)
-                if (found := kind(one)) not in seen:
-                    seen.add(found)
-                    inputs.append(data)
-                yield data, one
-                if time.process_time() > ends:
-                    return
-
-
-def main(seconds: float, seed: int) -> None:
-    count = 0
-    with door(Forgetful()) as plain:
-        kept = {kind(fed(plain, [data])) for data in corpus()}
-    for data, did in tried(seconds, seed):
-        count += 1
-        if (found := kind(did)) not in kept:
-            kept.add(found)
-            (CORPUS / f"{len(list(CORPUS.glob('*.bin'))):03}.bin").write_bytes(data)
-    print(f"{count} inputs, seed {seed}, {len(kept)} ways to behave")
+    return fuzzing.tried(CORPUS, opened, seconds, seed)
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]), int(sys.argv[2]))
+    fuzzing.main(CORPUS, opened, float(sys.argv[1]), int(sys.argv[2]))
