@@ -68,7 +68,8 @@ class Running:
         return self.state.port
 
     def events(self, name: str) -> list[dict[str, Any]]:
-        lines = [json.loads(line) for line in (self.folder / "log").read_text().splitlines()]
+        whole = (self.folder / "log").read_text().split("\n")[:-1]  # the last line may be being written
+        lines = [json.loads(line) for line in whole]
         return [line for line in lines if line["event"] == name]
 
     def serving(self, release: int) -> Server:
