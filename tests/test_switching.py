@@ -131,7 +131,7 @@ def asking(port: int, log: Path, *apis: str) -> Iterator[None]:
 
 
 def answers(log: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in log.read_text().splitlines()]
+    return [json.loads(line) for line in log.read_text().split("\n")[:-1]]
 
 
 def wait_until(holds: Callable[[], bool], within_s: float, what: str) -> float:
