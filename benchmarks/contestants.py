@@ -27,7 +27,8 @@ class Contestant:
 
     ``{port}`` and ``{folder}`` in ``command`` and ``path`` are filled in; ``many`` is the path for more than one row
     where it differs. ``shape`` names the form of its requests, ``key`` where its answers stand ("=": the body itself).
-    ``frame`` is that of funade's api where the cost of a worker is to be measured.
+    ``frame`` is that of funade's api where the cost of a worker is to be measured. ``later_s`` seconds after a load it
+    may still be at work for it.
     """
 
     name: str
@@ -39,6 +40,11 @@ class Contestant:
     environment: dict[str, str] = field(default_factory=dict)
     validates: bool = True
     frame: str = ""
+    later_s: float = 0
+
+
+KEEPER_S = 1.3
+"""The log's keeper looks once a second for what to put into Parquet."""
 
 
 def venv(name: str) -> str:
@@ -81,14 +87,15 @@ def all_of_them() -> list[Contestant]:
 
 def _funade(shown: str, frame: str) -> Contestant:
     command = ("-m", "funade", "-C", f"{{folder}}/{frame}", "serve", "--workers", "1", "--port", "{port}")
-    return Contestant(f"funade, {shown}", (f"{SERVE}/python", *command), "/v1/score", frame=frame)
+    return Contestant(f"funade, {shown}", (f"{SERVE}/python", *command), "/v1/score", frame=frame, later_s=KEEPER_S)
 
 
 def _variant(shown: str, variant: str) -> Contestant:
     program = str(PEERS.parent / "variants.py")
     environment = {"PYTHONPATH": str(PEERS.parent)}
     command = (f"{SERVE}/python", program, "{folder}/columns", "{port}", variant)
-    return Contestant(shown, command, "/v1/score", environment=environment)
+    later_s = 0 if variant == "uncounted" else KEEPER_S
+    return Contestant(shown, command, "/v1/score", environment=environment, later_s=later_s)
 
 
 class Running:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from contestants import Contestant
 
 REFERENCE = "uvicorn, empty echo"
+FASTAPI = "FastAPI"
 COUNTED, UNCOUNTED = "funade, fn.Columns", "funade, fn.Columns, no log, no metrics"
 
 HEAD = """# Serving, beside other servers
@@ -20,7 +21,8 @@ because funade's queue of 8,192 rows was full; they count in no figure but the s
 
 The model has 100 trees of 31 leaves on 20 features, is {form}, the same for all, and runs on one
 thread. funade has one worker, and checks requests and answers against the contract, logs every prediction and counts
-for /metrics, but where it says otherwise; the process that turns its log into Parquet counts as the server's.
+for /metrics, but where it says otherwise. The process that turns its log into Parquet gives way to the worker and does
+its work after a run; its CPU seconds are waited for and count.
 
 Machine: {machine}
 
@@ -74,6 +76,7 @@ def written(page: Page) -> str:
     )
     for name, why in page.failed.items():
         text += f"\n{name} did not run here:\n\n```\n{why}\n```\n"
+    text += _goals(page)
     for rows in sorted({rows for _, _, rows in page.speeds}):
         text += _speeds(page, rows)
     return text + _noted(page) + _calm(page) + _costs(page)
@@ -82,6 +85,27 @@ def written(page: Page) -> str:
 def _checking(page: Page) -> str:
     unchecked = [c.name for c in page.contestants if not c.validates]
     return f"Not validating what they get: {', '.join(unchecked)}." if unchecked else ""
+
+
+def _goals(page: Page) -> str:
+    """Goals of serving beside what this run gave, at 64 connections and one row a request."""
+    mine, bare = page.speeds.get((COUNTED, 64, 1)), page.speeds.get((UNCOUNTED, 64, 1))
+    echo, fastapi = page.speeds.get((REFERENCE, 64, 1)), page.speeds.get((FASTAPI, 64, 1))
+    calm = page.calm.get(COUNTED)
+    if mine is None or bare is None or echo is None or fastapi is None or calm is None:
+        return ""
+    found = [
+        ("requests a CPU-second beside the empty echo", "≥ 1.0 ×", f"{mine['cpu'] / echo['cpu']:.2f} ×"),
+        ("requests a CPU-second beside FastAPI + pydantic", "≥ 10 ×", f"{mine['cpu'] / fastapi['cpu']:.1f} ×"),
+        ("log and metrics, of the requests a CPU-second", "≤ 10 %", f"{1 - mine['cpu'] / bare['cpu']:.1%}"),
+        ("p99 at a tenth of saturation", "≤ 5 ms", f"{calm['p99_ms']:.2f} ms"),
+    ]
+    for one in page.costs:
+        if one.worker_s is not None:
+            over = f"{one.worker_s - one.bare_s:.2f} s, {one.worker_mb - one.bare_mb:.0f} MB"
+            found.append((f"a worker beside a bare interpreter, {one.name}", "≤ 0.5 s, ≤ 60 MB", over))
+    text = "\n## Goals\n\nOne row, 64 connections.\n\n| what | goal | this run |\n|---|---|---|\n"
+    return text + "".join(f"| {' | '.join(row)} |\n" for row in found)
 
 
 def _speeds(page: Page, rows: int) -> str:
