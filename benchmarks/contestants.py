@@ -94,8 +94,7 @@ def _variant(shown: str, variant: str) -> Contestant:
     program = str(PEERS.parent / "variants.py")
     environment = {"PYTHONPATH": str(PEERS.parent)}
     command = (f"{SERVE}/python", program, "{folder}/columns", "{port}", variant)
-    later_s = 0 if variant == "uncounted" else KEEPER_S
-    return Contestant(shown, command, "/v1/score", environment=environment, later_s=later_s)
+    return Contestant(shown, command, "/v1/score", environment=environment, later_s=KEEPER_S)
 
 
 class Running:

@@ -22,7 +22,8 @@ because funade's queue of 8,192 rows was full; they count in no figure but the s
 The model has 100 trees of 31 leaves on 20 features, is {form}, the same for all, and runs on one
 thread. funade has one worker, and checks requests and answers against the contract, logs every prediction and counts
 for /metrics, but where it says otherwise. The process that turns its log into Parquet gives way to the worker and does
-its work after a run; its CPU seconds are waited for and count.
+its work after a run; where a request has one row its CPU seconds are waited for and count, with what a server at rest
+takes meanwhile.
 
 Machine: {machine}
 
