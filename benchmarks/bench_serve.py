@@ -31,6 +31,7 @@ from serving_page import Cost, Page, written
 CLIENT = REPOSITORY / ".venv-serve" / "client"
 SERVER_CORE, CLIENT_CORE = 0, 1
 TOLERANCE = 1e-4
+CAUGHT_UP_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,7 @@ def summary(runs: list[dict[str, Any]]) -> dict[str, float]:
 def calm(work: Work, server: Running, rate: float) -> dict[str, float]:
     """Latencies at a tenth of what the server can do, over 64 connections, one row a request."""
     with awake(server):
+        time.sleep(CAUGHT_UP_S if server.contestant.later_s else 0)  # it stood still with work of the runs before
         return summary([load(work, server, 64, 1, max(work.seconds, 1), rate / 10) for _ in range(work.runs)])
 
 
