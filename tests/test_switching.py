@@ -24,7 +24,8 @@ REPOSITORY = Path(__file__).parents[1]
 RATE = 200
 SOON_S = 5.0
 
-LIGHT = '''
+LIGHT = (
+    '''
 """Two apis that answer with their model's, their threshold's and their code's version."""
 from pathlib import Path
 import json
@@ -45,26 +46,9 @@ class Parts(msgspec.Struct):
     helper: int
 
 
-class Constant:
-    def __init__(self, value: int) -> None:
-        self.value = value
-    def save(self, folder: Path) -> None:
-        (folder / "value.json").write_text(json.dumps(self.value))
-    @classmethod
-    def load(cls, folder: Path) -> "Constant":
-        return cls(json.loads((folder / "value.json").read_text()))
-
-
-@fn.source(fn.every("1 day", since="2022-01-01"), fn.time("at"))
-def rows(day: str) -> pa.Table:
-    n = 400
-    at = np.datetime64(day + "T00:00:00", "us") + np.arange(n) * np.timedelta64(60, "s")
-    return pa.table({"at": at, "x": np.arange(n) / 10.0})
-
-@fn.dataset(rows=rows)
-def kept(rows: pa.Table) -> pa.Table:
-    return rows
-
+'''
+    + toy.CONSTANT
+    + """
 @fn.model(rows=kept.before(days=2))
 def constant(rows: fn.Columns) -> Constant:
     return Constant(shared.VERSION)
@@ -95,7 +79,8 @@ def second(batch: fn.Columns, model: Constant, limit: int) -> fn.Columns:
 @fn.evaluation(fn.at_least(rows=1), answers=first.on(kept.last(days=1)))
 def counted(answers: fn.Columns) -> dict[str, float]:
     return {"rows": len(answers["x"])}
-'''
+"""
+)
 
 FILES = {
     "funade.toml": toy.TOML.replace("toy", "light"),

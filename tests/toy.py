@@ -132,3 +132,26 @@ def ship(here: Project) -> int:
     list(here.build())
     here.stage()
     return here.release()[0].number
+
+
+CONSTANT = """class Constant:
+    def __init__(self, value: int) -> None:
+        self.value = value
+    def save(self, folder: Path) -> None:
+        (folder / "value.json").write_text(json.dumps(self.value))
+    @classmethod
+    def load(cls, folder: Path) -> "Constant":
+        return cls(json.loads((folder / "value.json").read_text()))
+
+
+@fn.source(fn.every("1 day", since="2022-01-01"), fn.time("at"))
+def rows(day: str) -> pa.Table:
+    n = 400
+    at = np.datetime64(day + "T00:00:00", "us") + np.arange(n) * np.timedelta64(60, "s")
+    return pa.table({"at": at, "x": np.arange(n) / 10.0, "day": np.full(n, int(day[-2:]))})
+
+@fn.dataset(rows=rows)
+def kept(rows: pa.Table) -> pa.Table:
+    return rows
+"""
+"""Part of a project's nodes: a model that is one number, and 400 rows a day."""

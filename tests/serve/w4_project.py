@@ -8,7 +8,8 @@ from typing import Any
 import toy
 from funade.project import Project
 
-NODES = '''
+NODES = (
+    '''
 """What release N answers."""
 from pathlib import Path
 from typing import Annotated
@@ -36,26 +37,9 @@ class Told(msgspec.Struct):
     held: float
 
 
-class Constant:
-    def __init__(self, value: int) -> None:
-        self.value = value
-    def save(self, folder: Path) -> None:
-        (folder / "value.json").write_text(json.dumps(self.value))
-    @classmethod
-    def load(cls, folder: Path) -> "Constant":
-        return cls(json.loads((folder / "value.json").read_text()))
-
-
-@fn.source(fn.every("1 day", since="2022-01-01"), fn.time("at"))
-def rows(day: str) -> pa.Table:
-    n = 400
-    at = np.datetime64(day + "T00:00:00", "us") + np.arange(n) * np.timedelta64(60, "s")
-    return pa.table({"at": at, "x": np.arange(n) / 10.0, "day": np.full(n, int(day[-2:]))})
-
-@fn.dataset(rows=rows)
-def kept(rows: pa.Table) -> pa.Table:
-    return rows
-
+'''
+    + toy.CONSTANT
+    + """
 @fn.model(rows=kept.before(days=2))
 def constant(rows: fn.Columns) -> Constant:
     return Constant(100 * N + int(rows["day"].max()))
@@ -78,7 +62,8 @@ def told(batch: fn.Columns, model: Constant, limit: int) -> fn.Columns:
 @fn.evaluation(fn.at_least(rows=1), answers=told.on(kept.last(days=1)))
 def counted(answers: fn.Columns) -> dict[str, float]:
     return {"rows": len(answers["x"])}
-'''
+"""
+)
 
 
 def ship(root: Path, number: int) -> Project:
