@@ -83,8 +83,8 @@ class Plan(msgspec.Struct, frozen=True):
 def parts(paths: Sequence[Path], workers: int) -> tuple[Part, ...]:
     """The rows of files, in order, as parts of like size, several for each worker.
 
-    The last ones are half as large, for the workers to end together. A row group is cut only where it is larger by
-    half than a part should be: who reads its second piece reads past the first.
+    The last ones are half and then a quarter as large, for the workers to end together. A row group is cut only where
+    it is larger by half than a part should be: who reads its second piece reads past the first.
     """
     groups = [group for path in paths for group in _groups(path)]
     total = sum(rows for _, _, rows in groups)
@@ -92,7 +92,8 @@ def parts(paths: Sequence[Path], workers: int) -> tuple[Part, ...]:
     found: list[Part] = []
     start, rows, pieces = 0, 0, list[Piece]()
     for path, number, count in groups:
-        limit = most if start + rows + count <= total - workers * most else max(LEAST_ROWS, most // 2)
+        after = (total - start - rows - count) / (workers * most)
+        limit = max(LEAST_ROWS, most if after >= 1 else most // 2 if after >= 1 / 4 else most // 4)
         if pieces and rows + count > limit:
             found.append(Part(start, rows, tuple(pieces)))
             start, rows, pieces = start + rows, 0, []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import queue
 import sys
@@ -81,8 +82,11 @@ def _work(begin: Begin, asked: queue.Queue[str], out: BinaryIO) -> None:
     pa.set_io_thread_count(1)
     plan = msgspec.json.decode(Path(begin.plan).read_bytes(), type=Plan)
     schema = pa.ipc.read_schema(pa.py_buffer(plan.schema))
+    gc.disable()  # an import makes many things to last, and nothing to collect
     loaded = load_release({"store": plan.store, "release": plan.asked.release})
     scorer = Scorer(loaded.apis[plan.asked.api], loaded.release, schema, plan.carried)
+    gc.freeze()
+    gc.enable()
     _say(out, Said(ready=True))
     while True:
         number = int(asked.get())

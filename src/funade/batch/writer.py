@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _MOST_BYTES = 2 << 20
+_DICTIONARY_BYTES = 1 << 17  # a column of ever new values is soon written plainly: less work, and less space
 
 
 class Writer:
@@ -29,7 +30,9 @@ class Writer:
     def __init__(self, path: Path, schema: pa.Schema, group: int) -> None:
         import pyarrow.parquet as pq
 
-        self._file = pq.ParquetWriter(path, schema, **snapshots.packing(schema))
+        self._file = pq.ParquetWriter(
+            path, schema, dictionary_pagesize_limit=_DICTIONARY_BYTES, **snapshots.packing(schema)
+        )
         self._group = group
         self._gathered: list[pa.Table] = []
         self._rows = self._bytes = 0

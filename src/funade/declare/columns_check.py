@@ -197,8 +197,9 @@ def _missing(array: pa.Array) -> Array | None:
         values = array.to_numpy(zero_copy_only=False)  # null reads as NaN
         # A sum is NaN where one value is, or infinities of both signs are: cheaper than a mask of a column without.
         with np.errstate(invalid="ignore", over="ignore"):
-            if values.sum() == values.sum():
-                return None
+            total = values.sum()
+        if total == total:
+            return None
         found = np.isnan(values)
         return found if found.any() else None
     if array.null_count == 0:
