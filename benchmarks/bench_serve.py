@@ -24,7 +24,7 @@ from statistics import median
 from typing import Any
 
 import serving_data
-from contestants import SERVE, Contestant, Running, all_of_them
+from contestants import SERVE, VARIANTS, Contestant, Running, all_of_them
 from measure import REPOSITORY, processor
 from serving_page import Cost, Page, written
 
@@ -178,6 +178,8 @@ def run(given: argparse.Namespace, folder: Path) -> Page:
     for frame in ("columns", "pandas", "polars"):
         serving_data.project(folder / frame, given.model, frame)
         release(folder / frame)
+    for variant in VARIANTS:
+        shutil.copytree(folder / "columns", folder / variant)
     model = serving_data.prepare(folder, given.model)
     contestants = [c for c in all_of_them() if not given.only or any(o in c.name for o in given.only)]
     work = Work(folder, tuple(given.connections), tuple(given.rows), given.runs, given.seconds)

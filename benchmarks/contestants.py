@@ -90,10 +90,14 @@ def _funade(shown: str, frame: str) -> Contestant:
     return Contestant(f"funade, {shown}", (f"{SERVE}/python", *command), "/v1/score", frame=frame, later_s=KEEPER_S)
 
 
+VARIANTS = ("uncounted", "unbatched")
+"""Servers of ``variants.py``, each with a store of its own: who keeps one's log is charged for that alone."""
+
+
 def _variant(shown: str, variant: str) -> Contestant:
     program = str(PEERS.parent / "variants.py")
     environment = {"PYTHONPATH": str(PEERS.parent)}
-    command = (f"{SERVE}/python", program, "{folder}/columns", "{port}", variant)
+    command = (f"{SERVE}/python", program, f"{{folder}}/{variant}", "{port}", variant)
     return Contestant(shown, command, "/v1/score", environment=environment, later_s=KEEPER_S)
 
 
