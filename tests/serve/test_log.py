@@ -348,7 +348,7 @@ def test_a_frame_that_is_no_table_is_set_aside_and_hides_no_other(
     assert keep(root) == 4
     (aside,) = (root / "log" / "open").iterdir()
     assert aside.name == f"{MARK}.0.{0:012}.unread" and aside.read_bytes() == strange
-    assert "2 rows are in no table, KeyError: 'spoke'" in capsys.readouterr().err
+    assert "2 rows are in no table, KeyError: 'number'" in capsys.readouterr().err
 
 
 def test_a_damaged_segment_holds_up_no_other_day(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

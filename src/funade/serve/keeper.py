@@ -13,7 +13,7 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -37,6 +37,8 @@ _SOUGHT = ["number", "answered_at", "release"]
 _JOINED_BYTES = 256 << 20
 _SMALL_BYTES = 64 << 20
 _GROUP_ROWS = 1 << 17
+_BUFFER_BYTES = 16 << 20
+_RUN_ROWS = 1 << 13
 
 
 class Keep(msgspec.Struct, frozen=True):
@@ -53,6 +55,16 @@ class _Read(msgspec.Struct):
     until: int = 0
 
 
+class _Segment(msgspec.Struct):
+    """A file in the making."""
+
+    api: str
+    day: str
+    shape: str
+    path: Path
+    rows: int = 0
+
+
 class Keeper:
     """Reads ``<folder>/open/*.wal``, writes segments, joins small ones, lets go of old days.
 
@@ -66,6 +78,7 @@ class Keeper:
         self._open = self._folder / "open"
         self._joined_at = time.monotonic()
         self._told: dict[str, str] = {}
+        self._buffer = bytearray()
         self._settled: dict[Path, tuple[int, bool]] = {}
 
     def look(self) -> int:
@@ -111,21 +124,18 @@ class Keeper:
         ended = _unlocked(path)  # looked at before reading: what is there now is then all there will be
         place = path.with_suffix(".read")
         read = _place(place)
-        with path.open("rb") as file:
-            file.seek(read.done)
-            data = file.read(read.until - read.done if read.until else -1)
+        data = self._bytes(path, read)
         found = list(wal.frames(data))
         rows = 0
         if found:
             read.until = read.done + found[-1].end
             _write(place, read)
             points.passing("log.planned")
-            for number, (api, day, table) in enumerate(self._tables(path, read.done, data, found)):
-                name = f"{path.stem}.{read.done:012}-{number}.{segments.shape_of(table.schema)}.parquet"
-                rows += table.num_rows
-                made = self._open / f"{name}.new"
-                _parquet(table, made)
-                segments.put(segments.folder_of(self._folder, api, day), name, made)
+            begun = f"{path.stem}.{read.done:012}"
+            for number, one in enumerate(self._segments(begun, self._tables(path, read.done, data, found))):
+                rows += one.rows
+                name = f"{begun}-{number}.{one.shape}.parquet"
+                segments.put(segments.folder_of(self._folder, one.api, one.day), name, one.path)
             points.passing("log.made")
             _write(place, _Read(read.until))
         if ended and (not found or read.done + len(data) >= path.stat().st_size):
@@ -134,28 +144,61 @@ class Keeper:
             place.unlink(missing_ok=True)
         return rows
 
+    def _segments(self, begun: str, tables: Iterable[tuple[str, str, pa.Table]]) -> list[_Segment]:
+        """Files of tables: one for those of one api, day and shape."""
+        import pyarrow.parquet as pq
+
+        made: dict[tuple[str, str, str], tuple[_Segment, pq.ParquetWriter]] = {}
+        with contextlib.ExitStack() as open_:
+            for api, day, table in tables:
+                shape = segments.shape_of(table.schema)
+                if (api, day, shape) not in made:
+                    path = self._open / f"{begun}-{len(made)}.new"
+                    writer = open_.enter_context(
+                        pq.ParquetWriter(path, table.schema, **_packing(table.schema, last=False))
+                    )
+                    made[api, day, shape] = _Segment(api, day, shape, path), writer
+                segment, writer = made[api, day, shape]
+                writer.write_table(table)
+                segment.rows += table.num_rows
+        return [segment for segment, _ in made.values()]
+
+    def _bytes(self, path: Path, read: _Read) -> memoryview:
+        """What is to be read of a file; good until the next one is read."""
+        with path.open("rb") as file:
+            size = (read.until or os.fstat(file.fileno()).st_size) - read.done
+            if not size <= len(self._buffer) <= _BUFFER_BYTES:
+                self._buffer = bytearray(max(size, 0))  # memory that was in use before is ready at once
+            file.seek(read.done)
+            data = memoryview(self._buffer)[: max(size, 0)]
+            return data[: file.readinto(data)]
+
     def _tables(
-        self, path: Path, start: int, data: bytes, found: Sequence[wal.Frame]
+        self, path: Path, start: int, data: memoryview, found: Sequence[wal.Frame]
     ) -> Iterator[tuple[str, str, pa.Table]]:
-        """Api, day and rows; frames of one api and one shape together. A frame that is no table is set aside."""
+        """Api, day and rows; frames with the same columns together. One that is no table is set aside."""
         import pyarrow as pa
 
-        made: dict[tuple[Any, ...], list[pa.Table]] = {}
-        begin = 0
+        wrong = (pa.ArrowException, ArithmeticError, LookupError, TypeError, ValueError)
+        same: dict[tuple[Any, ...], list[wal.Frame]] = {}
         for frame in found:
+            columns = tuple([(column.name, column.kind) for column in frame.header.columns])
+            same.setdefault((frame.header.api, frame.header.release, columns), []).append(frame)
+        begins = dict(zip([frame.end for frame in found], [0, *[frame.end for frame in found]], strict=False))
+        mark = path.name.partition(".")[0]
+        for run in [run for frames in same.values() for run in _runs(frames)]:
             try:
-                table = predictions.table(path.name.partition(".")[0], frame.header, frame.columns)
-            except (pa.ArrowException, ArithmeticError, LookupError, TypeError, ValueError) as error:
-                aside = self._open / f"{path.stem}.{start + begin:012}.unread"
-                aside.write_bytes(data[begin : frame.end])
-                self._tell(aside.name, f"{frame.header.rows} rows are in no table, {type(error).__name__}: {error}")
-            else:
-                for day, rows in predictions.days(frame.columns["at"]):
-                    part = table if isinstance(rows, slice) else table.take(pa.array(rows))
-                    made.setdefault((frame.header.api, day, str(part.schema)), []).append(part)
-            begin = frame.end
-        for (api, day, _), parts in made.items():
-            yield api, day, pa.concat_tables(parts).unify_dictionaries().combine_chunks()
+                yield from _days(mark, run)
+            except wrong:
+                for frame in run:
+                    try:
+                        yield from _days(mark, [frame])
+                    except wrong as error:
+                        begin = begins[frame.end]
+                        aside = self._open / f"{path.stem}.{start + begin:012}.unread"
+                        aside.write_bytes(data[begin : frame.end])
+                        why = f"{type(error).__name__}: {error}"
+                        self._tell(aside.name, f"{frame.header.rows} rows are in no table, {why}")
 
     def _tidy(self, folder: Path, now: float) -> int:
         """Sweep and join one api's day; one that is over is left with as few files as can be."""
@@ -190,6 +233,32 @@ class Keeper:
         return count
 
 
+def _runs(frames: Sequence[wal.Frame]) -> Iterator[list[wal.Frame]]:
+    """Frames whose rows are made a table together: few, for they then stay in the processor's cache."""
+    run: list[wal.Frame] = []
+    rows = 0
+    for frame in frames:
+        run.append(frame)
+        rows += frame.header.rows
+        if rows >= _RUN_ROWS:
+            yield run
+            run, rows = [], 0
+    if run:
+        yield run
+
+
+def _days(mark: str, frames: Sequence[wal.Frame]) -> list[tuple[str, str, pa.Table]]:
+    """Api, day and rows of frames with the same columns."""
+    import pyarrow as pa
+
+    api, columns = frames[0].header.api, predictions.joined(frames)
+    table = predictions.table(mark, api, frames[0].header.release, columns)
+    return [
+        (api, day, table if isinstance(rows, slice) else table.take(pa.array(rows)))
+        for day, rows in predictions.days(columns["at"])
+    ]
+
+
 def _within(small: Sequence[segments.Segment]) -> Iterator[segments.Segment]:
     """As many of them as make a file of ``_JOINED_BYTES``."""
     size = 0
@@ -206,7 +275,7 @@ def _concatenated(paths: Sequence[Path], made: Path) -> None:
     import pyarrow.parquet as pq
 
     schema = pq.read_schema(paths[0])
-    with pq.ParquetWriter(made, schema, **_packing(schema, "zstd")) as writer:
+    with pq.ParquetWriter(made, schema, **_packing(schema, last=True)) as writer:
         waiting: list[pa.Table] = []
         for path in paths:
             waiting.append(pq.read_table(path, partitioning=None))
@@ -215,16 +284,24 @@ def _concatenated(paths: Sequence[Path], made: Path) -> None:
                 waiting = []
 
 
-def _parquet(table: pa.Table, path: Path) -> None:
-    import pyarrow.parquet as pq
-
-    pq.write_table(table, path, **_packing(table.schema, "lz4"))
-
-
-def _packing(schema: pa.Schema, compression: str) -> dict[str, Any]:
-    """How rows are packed: at first as fast as can be, zstd when they are joined."""
+def _packing(schema: pa.Schema, *, last: bool) -> dict[str, Any]:
+    """How rows are packed: at first as fast as can be, which leaves numbers as they are, zstd when they are joined."""
     repeating = [field.name for field in schema if str(field.type).startswith("dictionary")]
+    compression = "zstd" if last else dict.fromkeys(_texts(schema), "lz4") or "none"
     return {"compression": compression, "use_dictionary": repeating, "write_statistics": _SOUGHT}
+
+
+def _texts(schema: pa.Schema) -> Iterator[str]:
+    """The paths of columns of text."""
+    import pyarrow as pa
+
+    for field in schema:
+        children = (
+            {f"{field.name}.{one.name}": one.type for one in field.type} if pa.types.is_struct(field.type) else {}
+        )
+        for path, kind in (children or {field.name: field.type}).items():
+            if pa.types.is_string(kind):
+                yield path
 
 
 def _place(path: Path) -> _Read:
