@@ -61,11 +61,15 @@ def add(batch: fn.Columns, model: Line) -> fn.Columns:
     wide = np.column_stack([batch[n] for n in "abcde"] + [np.nan_to_num(batch["known"]), batch["seats"]])
     weights = np.linspace(0.1, 1.7, wide.shape[1]) * model.slope
     if (batch["a"] == 13.0).any():
+        batch["a"][:] = 0
         raise ValueError("unlucky")
     hours = batch["at"].astype("M8[h]").astype("i8") % 24
     known = np.array([m is True for m in batch["maybe"]]) + batch["stars"] + (batch["kind"] == "x") + batch["wet"]
     count = np.where(np.isnan(batch["often"]), np.nan, batch["often"])
-    return {"total": wide @ weights + hours + known, "count": count, "noted": batch["note"], "until": batch["till"]}
+    noted, until = batch["note"].copy(), batch["till"].copy()
+    for name in ("a", "seats", "note", "till", "known"):  # what came is logged whatever becomes of the batch
+        batch[name][:] = batch[name][::-1].copy()
+    return {"total": wide @ weights + hours + known, "count": count, "noted": noted, "until": until}
 
 @fn.evaluation(fn.at_most(mae=0.5)"""
 

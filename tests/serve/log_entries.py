@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from funade.declare.taken import Kept
 from funade.serve.entry import Entry
 from funade.serve.entry import entry as made
 
@@ -42,7 +43,8 @@ def entry(first: int, request: dict[str, Any], answers: dict[str, Any], **given:
     rows = len(next(iter(request.values())))
     asks: Sequence[Any] = given.pop("asks", [Asked() for _ in range(rows)])
     api, at = given.pop("api", "eta"), given.pop("at", None)
-    found = made(api, asks, range(first, first + len(asks)), request, answers, **given)
+    kept = Kept((*request,), request)
+    found = made(api, asks, range(first, first + len(asks)), kept, answers, **given)
     return found if at is None else found._replace(at=at)
 
 

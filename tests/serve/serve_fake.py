@@ -53,7 +53,7 @@ class Fake:
         self.decode = self.requests.decode
 
     def take(self, rows: Sequence[Any]) -> Taken:
-        return Taken(self.requests.columns(rows))
+        return self.requests.take(rows)
 
     def give(self, columns: dict[str, Any], count: int) -> Given:
         for does in columns["does"]:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
+from funade.declare.taken import Kept
 from funade.serve.ask import PLAIN, Answered, Said
 from funade.serve.entry import Entry
 from funade.serve.entry import entry as made
@@ -35,7 +36,7 @@ class Asked:
 
 
 def entry(asks: list[Asked], now: float = 0.0, **found: Any) -> Entry:
-    return made("eta", asks, range(len(asks)), {}, {}, **found)._replace(now=now)
+    return made("eta", asks, range(len(asks)), Kept((), {}), {}, **found)._replace(now=now)
 
 
 class Spread(NamedTuple):

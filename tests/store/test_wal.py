@@ -30,6 +30,18 @@ def test_frames_are_read_as_they_were_written() -> None:
     assert two.columns["text"].tolist() == ["é", None]
 
 
+def test_columns_that_lie_side_by_side_are_read_in_the_order_asked_for() -> None:
+    rows = [np.array(row, dtype="<i8").tobytes() for row in ([1, -2], [2**62, 4])]
+    block = wal.Block(("a", "b"), "<i8", rows)
+    floats = wal.Block(("c",), "<f8", [np.array([0.5, -0.0]).tobytes()])
+    columns = {"number": np.arange(2, dtype="u1"), "text": TEXTS}
+    (frame,) = wal.frames(b"".join(wal.framed("eta", 1, 2, columns, [block, floats], ["b", "text", "c", "a"])))
+    assert {name: column.tolist() for name, column in frame.columns.items()} == {
+        "number": [0, 1], "b": [-2, 4], "text": ["é", None], "c": [0.5, -0.0], "a": [1, 2**62]
+    }  # fmt: skip
+    assert [*frame.columns] == ["number", "b", "text", "c", "a"]
+
+
 def test_reading_goes_on_where_it_ended() -> None:
     (first,) = wal.frames(ONE)
     assert [frame.header.api for frame in wal.frames(ONE + TWO, first.end)] == ["fare"]

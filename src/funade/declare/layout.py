@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import chain
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from funade.declare.field import Field, floats
+from funade.declare.taken import Packed
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
@@ -24,9 +25,17 @@ _MICROSECOND = timedelta(microseconds=1)
 _NAT = -(2**63)
 
 Read = Callable[[Sequence[Any]], Iterable[Any]]
+Pack = Callable[[Sequence[Any]], Packed]
 
 
-def layout(fields: Iterable[Field], zone: ZoneInfo) -> list[tuple[tuple[str, ...], Read]]:
+class Layout(NamedTuple):
+    """How rows are read: groups of fields that are packed, and the columns of the others by their names."""
+
+    packs: list[Pack]
+    reads: list[tuple[tuple[str, ...], Read]]
+
+
+def layout(fields: Iterable[Field], zone: ZoneInfo) -> Layout:
     """How columns are read from rows: fields of one number type together, in one pass."""
     groups: dict[tuple[str, bool], list[str]] = {}
     single: list[tuple[tuple[str, ...], Read]] = []
@@ -36,11 +45,10 @@ def layout(fields: Iterable[Field], zone: ZoneInfo) -> list[tuple[tuple[str, ...
             groups.setdefault((dtype, field.nullable), []).append(field.name)
         else:
             single.append(((field.name,), _alone(field, zone)))
-    read = [
-        ((*names,), _packed(names, dtype) if _quick(dtype, missing=missing) else together(names, dtype))
-        for (dtype, missing), names in groups.items()
-    ]
-    return read + single
+    quick = {key for key in groups if key[0] in _FORMATS and not key[1]}
+    packs = [_packing(names, key[0]) for key, names in groups.items() if key in quick]
+    read = [((*names,), together(names, key[0])) for key, names in groups.items() if key not in quick]
+    return Layout(packs, read + single)
 
 
 def dtype_of(field: Field) -> str:
@@ -61,22 +69,18 @@ _DTYPES = {
 _FORMATS = {"float64": "d", "int64": "q"}
 
 
-def _quick(dtype: str, *, missing: bool) -> bool:
-    return dtype in _FORMATS and not missing
-
-
-def _packed(names: Sequence[str], dtype: str) -> Read:
+def _packing(names: Sequence[str], dtype: str) -> Pack:
     """As ``together`` does, for numbers of which none is missing: a quarter less time at 20 fields of 64 rows."""
     import numpy as np
 
     get, count, letter = attrgetter(*names), len(names), _FORMATS[dtype]
+    named, kind = (*names,), np.dtype(dtype).str
 
-    def read(rows: Sequence[Any]) -> Iterable[Any]:
+    def pack(rows: Sequence[Any]) -> Packed:
         values = map(get, rows) if count == 1 else chain.from_iterable(map(get, rows))
-        packed = struct.pack(f"={len(rows) * count}{letter}", *values)
-        return np.array(np.frombuffer(packed, dtype=dtype).reshape(len(rows), count).T, order="C")
+        return Packed(named, kind, struct.pack(f"={len(rows) * count}{letter}", *values))
 
-    return read
+    return pack
 
 
 def together(names: Sequence[str], dtype: str) -> Read:

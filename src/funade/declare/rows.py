@@ -105,9 +105,12 @@ class Requests:
     def take(self, rows: Sequence[Any]) -> Taken:
         """The rows' values by field, in the struct's order, and where a declared default stands for a missing one."""
         found: dict[str, Any] = dict.fromkeys(self._names)  # keeps the struct's order
-        for names, read in self._layout:
+        packed = tuple([pack(rows) for pack in self._layout.packs])
+        for one in packed:
+            found.update(zip(one.names, one.columns(), strict=True))
+        for names, read in self._layout.reads:
             found.update(zip(names, read(rows), strict=True))
-        return Taken(found, self._defaults.read(rows, found) if self._defaults else None)
+        return Taken(found, self._defaults.read(rows, found) if self._defaults else None, packed)
 
     def fill_defaults(self, columns: Columns, rows: int) -> Taken:
         """Columns of ``rows`` values each with declared defaults in the place of None, NaN, NaT and absent columns.

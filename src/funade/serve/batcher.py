@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from funade.declare import reason
-from funade.declare.taken import Taken
+from funade.declare.given import Given
+from funade.declare.taken import Kept, Taken
 from funade.errors import AnswerError
 from funade.serve.ask import PLAIN, Answered, Ask, Said
 from funade.serve.entry import Entry, entry
@@ -40,7 +41,8 @@ class Worked(NamedTuple):
     ``spoke``, ``guards`` and ``saids`` are None where the function answered every row and nothing is to be said.
     """
 
-    taken: Taken
+    kept: Kept
+    defaults: Masks | None
     answers: Columns
     bodies: list[Any]
     rows: int
@@ -126,16 +128,8 @@ class Batcher:
             asks, numbers, worked = _still_open(asks, numbers, worked)
             if not asks:
                 return
-        taken = worked.taken
         told = entry(
-            self.api.name,
-            asks,
-            numbers,
-            taken.columns,
-            worked.answers,
-            worked.spoke,
-            taken.defaults,
-            worked.guards,
+            self.api.name, asks, numbers, worked.kept, worked.answers, worked.spoke, worked.defaults, worked.guards
         )
         log = self._desk.log
         if log is not None and self.api.durable:
@@ -217,7 +211,7 @@ class Batcher:
             self.api.name,
             asks,
             [number for _, number, _ in noted],
-            taken.columns,
+            taken.kept(),
             {name: column.repeat(rows) for name, column in self._fallback.items()},
             np.repeat(np.array([code for _, _, code in noted], dtype=np.uint8), counts),
             taken.defaults,
@@ -243,17 +237,24 @@ class Batcher:
         try:
             rows = asks[0].rows if len(asks) == 1 else [row for ask in asks for row in ask.rows]
             taken = self.api.take(rows)
+            kept = taken.kept()
             began = time.monotonic()
-            found = spans(self.api.give, taken.columns, len(rows))
+            found = spans(lambda start, stop: self._given(rows, taken, start, stop), len(rows))
             took_s = time.monotonic() - began
             given = found[0].given if len(found) == 1 else None
             if given is not None and not given.faults and given.guards is None and taken.defaults is None:
-                return Worked(taken, given.columns, self._bodies(asks, given.columns), len(rows), took_s)
+                return Worked(kept, None, given.columns, self._bodies(asks, given.columns), len(rows), took_s)
             self._tell(found)
-            return self._told(asks, taken, found)._replace(took_s=took_s)
+            return self._told(asks, kept, taken.defaults, found)._replace(took_s=took_s)
         except BaseException as error:  # the answers cannot be written; nothing of this may end the lane
             self._desk.journal.failed(self.api.name, error)
             return None
+
+    def _given(self, rows: Sequence[Any], taken: Taken, start: int, stop: int) -> Given:
+        """The function's answers; some rows alone are read anew, for it may have written into the columns."""
+        if stop - start < len(rows):
+            taken = self.api.take(rows[start:stop])
+        return self.api.give(taken.columns, stop - start)
 
     def _tell(self, found: Sequence[Span]) -> None:
         """The first thing that went wrong goes into the server's log."""
@@ -311,7 +312,7 @@ class Batcher:
             columns[name] = column
         return columns
 
-    def _told(self, asks: list[Ask], taken: Taken, found: Sequence[Span]) -> Worked:
+    def _told(self, asks: list[Ask], kept: Kept, defaults: Masks | None, found: Sequence[Span]) -> Worked:
         import numpy as np
 
         columns, spoke, guards = self._joined(found, sum([len(ask.rows) for ask in asks]))
@@ -328,9 +329,10 @@ class Batcher:
                 spoke[start:stop] = reason.REFUSED
             else:
                 bodies.append(ask.write(answers, start, stop))
-            saids.append(said(spoke, guards, taken.defaults, start, stop, single=ask.single))
+            saids.append(said(spoke, guards, defaults, start, stop, single=ask.single))
             start = stop
-        return Worked(taken, columns, bodies, len(spoke), 0.0, spoke if spoke.any() else None, guards, saids)
+        shown = spoke if spoke.any() else None
+        return Worked(kept, defaults, columns, bodies, len(spoke), 0.0, shown, guards, saids)
 
 
 def _still_open(asks: list[Ask], numbers: Sequence[int], worked: Worked) -> tuple[list[Ask], list[int], Worked]:
@@ -344,7 +346,8 @@ def _still_open(asks: list[Ask], numbers: Sequence[int], worked: Worked) -> tupl
         return None if columns is None else {name: column[rows] for name, column in columns.items()}
 
     worked = worked._replace(
-        taken=Taken(cut(worked.taken.columns), cut(worked.taken.defaults)),
+        kept=worked.kept.chosen(rows),
+        defaults=cut(worked.defaults),
         answers=cut(worked.answers),
         bodies=[worked.bodies[i] for i in keep],
         spoke=None if worked.spoke is None else worked.spoke[rows],

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from funade.declare.taken import Kept
 from funade.serve.ask import Ask
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 class Entry(NamedTuple):
     """The answers of one call, or of requests answered without one; n rows in all.
 
-    ``request`` holds what the function took, defaults filled in; ``answers`` what was said, the fallback's values where
+    ``request`` is what the function took, defaults filled in; ``answers`` what was said, the fallback's values where
     it spoke. The requests, in order, bear the prediction numbers ``numbers``, have ``counts`` rows each, were one
     object or an array (``singles``), came at ``since`` (``time.monotonic()``) and by ``doors``. ``at`` is
     ``time.time()``, ``now`` ``time.monotonic()``. ``spoke`` has a code of ``declare.reason`` a row, None where the
@@ -29,7 +30,7 @@ class Entry(NamedTuple):
     at: float
     now: float
     rows: int
-    request: Columns
+    request: Kept
     answers: Columns
     numbers: Sequence[int]
     counts: Sequence[int]
@@ -45,7 +46,7 @@ def entry(
     api: str,
     asks: Sequence[Ask],
     numbers: Sequence[int],
-    request: Columns,
+    request: Kept,
     answers: Columns,
     spoke: np.ndarray[Any, np.dtype[np.uint8]] | None = None,
     defaults: Masks | None = None,

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import NamedTuple
 
 from funade.declare.given import Given
 
-if TYPE_CHECKING:
-    import numpy as np
-
-    Columns = dict[str, np.ndarray[Any, Any]]
-    Give = Callable[[Columns, int], Given]
+Give = Callable[[int, int], Given]
+"""The answers for rows [start, stop)."""
 
 MOST_CALLS = 64
 """Calls spent on one batch; what is still unknown then counts as failed."""
@@ -30,20 +27,20 @@ class Span(NamedTuple):
     error: BaseException | None
 
 
-def spans(give: Give, columns: Columns, rows: int) -> list[Span]:
+def spans(give: Give, rows: int) -> list[Span]:
     """The batch as spans in order: one span where ``give`` answers the batch whole.
 
     Every row of a failed span fails alone too, unless ``MOST_CALLS`` or ``MOST_S`` ended the search.
     """
     try:
-        return [Span(0, rows, give(columns, rows), None)]
+        return [Span(0, rows, give(0, rows), None)]
     except BaseException as error:  # the user's function may raise anything, SystemExit too
         if rows == 1:
             return [Span(0, 1, None, error)]
-        return _halves(give, columns, rows, error)
+        return _halves(give, rows, error)
 
 
-def _halves(give: Give, columns: Columns, rows: int, error: BaseException) -> list[Span]:
+def _halves(give: Give, rows: int, error: BaseException) -> list[Span]:
     ends = time.monotonic() + MOST_S
     middle = rows // 2
     open_ = [(middle, rows), (0, middle)]
@@ -56,8 +53,7 @@ def _halves(give: Give, columns: Columns, rows: int, error: BaseException) -> li
             continue
         calls += 1
         try:
-            part = {name: column[start:stop] for name, column in columns.items()}
-            found.append(Span(start, stop, give(part, stop - start), None))
+            found.append(Span(start, stop, give(start, stop), None))
         except BaseException as again:
             error = again
             if stop - start == 1:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from funade import points
+from funade.declare.taken import Packed
 from funade.serve.entry import Entry
 from funade.serve.journal import Journal
 from funade.store import segments, wal
@@ -231,14 +232,19 @@ class Log:
         rows = sum([entry.rows for entry in entries])
         without = self._without.get(first.api, frozenset())
         columns = _facts(entries)
-        for side, letter in (("request", "q:"), ("answers", "a:")):
-            pieces = zip(*[getattr(entry, side).values() for entry in entries], strict=True)
-            for name, arrays in zip(getattr(first, side), pieces, strict=True):
-                if name not in without:
-                    columns[letter + name] = _joined(arrays)
+        columns |= _columns([entry.request.columns for entry in entries], "q:", without)
+        columns |= _columns([entry.answers for entry in entries], "a:", without)
         for side, letter in (("defaults", "d:"), ("guards", "g:")):
             columns |= _masks(entries, side, letter)
-        return wal.framed(first.api, self._release, rows, columns)
+        blocks = []
+        for parts in zip(*[entry.request.packed for entry in entries], strict=True):
+            if without.isdisjoint(parts[0].names):
+                names = tuple(["q:" + name for name in parts[0].names])
+                blocks.append(wal.Block(names, parts[0].kind, [one.data for one in parts]))
+            else:
+                columns |= _unpacked(parts, "q:", without)
+        order = ["q:" + name for name in first.request.names if name not in without]
+        return wal.framed(first.api, self._release, rows, columns, blocks, order)
 
     def _tell(self, what: str, **facts: Any) -> None:
         now = time.monotonic()
@@ -262,11 +268,11 @@ def _weighing(first: Entry) -> Callable[[Entry], int]:
     def texts(columns: Mapping[str, Array]) -> list[str]:
         return [name for name, column in columns.items() if column.dtype.kind == "O"]
 
-    width = 8 * (len(first.request) + len(first.answers))
-    request, answers = texts(first.request), texts(first.answers)
+    width = 8 * (len(first.request.names) + len(first.answers))
+    request, answers = texts(first.request.columns), texts(first.answers)
 
     def weigh(entry: Entry) -> int:
-        columns = [*[entry.request[name] for name in request], *[entry.answers[name] for name in answers]]
+        columns = [*[entry.request.columns[name] for name in request], *[entry.answers[name] for name in answers]]
         return entry.rows * width + sum([_text(column) for column in columns])
 
     return weigh if request or answers else lambda entry: entry.rows * width
@@ -281,8 +287,22 @@ def _groups(noted: Sequence[_Noted]) -> list[list[_Noted]]:
     found: dict[tuple[Any, ...], list[_Noted]] = {}
     for one in noted:
         entry = one.entry
-        found.setdefault((entry.api, one.then is None, *entry.request, *entry.answers), []).append(one)
+        request = entry.request
+        packed = tuple([part.names for part in request.packed])
+        key = (entry.api, one.then is None, packed, request.names, tuple(request.columns), tuple(entry.answers))
+        found.setdefault(key, []).append(one)
     return list(found.values())
+
+
+def _columns(tables: Sequence[Mapping[str, Array]], letter: str, without: frozenset[str]) -> dict[str, Array]:
+    pieces = zip(*[table.values() for table in tables], strict=True)
+    named = zip(tables[0], pieces, strict=True)
+    return {letter + name: _joined(arrays) for name, arrays in named if name not in without}
+
+
+def _unpacked(parts: Sequence[Packed], letter: str, without: frozenset[str]) -> dict[str, Array]:
+    """The columns of a block of which some are not kept."""
+    return _columns([dict(zip(one.names, one.columns(), strict=True)) for one in parts], letter, without)
 
 
 def _joined(arrays: Sequence[Array]) -> Array:

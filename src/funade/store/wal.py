@@ -1,14 +1,15 @@
 """A worker's predictions as it writes them: frames of columns, appended to a file; a torn last frame is recognised.
 
 A frame is ``size, crc32`` (little-endian unsigned 32 bits), then so many bytes: the length of a MessagePack header, the
-header, the columns' bytes in its order. Columns of objects are MessagePack arrays, all others NumPy's own bytes.
+header, the columns' bytes as it says. Columns of objects are MessagePack arrays, all others NumPy's own bytes, one
+after the other or, in a block, beside those of other columns, row after row.
 """
 
 from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 _HEAD = struct.Struct("<II")
 _LENGTH = struct.Struct("<I")
-Piece = bytes | memoryview
 _pack = msgspec.msgpack.Encoder(enc_hook=str).encode
 _OBJECTS = "objects"
 
@@ -28,12 +28,26 @@ MOST_BYTES = 1 << 30
 """A frame is never longer; a greater size is a torn one."""
 
 
+Piece = bytes | memoryview
+
+
 class Column(NamedTuple):
-    """One column of a frame: its name, NumPy's type string or "objects", and how many bytes it has."""
+    """One column of a frame: its name, NumPy's type string or "objects", where it begins, and how far its next value
+    is from one (of objects: how many bytes they have).
+    """
 
     name: str
     kind: str
-    size: int
+    start: int
+    step: int
+
+
+class Block(NamedTuple):
+    """Columns of one type as the bytes of their rows, one row after the other."""
+
+    names: tuple[str, ...]
+    kind: str
+    pieces: Sequence[Piece]
 
 
 class Header(msgspec.Struct, frozen=True, array_like=True):
@@ -53,20 +67,35 @@ class Frame(NamedTuple):
     end: int
 
 
-def framed(api: str, release: int, rows: int, columns: Mapping[str, Array]) -> list[Piece]:
-    """The pieces of a frame, to be written one after the other."""
+def framed(
+    api: str,
+    release: int,
+    rows: int,
+    columns: Mapping[str, Array],
+    blocks: Sequence[Block] = (),
+    order: Sequence[str] = (),
+) -> list[Piece]:
+    """The pieces of a frame, to be written one after the other; the columns of ``order`` come last, in that order."""
     bodies: list[Piece] = []
-    told: list[Column] = []
+    told: dict[str, Column] = {}
+    at = 0
     for name, array in columns.items():
         if array.dtype == object:
             body: Piece = _pack(array.tolist())
-            kind = _OBJECTS
+            told[name] = Column(name, _OBJECTS, at, len(body))
         else:
-            kind = array.dtype.str
             body = array.view("u1").data if array.size else b""
+            told[name] = Column(name, array.dtype.str, at, array.itemsize)
         bodies.append(body)
-        told.append(Column(name, kind, len(body)))
-    header = _pack(Header(api, release, rows, tuple(told)))
+        at += len(body)
+    for block in blocks:
+        width = int(block.kind[2:])
+        step = width * len(block.names)
+        told |= {name: Column(name, block.kind, at + i * width, step) for i, name in enumerate(block.names)}
+        bodies += block.pieces
+        at += step * rows
+    told |= {name: told.pop(name) for name in order}
+    header = _pack(Header(api, release, rows, tuple(told.values())))
     pieces: list[Piece] = [_LENGTH.pack(len(header)), header, *bodies]
     crc = 0
     for piece in pieces:
@@ -91,12 +120,10 @@ def _frame(body: memoryview, end: int) -> Frame:
     at = _LENGTH.unpack_from(body)[0] + _LENGTH.size
     header = msgspec.msgpack.decode(body[_LENGTH.size : at], type=Header)
     columns: dict[str, Array] = {}
-    for name, kind, size in header.columns:
-        piece = body[at : at + size]
-        at += size
+    for name, kind, start, step in header.columns:
         if kind == _OBJECTS:
             columns[name] = np.empty(header.rows, dtype=object)
-            columns[name][:] = msgspec.msgpack.decode(piece)
+            columns[name][:] = msgspec.msgpack.decode(body[at + start : at + start + step])
         else:
-            columns[name] = np.frombuffer(piece, dtype=kind)
+            columns[name] = np.ndarray(header.rows, kind, body, at + start, (step,))
     return Frame(header, columns, end)
