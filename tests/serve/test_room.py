@@ -53,3 +53,10 @@ def test_few_rows_that_are_quick_do_not_open_a_room_they_do_not_fill() -> None:
     for _ in range(50):
         room.took(2, 0.001)
     assert room.call == 16
+
+
+def test_a_few_rows_that_were_held_up_once_leave_the_room_as_it_was() -> None:
+    room = Room(LIMITS, 0.3)
+    for seconds in (0.002, 5.0, 0.002):
+        room.took(1, seconds)
+    assert (room.call, room.waiting) == (LIMITS.batch_rows, LIMITS.waiting_rows)

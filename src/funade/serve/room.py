@@ -35,6 +35,7 @@ class Room:
         """Learn from one call."""
         if rows <= _SMALL_ROWS:
             self._small_s += 0.1 * (seconds - self._small_s) if self._small_s else seconds
+            return  # a slow one was held up by something else: fewer rows would not have helped
         if seconds > max(self._share_s, 2 * self._small_s):
             self.call = max(min(self.call, rows) * 3 // 4, _LEAST_ROWS)
             self.waiting = self.call
