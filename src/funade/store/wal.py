@@ -21,14 +21,12 @@ if TYPE_CHECKING:
 
 _HEAD = struct.Struct("<II")
 _LENGTH = struct.Struct("<I")
+Piece = bytes | memoryview
 _pack = msgspec.msgpack.Encoder(enc_hook=str).encode
 _OBJECTS = "objects"
 
 MOST_BYTES = 1 << 30
 """A frame is never longer; a greater size is a torn one."""
-
-
-Piece = bytes | memoryview
 
 
 class Column(NamedTuple):
