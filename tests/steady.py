@@ -2,7 +2,7 @@
 
 Run as a process of its own: ``python steady.py PORT RATE CONNECTIONS LOG API=JSON …``; it ends when its standard
 input closes. Each line of the log is JSON: when it was asked (monotonic seconds), how long it took, the api, the
-status, the release that answered, the body; or what went wrong.
+status, the release that answered, the body, why the fallback spoke if it did; or what went wrong.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, api: s
         name, _, value = line.partition(b":")
         headers[name.decode().lower()] = value.decode().strip()
     content = await reader.readexactly(int(headers["content-length"]))
-    return {"status": int(status[1]), "release": int(headers.get("funade-release", 0)), "body": json.loads(content)}
+    release, fallback = int(headers.get("funade-release", 0)), headers.get("funade-fallback", "")
+    return {"status": int(status[1]), "release": release, "body": json.loads(content), "fallback": fallback}
 
 
 async def connection(port: int, every: float, phase: float, bodies: list[tuple[str, bytes]], log: IO[str]) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from funade import clock
+from funade.serve.ask import Ask
 from funade.serve.desk import Desk
 from funade.serve.http import Connection
 from funade.serve.http_door import HttpDoor
@@ -25,6 +26,7 @@ from funade.serve.journal import Journal
 from funade.serve.lane import Lane
 from funade.serve.limits import Limits
 from funade.serve.meter import Meter
+from funade.serve.reply import CONTINUE
 from funade.serve.request import Heads, Known
 from funade.serve.route import Routes
 from funade.serve.tokens import Tokens
@@ -110,6 +112,7 @@ class Wire:
     def __init__(self) -> None:
         self.wrote = b""
         self.closed = False
+        self.paused = False
 
     def write(self, data: bytes) -> None:
         self.wrote += data
@@ -131,9 +134,11 @@ class Wire:
     def get_write_buffer_size(self) -> int:
         return 0
 
-    def pause_reading(self) -> None: ...
+    def pause_reading(self) -> None:
+        self.paused = True
 
-    def resume_reading(self) -> None: ...
+    def resume_reading(self) -> None:
+        self.paused = False
 
 
 class Forgetful(Heads):
@@ -161,10 +166,16 @@ def door(heads: Heads) -> Iterator[HttpDoor]:
 
 
 def fed(at: HttpDoor, pieces: list[bytes]) -> Did:
-    """What a fresh connection does with these pieces."""
+    """What a fresh connection does with these pieces; what it asked is answered between two pieces."""
     queued: list[str] = []
+    asked: list[Ask] = []
+
+    def add(ask: Ask, within_s: float | None = None) -> None:
+        queued.append(f"{ask.rows} {ask.single} {within_s}")
+        asked.append(ask)
+
     for queue in at.desk.queues.values():
-        queue.add = lambda ask, within_s=None: queued.append(f"{ask.rows} {ask.single} {within_s}")  # type: ignore[method-assign]
+        queue.add = add  # type: ignore[method-assign]
     wire: Any = Wire()
     connection = Connection(at)
     connection.connection_made(wire)
@@ -172,10 +183,16 @@ def fed(at: HttpDoor, pieces: list[bytes]) -> Did:
         if wire.closed:
             break
         connection.data_received(piece)
+        while asked or (wire.paused and not wire.closed):
+            for ask in asked:
+                ask.refuse(503, "busy")
+            asked.clear()
+            at.loop.run_until_complete(asyncio.sleep(0))
     amid = connection._begun
     connection.eof_received()
     connection.connection_lost(None)
-    return Did(wire.wrote, tuple(queued), wire.closed, amid)
+    wrote = re.sub(rb"\r\ndate: .{29}", b"", wire.wrote).replace(CONTINUE, b"")  # both depend on when
+    return Did(wrote, tuple(queued), wire.closed, amid)
 
 
 def kind(did: Did) -> tuple[Any, ...]:

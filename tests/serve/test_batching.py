@@ -91,6 +91,22 @@ def test_late_work_is_not_started(server: Running) -> None:
     assert in_time.json == {"eta": 2.0, "model": 1, "threshold": 1, "batch": 1}
 
 
+@pytest.mark.parametrize("heads", [1, 500])
+def test_a_client_that_asks_on_without_waiting_is_answered_and_leaves_room_for_others(
+    run: Callable[..., Running], heads: int
+) -> None:
+    server = run(workers=1, limits=Limits(waiting_rows=200))
+    with Client(server.port) as busy, Client(server.port) as greedy, Client(server.port) as other:
+        other.ask({"km": 3})
+        busy.send(post({"km": 0, "does": "sleep 0.5"}))
+        time.sleep(0.1)
+        greedy.send(b"".join(post({"km": i}, x_number=str(i % heads)) for i in range(500)))
+        time.sleep(0.1)
+        assert "funade-fallback" not in other.ask({"km": 3}).headers
+        assert [greedy.response().json["eta"] for _ in range(500)] == [2.0 * i for i in range(500)]
+        assert greedy.ask({"km": 5}).json["eta"] == 10.0
+
+
 def test_a_row_in_work_past_its_time_gets_the_fallback(server: Running) -> None:
     with Client(server.port) as client:
         response = client.ask({"km": 1, "does": "sleep 0.5"}, funade_timeout_ms="50")

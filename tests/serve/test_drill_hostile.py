@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from itertools import cycle, islice
 from pathlib import Path
 
 import pytest
@@ -83,7 +84,7 @@ def _victim(port: int, log: Path) -> Iterator[list[float]]:
         yield took
         process.communicate()
     for line in map(json.loads, log.read_text().splitlines()):
-        assert line["status"] == 200 and line["body"]["eta"] == 4.0, line
+        assert line["status"] == 200 and line["body"]["eta"] == 4.0, str(line)
         took.append(line["took"])
 
 
@@ -115,23 +116,23 @@ async def _deaf(port: int, seconds: float) -> None:
     writer.transport.abort()
 
 
-def _shapes() -> Iterator[bytes]:
-    while True:
-        yield from (data for data, _ in SHAPES.values())
+def _shapes(first: int) -> Iterator[bytes]:
+    """Every shape in turn, without end."""
+    return islice(cycle([data for data, _ in SHAPES.values()]), first, None)
 
 
 async def _attack(port: int, seconds: float) -> None:
     ends = time.monotonic() + seconds
 
-    async def throw() -> None:
-        for data in _shapes():
+    async def throw(first: int) -> None:
+        for data in _shapes(first):
             if time.monotonic() > ends:
                 return
             with contextlib.suppress(OSError):
                 await _status(port, data)
             await asyncio.sleep(0.05)
 
-    attackers = [throw() for _ in range(4)] + [_loris(port, seconds) for _ in range(300)]
+    attackers = [throw(first) for first in range(0, len(SHAPES), 4)] + [_loris(port, seconds) for _ in range(300)]
     await asyncio.gather(*attackers, *[_deaf(port, seconds) for _ in range(20)])
 
 
@@ -145,6 +146,6 @@ def test_drill_w24_others_keep_being_answered_in_time(run: Callable[..., Running
         asyncio.run(_attack(server.port, 10))
     print(f"p99: calm {_p99(calm) * 1e3:.2f} ms, attacked {_p99(attacked) * 1e3:.2f} ms of {len(attacked)}")
     assert len(attacked) > 1000
-    assert _p99(attacked) <= 5 * max(_p99(calm), 0.003)
+    assert _p99(attacked) <= 5 * max(_p99(calm), 0.005)  # one request of the most rows takes 10 ms to read
     assert server.state.workers == workers
     assert server.events("defect") == []

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 _MOST_UNREAD = 64 * 1024
 """Bytes of a half-received request that travel to another worker; a longer one is finished here."""
 
+_PIECE = 8 * 1024
+"""Bytes parsed at once, or the rest of a body: past the bound of pipelined requests no more than these are begun."""
+
 _FIRST_S = 1.0
 """Seconds, or up to one less, that a new encrypted connection has for its first request while the worker ends."""
 
@@ -37,6 +40,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, door: HttpDoor, unread: bytes = b"") -> None:
         self.door = door
         self._unread = unread
+        self._later = b""
         self._parser: Any = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport
         self._waiting: deque[Exchange] = deque()
@@ -76,29 +80,35 @@ class Connection(asyncio.Protocol):
             self.door.loop.call_soon(self.shut)
 
     def data_received(self, data: bytes) -> None:
-        """Parse what came; whole requests in it are begun."""
-        if not self._begun and not self._deaf:
-            data = self._known(data)
-        while data and not self._deaf:
-            data = self._feed(data)
+        """Parse what came; whole requests in it are begun, as many as may wait."""
+        most, start = self.door.limits.pipelined, 0
+        while start < len(data) and not self._deaf:
+            if len(self._waiting) >= most:
+                self._pause(data[start:])
+                return
+            if not self._begun and (known := self._known(data, start)) > start:
+                start = known
+                continue
+            in_body = self._begun and not self._in_head
+            end = start + (max(_PIECE, self._head.length - self._size) if in_body else _PIECE)
+            rest = self._feed(data[start:end])
+            data, start = (rest + data[end:], 0) if rest else (data, end)
 
-    def _known(self, data: bytes) -> bytes:
-        """Begin the requests whose head came before, byte for byte; returns what is to be parsed."""
-        while data:
-            end = data.find(b"\r\n\r\n", 0, Heads.LONGEST) + 4
-            head = data[:end] if end > 3 else b""
+    def _known(self, data: bytes, start: int) -> int:
+        """Begin the requests whose head came before, byte for byte; returns where what is to be parsed begins."""
+        most = self.door.limits.pipelined
+        while start < len(data) and len(self._waiting) < most:
+            end = data.find(b"\r\n\r\n", start, start + Heads.LONGEST) + 4
+            head = data[start:end] if end > 3 else b""
             known = self.door.heads.get(head)
             if known is None or len(data) < end + known.size or self._deaf:
                 self._first = head
-                return data
-            body = data[end : end + known.size]
-            data = data[end + known.size :]
+                break
+            start = end + known.size
             exchange = Exchange(self, b"")
             self._waiting.append(exchange)
-            if len(self._waiting) >= self.door.limits.pipelined:
-                self._pause()
-            self._ask(exchange, known.batcher, body, known.within_s)
-        return data
+            self._ask(exchange, known.batcher, data[end:start], known.within_s)
+        return start
 
     def eof_received(self) -> bool:
         """The client has closed: whoever gave up is not worked for, so that retries do not pile up."""
@@ -108,7 +118,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Nobody waits any more: what is not begun is not started."""
         self._deaf = True
-        self._release_held()
+        self._hold(0)
         self._drop()
         self._parser = None  # it holds this connection
         self.door.connections.discard(self)
@@ -183,7 +193,7 @@ class Connection(asyncio.Protocol):
         body = self._body if self._more is None else b"".join(self._more)
         self._body, self._more, self._size, self._message_bytes = b"", None, 0, 0
         if self._held:
-            self._release_held()
+            self._hold(0)
         self._dispatch(body)
 
     # -- requests and responses
@@ -196,8 +206,6 @@ class Connection(asyncio.Protocol):
         self._waiting.append(exchange)
         if not keep:
             self._deaf = self._last_asked = True
-        elif len(self._waiting) >= self.door.limits.pipelined:
-            self._pause()
         path = head.path()
         batcher = self.door.routes.posts.get(path) if head.method == b"POST" else None
         if batcher is None:
@@ -244,18 +252,18 @@ class Connection(asyncio.Protocol):
         self._answered = True
         if ready[-1].last:
             self._finish()
-        elif self._leaving:
-            self.door.loop.call_soon(self.leave)
         elif self._paused and len(waiting) < self.door.limits.pipelined:
             self._paused = False
-            self._resume()
+            self.door.loop.call_soon(self._go_on)
+        elif self._leaving:
+            self.door.loop.call_soon(self.leave)
 
     def reject(self, status: int, error: str) -> None:
         """Respond to what is no good request, after the responses due, and hear no more."""
         self._deaf = True
         exchange = Exchange(self, CLOSE, head=self._head.method == b"HEAD")
         self._waiting.append(exchange)
-        self._release_held()
+        self._hold(0)
         self.door.desk.meter.refused("", status)
         exchange.page(status, error_json(error))
 
@@ -280,13 +288,35 @@ class Connection(asyncio.Protocol):
                 exchange.timer.cancel()
         self._waiting.clear()
 
-    def _pause(self) -> None:
+    def _pause(self, later: bytes) -> None:
+        """As many requests wait as may: what else came is parsed when some are answered."""
         self._paused = True
         self._transport.pause_reading()
+        self._later = later
+        self._hold(self._size + len(later))
+
+    def _go_on(self) -> None:
+        if self._deaf:
+            return
+        later, self._later = self._later, b""
+        self._hold(self._size)
+        self.data_received(later)
+        if self._leaving:
+            self.leave()
+        else:
+            self._resume()
 
     def _resume(self) -> None:
-        if not (self._paused or self._stalled or self._leaving or self._transport.is_closing()):
+        leaving = self._leaving and self._movable
+        if not (self._paused or self._stalled or leaving or self._transport.is_closing()):
             self._transport.resume_reading()
+
+    def _hold(self, size: int) -> None:
+        """Count what is held of this client's bytes; with too many of all clients' it is refused."""
+        self.door.held += size - self._held
+        self._held = size
+        if size and self.door.held > self.door.limits.held_bytes:
+            self.reject(503, "too many large requests at once; try again")
 
     def _feed(self, data: bytes) -> bytes:
         """Parse; returns what is to be parsed yet."""
@@ -328,14 +358,7 @@ class Connection(asyncio.Protocol):
         elif self._message_bytes > 2 * limits.body_bytes + limits.head_bytes:
             self.reject(413, "body expected larger chunks")
         else:
-            self.door.held += self._size - self._held
-            self._held = self._size
-            if self.door.held > limits.held_bytes:
-                self.reject(503, "too many large requests at once; try again")
-
-    def _release_held(self) -> None:
-        self.door.held -= self._held
-        self._held = 0
+            self._hold(self._size)
 
     # -- leaving and closing
 
@@ -344,12 +367,19 @@ class Connection(asyncio.Protocol):
         if not self.door.handing:
             return
         self._leaving = True
-        if self._transport.is_closing() or self._ended or self._deaf:
+        if self._transport.is_closing() or self._ended or self._deaf or self._later:
             return
-        if not self._begun or self._raw is not None:
-            self._transport.pause_reading()  # what comes now is for the next release
-            if not self._waiting and not self._transport.get_write_buffer_size():
-                self._hand()
+        if not self._movable:
+            self._resume()
+            return
+        self._transport.pause_reading()  # what comes now is for the next release
+        if not self._waiting and not self._transport.get_write_buffer_size():
+            self._hand()
+
+    @property
+    def _movable(self) -> bool:
+        """Whether the next worker could go on: nothing is half received, or its bytes are kept."""
+        return not self._begun or self._raw is not None
 
     def _hand(self) -> None:
         try:
@@ -367,7 +397,7 @@ class Connection(asyncio.Protocol):
 
         A client that has only just encrypted its connection is about to ask: its first request is waited for a moment.
         """
-        if not self._waiting and not self._begun:
+        if not (self._waiting or self._begun or self._later):
             if self._answered or self.door.tls is None or self.door.loop.time() - self._since > _FIRST_S:
                 self._transport.close()
         elif self._leaving:
