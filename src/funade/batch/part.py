@@ -105,8 +105,9 @@ def _few(file: pq.ParquetFile, groups: list[int]) -> int:
     from pyarrow import types
 
     rows = sum(file.metadata.row_group(group).num_rows for group in groups)
-    size = sum(file.metadata.row_group(group).total_byte_size for group in groups)
-    length = size / max(rows, 1)
+    size = sum(file.metadata.row_group(group).total_byte_size for group in groups)  # less than in memory where packed
+    fixed = sum(field.type.bit_width for field in file.schema_arrow if types.is_primitive(field.type)) / 8
+    length = max(size / max(rows, 1), fixed)
     if not all(types.is_primitive(field.type) for field in file.schema_arrow):
         first = next(file.iter_batches(batch_size=_LEAST, row_groups=groups[:1], use_threads=False), None)
         length = max(length, first.nbytes / max(first.num_rows, 1) if first is not None else 0.0)

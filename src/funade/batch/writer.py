@@ -13,9 +13,9 @@ from funade.store import snapshots
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
 _MOST_BYTES = 2 << 20
-_DICTIONARY_BYTES = 1 << 17  # a column of ever new values is soon written plainly: less work, and less space
 
 
 class Writer:
@@ -28,11 +28,8 @@ class Writer:
     """
 
     def __init__(self, path: Path, schema: pa.Schema, group: int) -> None:
-        import pyarrow.parquet as pq
-
-        self._file = pq.ParquetWriter(
-            path, schema, dictionary_pagesize_limit=_DICTIONARY_BYTES, **snapshots.packing(schema)
-        )
+        self._path, self._schema = path, schema
+        self._file: pq.ParquetWriter | None = None
         self._group = group
         self._gathered: list[pa.Table] = []
         self._rows = self._bytes = 0
@@ -47,20 +44,25 @@ class Writer:
 
     def close(self) -> None:
         """Write what is left."""
-        self._write()
-        self._file.close()
+        self._write().close()
 
     def drop(self) -> None:
         """Close a file that nobody wants any more."""
-        with suppress(OSError):  # on a full disk its end is not written either
-            self._file.close()
+        if self._file is not None:
+            with suppress(OSError):  # on a full disk its end is not written either
+                self._file.close()
 
-    def _write(self) -> None:
+    def _write(self) -> pq.ParquetWriter:
         import pyarrow as pa
+        import pyarrow.parquet as pq
 
+        table = pa.concat_tables([self._schema.empty_table(), *self._gathered])
+        if self._file is None:  # its first rows say how it is packed
+            self._file = pq.ParquetWriter(self._path, self._schema, **snapshots.packing(table))
         if self._rows:
-            self._file.write_table(pa.concat_tables(self._gathered), row_group_size=self._group)
+            self._file.write_table(table, row_group_size=self._group)
         self._gathered, self._rows, self._bytes = [], 0, 0
+        return self._file
 
 
 @contextmanager

@@ -27,6 +27,9 @@ FILE = "rows.parquet"
 ROW_GROUP = 1 << 18
 """Rows per row group: small enough for two threads to share a million rows, large enough to pack well."""
 
+_LOOKED_AT, _MOST_NEW = 1 << 15, 0.65
+"""Of so many first values, the share that may differ for their column to have a dictionary."""
+
 
 def write(blobs: Blobs, table: pa.Table) -> Artifact:
     """Keep a table; equal tables give one digest however their memory is cut into chunks."""
@@ -44,18 +47,20 @@ def keep(blobs: Blobs, table: pa.Table) -> str:
             table.replace_schema_metadata(None).combine_chunks(),
             path,
             row_group_size=ROW_GROUP,
-            **packing(table.schema),
+            **packing(table),
         )
         return blobs.adopt(path)
 
 
-def packing(schema: pa.Schema) -> dict[str, Any]:
-    """How rows of these columns are packed as Parquet: what its writers are told."""
+def packing(table: pa.Table) -> dict[str, Any]:
+    """How rows are packed as Parquet, as the first of them suggest: what its writers are told."""
     return {
         "version": "2.6",
         "compression": "zstd",
-        "use_dictionary": _repeating(schema),
-        "write_statistics": _bounded(schema),
+        "use_dictionary": [
+            field.name for field, column in zip(table.schema, table.columns, strict=True) if _repeats(column)
+        ],
+        "write_statistics": _bounded(table.schema),
         "write_page_checksum": True,
     }
 
@@ -146,12 +151,14 @@ def _text(value: object) -> str:
     return str(value)
 
 
-def _repeating(schema: pa.Schema) -> list[str]:
-    """Columns worth a dictionary: all but measured numbers and times, which rarely repeat."""
+def _repeats(column: pa.ChunkedArray) -> bool:
+    """Whether a dictionary is worth it: half the space and a third of the time to read, or all of it for nothing."""
     from pyarrow import types
 
-    tests = (types.is_floating, types.is_timestamp, types.is_decimal, types.is_nested)
-    return [field.name for field in schema if not any(test(field.type) for test in tests)]
+    if types.is_timestamp(column.type) or types.is_decimal(column.type) or types.is_nested(column.type):
+        return False
+    first = column.slice(0, _LOOKED_AT)
+    return len(first.unique()) <= _MOST_NEW * len(first)
 
 
 def _bounded(schema: pa.Schema) -> list[str]:
