@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import toy
-from serve.serve_client import alive, until
+from serve.serve_client import alive, noted, until
 
 pytestmark = pytest.mark.slow
 
@@ -38,8 +38,7 @@ class Served:
         until(lambda: self.events("ready") or None)
 
     def events(self, name: str) -> list[dict[str, Any]]:
-        lines = (self.root / f"server{self.starts}.log").read_text().splitlines()
-        return [event for event in map(json.loads, lines) if event["event"] == name]
+        return [event for event in noted(self.root / f"server{self.starts}.log") if event["event"] == name]
 
     def get(self, path: str, body: bytes | None = None) -> tuple[int, str, Any]:
         """Status, release and body of one request on a connection of its own."""

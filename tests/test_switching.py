@@ -17,6 +17,7 @@ import pytest
 
 import toy
 from funade.project import Project
+from serve.serve_client import noted
 
 pytestmark = pytest.mark.slow
 
@@ -115,10 +116,6 @@ def asking(port: int, log: Path, *apis: str) -> Iterator[None]:
         assert client.returncode == 0
 
 
-def answers(log: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in log.read_text().split("\n")[:-1]]
-
-
 def wait_until(holds: Callable[[], bool], within_s: float, what: str) -> float:
     """Seconds until something holds."""
     started = time.monotonic()
@@ -199,7 +196,7 @@ def test_drill_W5_ninety_switches_of_two_light_apis_lose_and_mix_nothing(tmp_pat
 
     log = tmp_path / "answers.jsonl"
     waits = switch_many(root, edit, free_port(), log, 90, ('first={"x": 1.5}', 'second=[{"x": 1.5}, {"x": 2.5}]'))
-    found = answers(log)
+    found = noted(log)
     failed = [a for a in found if a.get("status") != 200]
     assert failed == [], failed[:3]
     mixed = [a for a in found if {v for row in _rows(a) for v in row.values()} != {version_of[a["release"]]}]
@@ -234,7 +231,7 @@ def test_drill_ten_switches_of_the_taxi_project_lose_nothing(tmp_path: Path) -> 
     body = '{"pickup_zone": 74, "dropoff_zone": 75, "planned_miles": 1.5, "requested_at": "2022-04-01T12:00:00Z"}'
     log = tmp_path / "answers.jsonl"
     waits = switch_many(root, edit, free_port(), log, 10, (f"arrival={body}",), **env)
-    found = answers(log)
+    found = noted(log)
     failed = [a for a in found if a.get("status") != 200]
     assert failed == [], failed[:3]
     by_release: dict[int, set[str]] = {}

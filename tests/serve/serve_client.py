@@ -68,9 +68,7 @@ class Running:
         return self.state.port
 
     def events(self, name: str) -> list[dict[str, Any]]:
-        whole = (self.folder / "log").read_text().split("\n")[:-1]  # the last line may be being written
-        lines = [json.loads(line) for line in whole]
-        return [line for line in lines if line["event"] == name]
+        return [line for line in noted(self.folder / "log") if line["event"] == name]
 
     def serving(self, release: int) -> Server:
         """Wait until this release is answered from, by as many workers as asked for."""
@@ -100,6 +98,11 @@ def until(found: Callable[[], T | None], seconds: float = 20.0) -> T:
             return value
         time.sleep(0.02)
     raise AssertionError(f"not within {seconds} s")
+
+
+def noted(log: Path) -> list[dict[str, Any]]:
+    """The lines of a log of JSON, without one that is being written."""
+    return [json.loads(line) for line in log.read_text().split("\n")[:-1]]
 
 
 def alive(pid: int) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import subprocess
 import sys
 import time
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from serve.serve_client import Running, post
+from serve.serve_client import Running, noted, post
 
 TESTS = Path(__file__).parent.parent
 _ASK = post({"km": 2.0})
@@ -83,7 +82,7 @@ def _victim(port: int, log: Path) -> Iterator[list[float]]:
     with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
         yield took
         process.communicate()
-    for line in map(json.loads, log.read_text().splitlines()):
+    for line in noted(log):
         assert line["status"] == 200 and line["body"]["eta"] == 4.0, str(line)
         took.append(line["took"])
 

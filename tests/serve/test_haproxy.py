@@ -18,7 +18,7 @@ import pytest
 import toy
 from funade.errors import Misuse
 from funade.serve.haproxy import Front, configuration, peer
-from serve.serve_client import Client, Running, until
+from serve.serve_client import Client, Running, noted, until
 from serve.test_metrics import scrape
 from serve.test_tls import certificate
 
@@ -137,7 +137,7 @@ def test_drill_w16_a_server_killed_behind_haproxy_costs_clients_nothing(
     assert asking.stdin is not None
     asking.stdin.close()
     asking.wait(20)
-    lines = [json.loads(line) for line in log.read_text().split("\n")[:-1]]
+    lines = noted(log)
     assert len(lines) > 600
     assert [line for line in lines if line.get("status") != 200] == []
     assert {json.dumps(line["body"]) for line in lines} == {json.dumps(lines[0]["body"])}

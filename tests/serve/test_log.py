@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-import json
 import queue
 import resource
 import threading
@@ -27,6 +26,7 @@ from funade.serve.log import Log
 from funade.store import predictions, segments, wal
 from funade.store.query import sql
 from serve.log_entries import Asked, entry, numbered, texts
+from serve.serve_client import noted
 
 MARK = "0123456789ab"
 
@@ -64,8 +64,7 @@ class Worker:
         self.loop.close()
 
     def events(self, name: str) -> list[dict[str, Any]]:
-        lines = [json.loads(line) for line in self.journal.read_text().splitlines()]
-        return [line for line in lines if line["event"] == name]
+        return [line for line in noted(self.journal) if line["event"] == name]
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from funade.declare.defaults import value_of
 from funade.declare.field import Field, exact
 from funade.declare.layout import column, dtype_of
+from funade.declare.nan import nans
 from funade.declare.taken import Taken
 
 if TYPE_CHECKING:
@@ -194,14 +195,7 @@ def _missing(array: pa.Array) -> Array | None:
     import pyarrow as pa
 
     if pa.types.is_floating(array.type):
-        values = array.to_numpy(zero_copy_only=False)  # null reads as NaN
-        # A sum is NaN where one value is, or infinities of both signs are: cheaper than a mask of a column without.
-        with np.errstate(invalid="ignore", over="ignore"):
-            total = values.sum()
-        if total == total:
-            return None
-        found = np.isnan(values)
-        return found if found.any() else None
+        return nans(array.to_numpy(zero_copy_only=False))  # null reads as NaN
     if array.null_count == 0:
         return None
     return np.asarray(array.is_null().to_numpy(zero_copy_only=False))

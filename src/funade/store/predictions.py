@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from funade.declare import reason
+from funade.declare.nan import nans
 from funade.store import segments, wal
 from funade.store.query import Select, literal, quoted, sql, whole
 
@@ -128,18 +129,12 @@ def _values(column: Array) -> pa.Array:
     if column.dtype.kind == "M" and column.dtype != "datetime64[D]":
         return pa.array(column.astype("datetime64[us]")).cast(pa.timestamp("us", "UTC"))
     if column.dtype != object:
-        return pa.array(column, from_pandas=_some_nan(column))  # a missing value, to whom it may read it by SQL too
+        missing = column.dtype.kind == "f" and nans(column) is not None
+        return pa.array(column, from_pandas=missing)  # NaN is a missing value, to whom it may read it by SQL too
     try:
         return pa.array(column.tolist())
     except (pa.ArrowException, ArithmeticError):
         return pa.array([None if v is None else str(v) for v in column.tolist()])
-
-
-def _some_nan(column: Array) -> bool:
-    import numpy as np
-
-    with np.errstate(invalid="ignore", over="ignore"):
-        return column.dtype.kind == "f" and bool(np.isnan(column.sum()))
 
 
 def select(root: Path, *, api: str = "*", mark: str = "") -> Select:
