@@ -17,7 +17,7 @@ One run of `make bench-serve`. {note}Each server is pinned to one core with all 
 4,096 different rows are sent in turn, and every answer is compared with the expected one; a run with a wrong answer
 says so. Figures are medians of {runs} alternating runs of {seconds:g} s, after a warm-up. *per CPU s* counts the user
 and system seconds of the server's whole process tree. *Shed* requests were answered at once by the declared fallback,
-because funade's queue of 8,192 rows was full; they count in no figure but the server's CPU seconds.
+because funade's queue was full; they count in no figure but the server's CPU seconds.
 
 The model has 100 trees of 31 leaves on 20 features, is {form}, the same for all, and runs on one
 thread. funade has one worker, and checks requests and answers against the contract, logs every prediction and counts

@@ -11,7 +11,7 @@ import msgspec
 class Limits(msgspec.Struct, frozen=True):
     """Bounds of one worker; times in seconds.
 
-    ``waiting_rows`` wait for one api, beyond what is being answered; ``batch_rows`` are answered by one call unless a
+    ``waiting_rows`` wait for one api at most, beyond what is being answered; ``batch_rows`` are answered by one call unless a
     single request brings more; a call longer than ``call_s`` ends the worker; ``held_bytes`` of half-received bodies
     are kept for all clients together.
     """
@@ -22,7 +22,7 @@ class Limits(msgspec.Struct, frozen=True):
     held_bytes: int = 256 * 1024 * 1024
     pipelined: int = 64
     connections: int = 10_000
-    waiting_rows: int = 8192
+    waiting_rows: int = 65_536
     batch_rows: int = 1024
     head_s: float = 10.0
     body_s: float = 30.0
