@@ -131,7 +131,10 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """The client reads again."""
         self._stalled = 0.0
-        self._resume()
+        if self._later and not self._paused:
+            self._go_on()
+        else:
+            self._resume()
 
     # -- the parser's calls
 
@@ -296,7 +299,7 @@ class Connection(asyncio.Protocol):
         self._hold(self._size + len(later))
 
     def _go_on(self) -> None:
-        if self._deaf:
+        if self._deaf or self._stalled:
             return
         later, self._later = self._later, b""
         self._hold(self._size)
