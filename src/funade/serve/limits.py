@@ -11,9 +11,9 @@ import msgspec
 class Limits(msgspec.Struct, frozen=True):
     """Bounds of one worker; times in seconds.
 
-    ``waiting_rows`` wait for one api at most, beyond what is being answered; ``batch_rows`` are answered by one call unless a
-    single request brings more; a call longer than ``call_s`` ends the worker; ``held_bytes`` of half-received bodies
-    are kept for all clients together.
+    At most ``waiting_rows`` wait for one api, beyond what is being answered; ``batch_rows`` are answered by one call
+    unless a single request brings more; a call longer than ``call_s`` ends the worker; ``held_bytes`` of what is not
+    begun, half-received bodies above all, are kept for all clients together.
     """
 
     head_bytes: int = 32 * 1024
