@@ -19,10 +19,8 @@ from onnxruntime import InferenceSession, SessionOptions
 
 
 def main(kind: str, port: str, model: str, protos: str) -> None:
-    import funade
-
-    funade.__path__.append(f"{protos}/funade")  # the generated package bears funade's name, which is installed here
-    types, services = (importlib.import_module(f"funade.scoring.score_pb2{end}") for end in ("", "_grpc"))
+    sys.path.insert(0, protos)
+    types, services = (importlib.import_module(f"funade_scoring.score_pb2{end}") for end in ("", "_grpc"))
     options = SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = InferenceSession(Path(model).read_bytes(), options, providers=["CPUExecutionProvider"])

@@ -42,7 +42,7 @@ def test_numbers_are_stable_from_candidate_to_candidate(tmp_path: Path) -> None:
             (text,) = protos(metadata, candidate=True).values()
             found.append(numbers(text))
         assert found == [{"x": "1", "y": "2"}, {"y": "2", "z": "3"}, {"x": "1", "y": "2"}, {"w": "4", "x": "1"}]
-        assert list(protos(metadata, ["arrival"], candidate=True)) == ["funade/taxi/arrival.proto"]
+        assert list(protos(metadata, ["arrival"], candidate=True)) == ["funade_taxi/arrival.proto"]
         with pytest.raises(
             Misuse, match=r"export expected one of its apis \(arrival\), got `arival`; did you mean `arrival`"
         ):

@@ -51,8 +51,11 @@ class Message(NamedTuple):
 
 
 def path_of(wire: Wire) -> str:
-    """The file's path below a folder of .proto files: ``funade/taxi/screen.proto``."""
-    return wire.package.replace(".", "/") + ".proto"
+    """The file's path below a folder of .proto files: ``funade_taxi/screen.proto``.
+
+    Python's generated modules are named by it: their package is neither funade's own nor the project's.
+    """
+    return wire.package.replace(".", "_", 1).replace(".", "/") + ".proto"
 
 
 def service_of(wire: Wire) -> str:
