@@ -260,6 +260,7 @@ def main(arguments: Sequence[str]) -> None:
     signal.signal(signal.SIGTERM, lambda *_: loop.call_soon_threadsafe(worker.stop))
     worker.lane.start(lambda: _spin(loop, worker.lane))
     threading.Thread(target=worker.guard, daemon=True, name="funade-guard").start()
+    gc.disable()  # an import makes many things to last, and little to collect
     try:
         loaded: Any = worker.load()
     except BaseException as error:  # whatever the user's code does, the supervisor hears why
@@ -269,6 +270,7 @@ def main(arguments: Sequence[str]) -> None:
         return
     gc.collect()
     gc.freeze()
+    gc.enable()
     loop.call_soon_threadsafe(worker.open, loaded)
     worker.lane.run()
 
