@@ -10,6 +10,7 @@ PROMISE_S = 1.0
 _SHARE = 1 / 3
 _SMALL_ROWS = 8
 _LEAST_ROWS = 16
+_FIRST_ROWS = 8192  # wait until it is known how fast a large call is
 
 
 class Room:
@@ -21,7 +22,7 @@ class Room:
     one call's rows, or where calls are as large as they may be, what is answered in a third of the promise.
 
     Args:
-        limits: the greatest both may be; ``waiting`` begins with eight calls.
+        limits: the greatest both may be.
         promise_s: the api's own promise, in seconds; None for none.
     """
 
@@ -30,7 +31,7 @@ class Room:
         self._share_s = (promise_s or PROMISE_S) * _SHARE
         self._small_s = self._row_s = 0.0
         self.call = limits.batch_rows
-        self.waiting = min(8 * limits.batch_rows, limits.waiting_rows)
+        self.waiting = min(_FIRST_ROWS, limits.waiting_rows)
 
     def took(self, rows: int, seconds: float) -> None:
         """Learn from one call."""
