@@ -4,6 +4,7 @@ import datetime as dt
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -60,6 +61,25 @@ def test_equal_tables_have_one_digest_however_they_lie_in_memory(blobs: Blobs) -
 def test_rows_come_back_in_the_order_of_files_and_rows(blobs: Blobs) -> None:
     paths = kept(blobs, days(5, 8)) + kept(blobs, days(0, 3))
     assert rides(snapshots.read(paths)) == [5, 6, 7, 0, 1, 2]
+
+
+def test_columns_that_repeat_have_a_dictionary_and_every_column_keeps_its_bits(blobs: Blobs) -> None:
+    random = np.random.default_rng(1)
+    odd = np.array([0x8000000000000000, 0, 0x7FF8000000000000, 0x7FF8000000000001, 0xFFF0000000000000], dtype="u8")
+    columns = {
+        "odd": np.resize(odd, 9000).view("f8"),
+        "decimals": random.normal(size=9000).round(2),
+        "measured": random.normal(size=9000),
+        "number": np.arange(9000),
+        "word": np.resize(np.array(["a", "b"]), 9000),
+    }
+    (path,) = kept(blobs, pa.table(columns))
+    group = pq.read_metadata(path).row_group(0)
+    packed = {group.column(i).path_in_schema for i in range(5) if group.column(i).has_dictionary_page}
+    assert packed == {"odd", "decimals", "word"}
+    found = pq.read_table(path)
+    for name in ("odd", "decimals", "measured", "number"):
+        assert (found[name].to_numpy().view("u8") == columns[name].view("u8")).all()
 
 
 @pytest.mark.parametrize("form", ["arrow", "pandas", "polars", "columns", "relation", "reader", "lazy"])
