@@ -95,20 +95,17 @@ class Connection(asyncio.Protocol):
             data, start = (rest + data[end:], 0) if rest else (data, end)
 
     def _known(self, data: bytes, start: int) -> int:
-        """Begin the requests whose head came before, byte for byte; returns where what is to be parsed begins."""
-        most = self.door.limits.pipelined
-        while start < len(data) and len(self._waiting) < most:
-            end = data.find(b"\r\n\r\n", start, start + Heads.LONGEST) + 4
-            head = data[start:end] if end > 3 else b""
-            known = self.door.heads.get(head)
-            if known is None or len(data) < end + known.size or self._deaf:
-                self._first = head
-                break
-            start = end + known.size
-            exchange = Exchange(self, b"")
-            self._waiting.append(exchange)
-            self._ask(exchange, known.batcher, data[end:start], known.within_s)
-        return start
+        """Begin the request at ``start`` if its head came before, byte for byte; returns where what follows begins."""
+        end = data.find(b"\r\n\r\n", start, start + Heads.LONGEST) + 4
+        head = data[start:end] if end > 3 else b""
+        known = self.door.heads.get(head)
+        if known is None or len(data) < end + known.size:
+            self._first = head
+            return start
+        exchange = Exchange(self, b"")
+        self._waiting.append(exchange)
+        self._ask(exchange, known.batcher, data[end : end + known.size], known.within_s)
+        return end + known.size
 
     def eof_received(self) -> bool:
         """The client has closed: whoever gave up is not worked for, so that retries do not pile up."""
