@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 import serving_data
-from funade.project import Project
+from funade.project.project import Project
 from scoring import data
 
 GOAL, MOST_MB = 0.8, 500

@@ -25,14 +25,15 @@ import msgspec
 import numpy as np
 
 import funade as fn
-from funade.bind import Bound, Loaded
+from funade.bind.api import BoundApi
+from funade.bind.release import LoadedRelease
 from funade.clock import system
 from funade.declare.graph import Graph, spec_of
-from funade.serve import token_file
-from funade.serve.state import servers
-from funade.serve.supervisor import Serve
-from funade.store.queue import Queue
-from funade.store.queue_records import Finished, Submitted
+from funade.queue.queue import Queue
+from funade.queue.records import Result, Submission
+from funade.serve.server_file import servers
+from funade.serve.supervise.supervisor import ServerSettings
+from funade.serve.tokens import token_file
 
 NUMBER = 20_000
 RUNS = 5
@@ -49,11 +50,11 @@ def score(batch: fn.Columns) -> fn.Columns:
     return {"y": np.stack([batch[f"x{i}"] * i for i in range(_FEATURES)]).sum(axis=0)}
 
 
-def load(argument: dict[str, Any]) -> Loaded:
+def load(argument: dict[str, Any]) -> LoadedRelease:
     """The release that the server answers from."""
     spec = spec_of(score, Path(__file__).parent)
-    apis = {"score": Bound(spec, score, {}, {}, ZoneInfo("UTC"))}
-    return Loaded(argument["release"], "", Graph([spec]), {"score": score}, [], apis)
+    apis = {"score": BoundApi(spec, score, {}, {}, ZoneInfo("UTC"))}
+    return LoadedRelease(argument["release"], "", Graph([spec]), {"score": score}, [], apis)
 
 
 def body(number: int) -> bytes:
@@ -84,7 +85,7 @@ class Client:
 def served(folder: Path, workers: int) -> tuple[subprocess.Popen[bytes], int, str]:
     """A server of its own, its port, and a token that may submit."""
     token = token_file.add(folder / "tokens.json", "bench", "submit", now=datetime.now(UTC), expires=None)
-    settings = Serve(
+    settings = ServerSettings(
         loader="bench_queue:load",
         argument={},
         port=0,
@@ -94,7 +95,9 @@ def served(folder: Path, workers: int) -> tuple[subprocess.Popen[bytes], int, st
         queue=str(folder / "queue.db"),
         tokens=str(folder / "tokens.json"),
     )
-    script = "import sys, msgspec; from funade import clock; from funade.serve.supervisor import Serve, serve;"
+    script = (
+        "import sys, msgspec; from funade import clock; from funade.serve.supervise.supervisor import Serve, serve;"
+    )
     script += "serve(msgspec.json.decode(sys.argv[1], type=Serve), lambda: (1, 1), clock=clock.system)"
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
     process = subprocess.Popen([sys.executable, "-c", script, msgspec.json.encode(settings).decode()], env=environment)
@@ -166,9 +169,9 @@ def alone(folder: Path, rows: int) -> float:
     number = NUMBER if rows > 1 else 1000
     began = time.monotonic()
     for start in range(0, number, rows):
-        queue.submit([Submitted("score", body(n)) for n in range(start, start + rows)])
+        queue.submit([Submission("score", body(n)) for n in range(start, start + rows)])
     while claimed := queue.claim(rows):
-        queue.settle([Finished(c.id, b'{"y": 1.0}', "bench-1", 1) for c in claimed])
+        queue.settle([Result(c.id, b'{"y": 1.0}', "bench-1", 1) for c in claimed])
     assert queue.counts().done == number
     queue.close()
     return number / (time.monotonic() - began)

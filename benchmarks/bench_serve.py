@@ -111,7 +111,7 @@ def cost(server: Running, bare: dict[str, float] | None) -> Cost:
         memory = server.memory_mb()
         if bare is None:
             return Cost(server.contestant.name, server.first_s, memory)
-        worker = next(pid for pid in server.processes() if "funade.serve.worker" in command(pid))
+        worker = next(pid for pid in server.processes() if "funade.serve.worker.worker" in command(pid))
         held = resident_mb(worker)
         os.kill(worker, signal.SIGKILL)
         begun = time.monotonic()

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from funade.clock import system
 from funade.digest import of_value
-from funade.store.metadata import Metadata
 from funade.store.records import Build, Version
+from funade.store.sqlite.metadata import Metadata
 from measure import PEERS, Row, alternate
 
 GOAL = "≤ 2 ms"

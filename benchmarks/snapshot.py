@@ -10,8 +10,8 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from funade.store import snapshots
 from funade.store.blobs import Blobs
+from funade.store.warehouse import snapshots
 from measure import Row, alternate
 
 GOAL = "≤ 2 × the COPY"

@@ -11,14 +11,14 @@ from typing import Any
 
 import funade as fn
 from funade import clock
-from funade.bind import Loaded, load_release
+from funade.bind.release import LoadedRelease, load_release
 from funade.serve.limits import Limits
-from funade.serve.supervisor import Serve, serve
+from funade.serve.supervise.supervisor import ServerSettings, serve
 
 
-def uncounted(argument: dict[str, Any]) -> Loaded:
+def uncounted(argument: dict[str, Any]) -> LoadedRelease:
     """The release, in a worker that counts nothing."""
-    from funade.serve.meter import Meter
+    from funade.serve.metrics.meter import Meter
 
     Meter.batch = lambda self, entry: None  # type: ignore[method-assign]
     return load_release(argument)
@@ -32,8 +32,8 @@ def main(folder: str, port: int, variant: str) -> None:
         return (switch.generation, switch.after) if switch else None
 
     argument = {"store": str(store.root)}
-    settings = Serve(
-        "variants:uncounted" if variant == "uncounted" else "funade.bind:load_release",
+    settings = ServerSettings(
+        "variants:uncounted" if variant == "uncounted" else "funade.bind.release:load_release",
         argument,
         port=port,
         workers=1,

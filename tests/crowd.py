@@ -16,7 +16,7 @@ from funade import clock
 from funade.digest import of_value
 from funade.errors import FunadeError
 from funade.store.blobs import Blobs
-from funade.store.metadata import Metadata
+from funade.store.sqlite.metadata import Metadata
 from funade.store.records import *
 
 root, out, count = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])

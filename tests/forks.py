@@ -141,8 +141,8 @@ def _import_all() -> None:
     import funade.cli.look
     import funade.cli.make
     import funade.cli.ship
-    import funade.declared
-    import funade.project
+    import funade.project.project
+    import funade.project.specs
     import funade.release.switch
 
     _ = (importlib.resources, uuid, duckdb, numpy, pyarrow, funade)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from funade.store.metadata import Metadata
 from funade.store.records import Build, Candidate, Release, Revision, Switch, Version
+from funade.store.sqlite.metadata import Metadata
 
 NOW = datetime(2022, 3, 1, 12, tzinfo=UTC)
 

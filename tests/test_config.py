@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from funade import config
-from funade.config import Config, ServeSection, StoreSection
 from funade.errors import ProjectError
+from funade.project import config
+from funade.project.config import Config, ServeSection, StoreSection
 
 LEAST = '[project]\nname = "toy"\nmodules = ["toy"]\n'
 

@@ -19,7 +19,7 @@ import toy
 from forks import DIED, Ended, Forks, Records, Run, records
 from funade import points
 from funade.errors import FunadeError
-from funade.project import Project
+from funade.project.project import Project
 from funade.store.fsck import fsck
 
 pytestmark = pytest.mark.slow

@@ -37,7 +37,7 @@ import pytest
 
 import funade as fn
 from funade.cli import COMMANDS
-from funade.config import Config
+from funade.project.config import Config
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]

@@ -20,7 +20,7 @@ import pytest
 import toy
 from funade import points
 from funade.cli import main
-from funade.project import whoami
+from funade.project.project import whoami
 
 NOW = "2022-01-31T12:00"
 CLEAN = '@fn.dataset(fn.within("x", 0, 100), fn.not_null("y"), points=points)'

@@ -19,9 +19,9 @@ import pytest
 
 import toy
 from funade.errors import UnknownPrediction
-from funade.explaining import replayed
-from funade.project import Project
-from funade.serve.keeper import Keep, Keeper
+from funade.explain.explain import replayed
+from funade.predictions.compactor import Compactor
+from funade.project.project import Project
 from serve.log_entries import entry
 from serve.test_log import worker
 
@@ -182,7 +182,7 @@ def test_an_answer_to_what_was_not_logged_says_why_it_is_not_given_again(here: P
     """Logged by a worker whose policy leaves the field out."""
     with worker(here.store.root, mark="ab" * 6, judge={"x"}) as one:
         one.log.add(entry(1, {"x": np.ones(1)}, {"score": np.ones(1), "high": np.ones(1, bool)}, api="judge"))
-    Keeper(Keep(str(here.store.root / "log"))).look()
+    Compactor(here.store.root / "log").look()
     (row,) = here.sql("SELECT * FROM predictions WHERE api = 'judge'", form="arrow").to_pylist()
     (found,) = replayed(here.store, [row])
     assert (found.equal, found.why) == (False, "`x` is not logged, as fn.log(without=…) says")

@@ -9,7 +9,7 @@ import pytest
 
 import toy
 from funade.errors import FunadeError
-from funade.project import Project
+from funade.project.project import Project
 
 CALM = """
 def calm(score, x, limit, model):
@@ -34,7 +34,7 @@ def quality(here: Project) -> Any:
 
 
 def served(here: Project) -> Any:
-    from funade.bind import load_release
+    from funade.bind.release import load_release
 
     return load_release({"store": str(here.store.root), "release": 1})
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import toy
 from funade.cli import funade
 from funade.errors import CutIncomplete, CutInconsistent, FunadeError, HoldsDisagree
-from funade.project import Project
+from funade.project.project import Project
 from funade.release import cut
 from funade.store.records import Version
 

@@ -13,7 +13,7 @@ import pytest
 import toy
 from funade.cli import main
 from funade.clock import frozen
-from funade.project import Project
+from funade.project.project import Project
 
 pytestmark = pytest.mark.slow
 

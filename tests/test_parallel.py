@@ -11,7 +11,7 @@ import pytest
 
 import toy
 from forks import Ended, Forks, Run
-from funade.project import Project
+from funade.project.project import Project
 from funade.store.fsck import fsck
 
 pytestmark = pytest.mark.slow
@@ -22,7 +22,7 @@ BUILD = f"""
 import json
 from datetime import datetime
 from funade.clock import frozen
-from funade.project import Project
+from funade.project.project import Project
 here = Project(root, clock=frozen(datetime.fromisoformat("{toy.NOW.isoformat()}")), environ={{}})
 """
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import toy
-from funade.project import Project
+from funade.project.project import Project
 from serve.serve_client import noted
 
 pytestmark = pytest.mark.slow

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from funade.clock import frozen
-from funade.project import Project
+from funade.project.project import Project
 
 NOW = datetime(2022, 1, 31, 12, tzinfo=UTC)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from funade.declare.contract import default, unit
+from funade.contract.contract import default, unit
 from funade.declare.decorators import api, dataset, evaluation, gives, model, source, takes, threshold
-from funade.declare.guarding import guard
+from funade.declare.guard import guard
 from funade.declare.node import Node, Secret, place, secret
 from funade.declare.policies import (
     answers_within,
@@ -43,7 +43,7 @@ from funade.errors import FunadeError
 if TYPE_CHECKING:
     import numpy as np
 
-    from funade.project import Project
+    from funade.project.project import Project
 
     Columns = dict[str, np.ndarray[Any, Any]]
     """A batch as a dict of equally long arrays: the fastest form online."""
@@ -102,7 +102,7 @@ __all__ = [
 
 def open(folder: str = ".") -> Project:
     """The project in ``folder``, or in the nearest folder above that has a ``funade.toml``."""
-    from funade.project import Project
+    from funade.project.project import Project
 
     return Project.find(folder)
 

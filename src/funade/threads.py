@@ -17,7 +17,6 @@ NAMES = (
 """What the libraries look at when they are imported."""
 
 
-def one() -> None:
-    """Have numeric libraries that are imported from now on use one thread, unless the environment says otherwise."""
-    for name in NAMES:
-        os.environ.setdefault(name, "1")
+def environment() -> dict[str, str]:
+    """This process's environment for a child: numeric libraries use one thread there, unless it says otherwise."""
+    return dict.fromkeys(NAMES, "1") | dict(os.environ)

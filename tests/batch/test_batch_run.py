@@ -21,7 +21,7 @@ import toy
 from forks import DIED, Forks, Run
 from funade.batch.table import Table, files, locked
 from funade.errors import BuildFailed, FunadeError, Misuse, ResultRefused, StoreError
-from funade.project import Project
+from funade.project.project import Project
 
 ALL = "SELECT * FROM read"
 

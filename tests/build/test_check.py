@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from funade.build.check import check
 from funade.declare.policy import NotNull, OneOf, Policy, RowCount, Unique, Within
 from funade.errors import BlobDamaged
-from funade.store import snapshots
 from funade.store.blobs import Blobs
 from funade.store.records import Finding
+from funade.store.warehouse import snapshots
 
 NAN = float("nan")
 

@@ -10,11 +10,11 @@ import pyarrow.parquet as pq
 import pytest
 
 import toy
-from funade.build.load import Loaded
+from funade.build.load import PeriodLoad
 from funade.clock import frozen
 from funade.declare.period import Period
 from funade.errors import FunadeError, LoadFailed, Misuse, PlaceMissing, ResultRefused, SettingError
-from funade.project import Project
+from funade.project.project import Project
 from funade.store.records import Revision
 
 NOW = datetime(2022, 1, 6, 12, tzinfo=UTC)
@@ -60,7 +60,7 @@ class Feed:
     def project(self, now: datetime = NOW) -> Project:
         return Project(self.root, clock=frozen(now), environ={"FUNADE_PLACE_FEED": str(self.folder)})
 
-    def load(self, first: str = "", last: str = "", *, again: bool = False, now: datetime = NOW) -> list[Loaded]:
+    def load(self, first: str = "", last: str = "", *, again: bool = False, now: datetime = NOW) -> list[PeriodLoad]:
         here = self.project(now)
         (spec,) = here.graph.of_kind("source")
         return list(here.load(spec, here.periods(spec, first, last, again=again)))

@@ -5,13 +5,14 @@ from pathlib import Path
 import pytest
 
 import toy
-from funade import plan as plans
 from funade.build.run import Built
 from funade.build.status import Status
 from funade.cli import main
 from funade.digest import of_value
 from funade.errors import HoldsDisagree, Misuse, NotBuilt, SettingError
-from funade.project import Project
+from funade.plan import plan as plans
+from funade.plan.differences import differences
+from funade.project.project import Project
 from funade.store.records import Hold, Version
 
 
@@ -323,7 +324,7 @@ def test_a_reason_names_the_runtime_that_changed(root: Path) -> None:
     moved = {**version.recipe, "runtime": {**version.recipe["runtime"], "python": "3.10", "numpy": "1.0"}}
     import msgspec
 
-    told = plans.differences(msgspec.structs.replace(version, id="0" * 64, recipe=moved), step)
+    told = differences(msgspec.structs.replace(version, id="0" * 64, recipe=moved), step)
     assert len(told) == 1 and told[0].startswith("runtime changed: ")
     assert "numpy 1.0 -> none" in told[0] and "python 3.10 -> 3." in told[0]
 

@@ -13,7 +13,7 @@ import toy
 from funade.build.run import Built
 from funade.clock import frozen
 from funade.errors import BuildFailed, CheckFailed, FunadeError, NotBuilt, ResultRefused, WindowEmpty
-from funade.project import Project
+from funade.project.project import Project
 from funade.store.records import Build, RowSet, Version
 
 HEAD = """

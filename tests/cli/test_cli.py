@@ -23,7 +23,7 @@ import pytest
 import funade
 import toy
 from funade.cli import COMMANDS, main
-from funade.project import whoami
+from funade.project.project import whoami
 
 NOW = "2022-01-31T12:00"
 HEAVY = {"duckdb", "pyarrow", "numpy", "pandas", "polars", "sklearn", "lightgbm", "skops", "rich", "asyncio"}

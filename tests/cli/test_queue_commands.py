@@ -10,8 +10,8 @@ import pytest
 
 import toy
 from funade.cli import main
-from funade.store.queue_calls import Calls, Told
-from funade.store.queue_records import Failed, Finished, Receipt, Submitted
+from funade.queue.callbacks import CallbackStore, Delivery
+from funade.queue.records import Failure, Receipt, Result, Submission
 
 Said = Callable[..., str]
 
@@ -37,23 +37,23 @@ def said(root: Path, capsys: pytest.CaptureFixture[str]) -> Said:
 def ids(root: Path) -> list[str]:
     """One request that is done, one dead, one whose callback is given up, one that waits."""
     queue = toy.project(root).queue
-    hooked = Submitted("judge", b'{"x": 3.0}', callback="https://a/")
-    asked = [Submitted("judge", b'{"x": 1.0}'), Submitted("judge", b'{"x": 2.0}'), hooked]
+    hooked = Submission("judge", b'{"x": 3.0}', callback="https://a/")
+    asked = [Submission("judge", b'{"x": 1.0}'), Submission("judge", b'{"x": 2.0}'), hooked]
     found = [receipt.id for receipt in queue.submit(asked) if isinstance(receipt, Receipt)]
     done, dead, told = queue.claim(50)
     queue.settle(
         [
-            Finished(done.id, b'{"score":6.0,"high":false}', "abc-1", 4),
-            Failed(dead.id, 1, "release 4 has no api `judge`", again=False),
-            Finished(told.id, b'{"score":18.0,"high":true}', "abc-2", 4),
+            Result(done.id, b'{"score":6.0,"high":false}', "abc-1", 4),
+            Failure(dead.id, 1, "release 4 has no api `judge`", again=False),
+            Result(told.id, b'{"score":18.0,"high":true}', "abc-2", 4),
         ]
     )
     for _ in range(queue.rules.call_tries):
         with queue.database.writing() as on:
             on.execute("UPDATE calls SET due = 0")
-        (call,) = Calls(queue).claim(1)
-        Calls(queue).settle([Told(call.kept.id, call.attempt, "status 500")])
-    found += [receipt.id for receipt in queue.submit([Submitted("judge", b"{}")]) if isinstance(receipt, Receipt)]
+        (call,) = CallbackStore(queue).claim(1)
+        CallbackStore(queue).settle([Delivery(call.kept.id, call.attempt, "status 500")])
+    found += [receipt.id for receipt in queue.submit([Submission("judge", b"{}")]) if isinstance(receipt, Receipt)]
     queue.close()
     return found
 

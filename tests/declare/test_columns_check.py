@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import funade as fn
-from funade.declare.columns_check import ColumnsCheck, Held
-from funade.declare.rows import Requests
+from funade.contract.request import RequestSchema
+from funade.contract.table import CheckedRows, ColumnsCheck
 
 ZONE = ZoneInfo("America/New_York")
 Meta = msgspec.Meta
@@ -94,7 +94,7 @@ LIKELY = {
     "str": ["str", "words", "large", "view"], "datetime": ["aware", "utc", "naive"], "date": ["day"],
 }  # fmt: skip
 
-REQUESTS = Requests(Row, zone=ZONE)
+REQUESTS = RequestSchema(Row, zone=ZONE)
 FINE: dict[str, Any] = {
     "km": 1.0, "share": 0.5, "step": 1.5, "riders": 3, "stars": 1, "even": 4, "paid": True, "code": "ab",
     "at": datetime(2022, 3, 1, tzinfo=UTC), "fixed": datetime(2022, 3, 1, tzinfo=UTC), "day": date(2022, 3, 1),
@@ -130,7 +130,7 @@ def _array(values: list[Any], type: pa.DataType) -> pa.Array:
     return pa.array(values, pa.string()).dictionary_encode() if pa.types.is_dictionary(type) else pa.array(values, type)
 
 
-def same(held: Held, requests: Requests, table: pa.Table) -> None:
+def same(held: CheckedRows, requests: RequestSchema, table: pa.Table) -> None:
     rows, refused = requests.convert(table.to_pylist())
     assert held.refused == refused
     kept = np.ones(table.num_rows, dtype=bool) if held.kept is None else held.kept
@@ -175,7 +175,7 @@ class Ordered(msgspec.Struct):
 
 
 def test_a_struct_that_looks_at_its_own_values_is_asked_row_by_row() -> None:
-    requests = Requests(Ordered, zone=ZONE)
+    requests = RequestSchema(Ordered, zone=ZONE)
     table = pa.table({"low": [0.0, 2.0, 3.0, None], "high": [1.0, None, 4.0, 5.0]})
     held = ColumnsCheck(requests).hold(table)
     same(held, requests, table)
@@ -187,7 +187,7 @@ def test_a_time_that_python_has_not_is_refused_beside_others() -> None:
         at: datetime
 
     far = pa.array([0, 2**62, 10], pa.int64()).cast(pa.timestamp("us", "UTC"))
-    held = ColumnsCheck(Requests(When, zone=ZONE)).hold(pa.table({"at": far}))
+    held = ColumnsCheck(RequestSchema(When, zone=ZONE)).hold(pa.table({"at": far}))
     assert held.refused == [(1, "expected a time in the years 1 to 9999, got another")]
     assert held.taken.columns["at"].astype("int64").tolist() == [0, 10]
 
@@ -199,7 +199,7 @@ def test_whole_numbers_that_a_float_does_not_keep_are_refused_beside_missing_one
         m: Annotated[int, fn.default(1)]
 
     far = 2.0**53 + 2 if pa.types.is_floating(kind) else 2**53 + 1
-    requests = Requests(Plain, zone=ZONE)
+    requests = RequestSchema(Plain, zone=ZONE)
     table = pa.table({"n": pa.array([None, 2**53, far, 1], kind), "m": pa.array([None, far, far, far], kind)})
     held = ColumnsCheck(requests).hold(table)
     same(held, requests, table)
@@ -214,6 +214,6 @@ def test_columns_of_many_chunks_are_held_as_one(rows: int) -> None:
         n: int | None
 
     one = pa.table({"x": np.linspace(0, 1, rows), "n": pa.array([None] * rows, pa.int64())})
-    requests = Requests(Plain, zone=ZONE)
+    requests = RequestSchema(Plain, zone=ZONE)
     table = pa.concat_tables([one, one.slice(0, rows // 2)])
     same(ColumnsCheck(requests).hold(table), requests, table)

@@ -10,7 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from funade.declare.contract import Break, Contract, Field, breaks, contract_of, describe, fields_of, openapi, unit
+from funade.contract.breaks import Break, breaks
+from funade.contract.contract import contract_of, describe, fields_of, unit
+from funade.contract.field import Contract, Field
+from funade.contract.openapi import openapi
 from funade.errors import DeclarationError
 
 

@@ -16,9 +16,11 @@ import numpy as np
 import pytest
 
 import funade as fn
-from funade.declare.contract import breaks, contract_of, describe, openapi
-from funade.declare.field import Contract, Field
-from funade.declare.rows import Requests
+from funade.contract.breaks import breaks
+from funade.contract.contract import contract_of, describe
+from funade.contract.field import Contract, Field
+from funade.contract.openapi import openapi
+from funade.contract.request import RequestSchema
 from funade.errors import ContractViolation, DeclarationError
 
 TOKYO = ZoneInfo("Asia/Tokyo")
@@ -56,8 +58,8 @@ class Answer(msgspec.Struct):
 
 
 @pytest.fixture
-def requests() -> Requests:
-    return Requests(Row, zone=TOKYO)
+def requests() -> RequestSchema:
+    return RequestSchema(Row, zone=TOKYO)
 
 
 def listed(columns: dict[str, Any]) -> dict[str, list[Any]]:
@@ -71,7 +73,7 @@ FILLED = {
 
 
 @pytest.mark.parametrize("absent", [{}, dict.fromkeys(FIELDS)], ids=["left out", "null"])
-def test_a_missing_value_gets_its_default_and_is_marked(requests: Requests, absent: dict[str, Any]) -> None:
+def test_a_missing_value_gets_its_default_and_is_marked(requests: RequestSchema, absent: dict[str, Any]) -> None:
     rows, _ = requests.decode(msgspec.json.encode([{"key": "x", **absent}, WHOLE]))
 
     taken = requests.take(rows)
@@ -89,7 +91,7 @@ def test_a_missing_value_gets_its_default_and_is_marked(requests: Requests, abse
     assert listed(requests.columns(rows)) == columns
 
 
-def test_nothing_is_marked_where_nothing_is_missing(requests: Requests) -> None:
+def test_nothing_is_marked_where_nothing_is_missing(requests: RequestSchema) -> None:
     assert requests.take(requests.decode(msgspec.json.encode(WHOLE))[0]).defaults is None
 
 
@@ -98,7 +100,7 @@ def test_an_ordinary_default_is_not_counted() -> None:
         x: float = 0.0
         n: float | None = None
 
-    requests = Requests(Plain, zone=TOKYO)
+    requests = RequestSchema(Plain, zone=TOKYO)
     taken = requests.take(requests.decode(b"{}")[0])
 
     assert (taken.columns["x"].tolist(), taken.defaults) == ([0.0], None)
@@ -106,7 +108,7 @@ def test_an_ordinary_default_is_not_counted() -> None:
 
 
 @pytest.mark.parametrize("missing", [None, math.nan])
-def test_rows_of_a_table_get_defaults_for_null_nan_and_absent_columns(requests: Requests, missing: Any) -> None:
+def test_rows_of_a_table_get_defaults_for_null_nan_and_absent_columns(requests: RequestSchema, missing: Any) -> None:
     rows, refused = requests.convert(
         [{"key": "x", "f": missing, "i": missing, "k": 1.0}, {"key": "y", "f": 2.0, "i": 3.0}]
     )
@@ -119,7 +121,7 @@ def test_rows_of_a_table_get_defaults_for_null_nan_and_absent_columns(requests: 
     assert taken.defaults["k"].tolist() == [False, True]
 
 
-def test_columns_are_filled_as_rows_are(requests: Requests) -> None:
+def test_columns_are_filled_as_rows_are(requests: RequestSchema) -> None:
     rows, _ = requests.decode(msgspec.json.encode([{"key": "x"}, WHOLE, {"key": "z"}]))
     expected = requests.take(rows)
     given = {
@@ -145,20 +147,20 @@ def test_columns_are_filled_as_rows_are(requests: Requests) -> None:
     assert given["f"].tolist()[1] == 3.0 and math.isnan(given["f"][0])  # the caller's columns stay as they were
 
 
-def test_absent_columns_are_missing_in_every_row(requests: Requests) -> None:
+def test_absent_columns_are_missing_in_every_row(requests: RequestSchema) -> None:
     taken = requests.fill_defaults({"key": np.array(["x", "y"], object)}, 2)
 
     assert {name: taken.columns[name].tolist() for name in FIELDS} == {n: [v, v] for n, v in FILLED.items()}
     assert taken.defaults is not None and taken.defaults["s"].tolist() == [True, True]
 
 
-def test_no_rows_have_no_defaults(requests: Requests) -> None:
+def test_no_rows_have_no_defaults(requests: RequestSchema) -> None:
     assert requests.take([]).defaults is None
     taken = requests.fill_defaults({"key": np.empty(0, object)}, 0)
     assert (taken.defaults, taken.columns["i"].dtype) == (None, np.int64)
 
 
-def test_a_value_that_is_there_must_keep_the_contract(requests: Requests) -> None:
+def test_a_value_that_is_there_must_keep_the_contract(requests: RequestSchema) -> None:
     for body, told in [
         (b'{"key": "x", "f": -1}', "request expected `float` >= 0.0"),
         (b'{"key": "x", "f": "1"}', "request expected `float | null`, got `str`"),
@@ -179,7 +181,7 @@ def test_a_structs_own_check_sees_the_default() -> None:
             if self.least > self.most:
                 raise ValueError("least > most")
 
-    requests = Requests(Checked, zone=TOKYO)
+    requests = RequestSchema(Checked, zone=TOKYO)
 
     taken = requests.take(requests.decode(b'[{"most": 2}, {"least": 1.5, "most": 2}]')[0])
     assert taken.columns["least"].tolist() == [1.0, 1.5]
@@ -259,6 +261,6 @@ def test_a_time_with_an_offset_stands_at_its_moment() -> None:
     class Timed(msgspec.Struct):
         t: Annotated[datetime, fn.default(datetime(2022, 1, 1, tzinfo=UTC))]
 
-    requests = Requests(Timed, zone=TOKYO)
+    requests = RequestSchema(Timed, zone=TOKYO)
 
     assert requests.columns(requests.decode(b"{}")[0])["t"].tolist() == [datetime(2022, 1, 1)]

@@ -17,9 +17,9 @@ from typing import Any, Literal, NamedTuple, cast
 import msgspec
 import pytest
 
-from funade.declare import syntax
-from funade.declare.fingerprint import Fingerprint, fingerprint, symbol_reach
 from funade.errors import DeclarationError
+from funade.fingerprint import syntax
+from funade.fingerprint.fingerprint import Fingerprint, fingerprint, symbol_reach
 
 Verdict = Literal["same", "changed", "may change"]
 Files = dict[str, str]
@@ -137,7 +137,7 @@ import importlib, json, pathlib, sys, types
 package = types.ModuleType("funade")
 package.__path__ = [sys.argv[1]]
 sys.modules["funade"] = package
-from funade.declare.fingerprint import fingerprint
+from funade.fingerprint.fingerprint import fingerprint
 sys.dont_write_bytecode = True
 found = {}
 for root in sorted(pathlib.Path(sys.argv[2]).iterdir()):

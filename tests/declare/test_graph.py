@@ -13,9 +13,9 @@ import pytest
 import funade as fn
 import toy
 from funade.declare.graph import Graph, deprecations, nodes_of, specs_of
-from funade.declare.importing import import_project
 from funade.declare.spec import Spec
 from funade.errors import DeclarationError, Misuse
+from funade.fingerprint.importing import import_project
 
 HEAD = "import funade as fn\n\n"
 ONE = HEAD + "@fn.model()\ndef one() -> dict:\n    return {}\n"

@@ -15,11 +15,11 @@ import pytest
 
 import funade as fn
 import toy
-from funade.bind import Bound
+from funade.bind.api import BoundApi
+from funade.contract.outcome import ERROR, GUARD, NAN, REFUSED
 from funade.declare.graph import spec_of
-from funade.declare.guarding import GuardFunction
+from funade.declare.guard import GuardFunction
 from funade.declare.policy import Guard
-from funade.declare.reason import ERROR, GUARD, NAN, REFUSED
 from funade.errors import AnswerError, DeclarationError, FunadeError
 
 Array = np.ndarray[Any, Any]
@@ -45,7 +45,7 @@ def allowed(pickup: Array) -> Array:
     return ~np.isin(pickup, [*FORBIDDEN])
 
 
-def api(*guards: Guard | GuardFunction, fallback: bool = True, **given: Any) -> Bound:
+def api(*guards: Guard | GuardFunction, fallback: bool = True, **given: Any) -> BoundApi:
     """An api whose function answers the arrays given; ``eta`` is ``km`` unless given."""
 
     @fn.api(fn.takes(Ride), fn.gives(Arrival), *([fn.fallback(eta=15.0, pickup="A")] if fallback else []), *guards)
@@ -54,10 +54,10 @@ def api(*guards: Guard | GuardFunction, fallback: bool = True, **given: Any) -> 
         batch["zone"][:] = "?"  # what a function does to its batch is no guard's concern
         return {"eta": eta} | {name: np.array(values) for name, values in given.items()}
 
-    return Bound(spec_of(arrival, HERE), arrival, {}, {"most": 4}, ZoneInfo("UTC"))
+    return BoundApi(spec_of(arrival, HERE), arrival, {}, {"most": 4}, ZoneInfo("UTC"))
 
 
-def given(found: Bound, *km: float, zones: str = "") -> Any:
+def given(found: BoundApi, *km: float, zones: str = "") -> Any:
     zone = np.array([*(zones or "A" * len(km))], object)
     return found.give({"km": np.array(km, float), "zone": zone}, len(km))
 

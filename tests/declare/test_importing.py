@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import toy
-from funade.declare.importing import import_project, project_files, told, user_traceback
 from funade.errors import DeclarationError, ProjectError, UserCodeError
+from funade.fingerprint.importing import import_project, project_files, told, user_traceback
 
 
 def write(root: Path, files: dict[str, str]) -> Path:

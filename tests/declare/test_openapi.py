@@ -11,8 +11,8 @@ import msgspec
 import pytest
 
 import funade as fn
-from funade.declare.contract import contract_of
-from funade.declare.openapi import ALWAYS, ERRORS, Part, openapi, operation, ref, response
+from funade.contract.contract import contract_of
+from funade.contract.openapi import ALWAYS, ERRORS, Paths, openapi, operation, ref, response
 
 
 class Asked(msgspec.Struct):
@@ -88,7 +88,7 @@ def test_names_of_schemas_are_plain_whatever_an_api_is_called() -> None:
 
 def test_parts_add_their_paths_and_schemas() -> None:
     page = operation("page", "A page.", {200: response("It.", ref("Page"))}, refused=[404], role="operate")
-    found = openapi({}, parts=[Part({"/page": {"get": page}}, {"Page": {"type": "object"}})])
+    found = openapi({}, parts=[Paths({"/page": {"get": page}}, {"Page": {"type": "object"}})])
     assert found["paths"] == {"/page": {"get": page}}
     assert found["components"]["schemas"]["Page"] == {"type": "object"}
     assert [int(status) for status in page["responses"]] == sorted({200, 404, *ALWAYS})

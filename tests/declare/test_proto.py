@@ -12,10 +12,10 @@ import msgspec
 import pytest
 from hypothesis import given
 
-from funade.declare import proto
-from funade.declare.contract import contract_of, default, unit
-from funade.declare.field import Contract, Field
-from funade.declare.numbers import Slot, Wire, numbers, wire
+from funade.contract import proto
+from funade.contract.contract import contract_of, default, unit
+from funade.contract.field import Contract, Field
+from funade.contract.wire import Slot, Wire, numbers, wire
 
 
 class Level(enum.Enum):

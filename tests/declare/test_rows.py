@@ -16,9 +16,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from funade.declare.contract import contract_of, default
-from funade.declare.reason import ERROR, NAN
-from funade.declare.rows import Answers, Requests, from_frame, to_frame
+from funade.contract.answer import AnswerSchema
+from funade.contract.contract import contract_of, default
+from funade.contract.from_frame import from_frame
+from funade.contract.outcome import ERROR, NAN
+from funade.contract.request import RequestSchema
+from funade.contract.to_frame import to_frame
 from funade.errors import AnswerError, ContractViolation, DeclarationError
 
 TOKYO = ZoneInfo("Asia/Tokyo")
@@ -76,11 +79,11 @@ FULL: dict[str, Any] = {
 BARE = {name: value for name, value in FULL.items() if not name.startswith("n") and name != "z"}
 
 
-def rides(most_rows: int = 100_000) -> Requests:
-    return Requests(Ride, zone=TOKYO, most_rows=most_rows)
+def rides(most_rows: int = 100_000) -> RequestSchema:
+    return RequestSchema(Ride, zone=TOKYO, most_rows=most_rows)
 
 
-def refused(requests: Requests, body: bytes | str) -> tuple[str, Any]:
+def refused(requests: RequestSchema, body: bytes | str) -> tuple[str, Any]:
     with pytest.raises(ContractViolation) as violation:
         requests.decode(body if isinstance(body, bytes) else body.encode())
     return str(violation.value), violation.value.path
@@ -101,7 +104,7 @@ def test_one_object_and_an_array_are_told_apart() -> None:
 
 
 def test_an_empty_array_is_no_rows_and_gives_empty_columns() -> None:
-    requests = Requests(Row, zone=TOKYO)
+    requests = RequestSchema(Row, zone=TOKYO)
     rows, single = requests.decode(b"[]")
     assert (rows, single) == ([], False)
     columns = requests.columns(rows)
@@ -110,7 +113,7 @@ def test_an_empty_array_is_no_rows_and_gives_empty_columns() -> None:
 
 
 def test_every_type_becomes_its_column() -> None:
-    requests = Requests(Row, zone=TOKYO)
+    requests = RequestSchema(Row, zone=TOKYO)
     rows, _ = requests.decode(json.dumps([FULL, BARE]).encode())
     columns = requests.columns(rows)
     assert list(columns) == list(Row.__struct_fields__)
@@ -140,7 +143,7 @@ def test_a_column_can_be_changed_without_touching_another() -> None:
         x: float
         y: float
 
-    requests = Requests(Pair, zone=TOKYO)
+    requests = RequestSchema(Pair, zone=TOKYO)
     columns = requests.columns(requests.decode(b'[{"x":1,"y":2},{"x":3,"y":4}]')[0])
     columns["x"] *= 10
     assert columns["y"].tolist() == [2.0, 4.0]
@@ -227,7 +230,7 @@ def test_too_many_rows_are_refused_and_the_most_are_taken() -> None:
 
 
 def test_whole_numbers_are_taken_up_to_64_bits() -> None:
-    requests = Requests(Closed, zone=TOKYO)
+    requests = RequestSchema(Closed, zone=TOKYO)
     rows, _ = requests.decode(json.dumps([{"a": INT_MAX}, {"a": INT_MIN}]).encode())
     assert requests.columns(rows)["a"].tolist() == [INT_MAX, INT_MIN]
     top = ("request expected `int` <= 9223372036854775807 - at $.a", "$.a")
@@ -249,7 +252,7 @@ class Missable(msgspec.Struct, kw_only=True):
 
 @pytest.mark.parametrize("field", ["n", "low", "wide"])
 def test_a_whole_number_beside_a_missing_one_keeps_all_digits_or_is_refused(field: str) -> None:
-    requests, most = Requests(Missable, zone=TOKYO), 2**53
+    requests, most = RequestSchema(Missable, zone=TOKYO), 2**53
     rows, _ = requests.decode(json.dumps([{"n": None, field: most}, {"n": None}, {"n": 7, "stands": INT_MAX}]).encode())
     columns = requests.columns(rows)
     assert (columns[field][0], columns["stands"][2]) == (most, INT_MAX)
@@ -263,13 +266,13 @@ def test_a_whole_number_beside_a_missing_one_keeps_all_digits_or_is_refused(fiel
 
 
 def test_what_a_client_wrote_cannot_break_the_line() -> None:
-    message, path = refused(Requests(Closed, zone=TOKYO), json.dumps({"a": 1, "x\n" * 500: 2}))
+    message, path = refused(RequestSchema(Closed, zone=TOKYO), json.dumps({"a": 1, "x\n" * 500: 2}))
     assert message.isprintable()
     assert (len(message) < 500, len(path)) == (True, 200)
 
 
 def test_an_unknown_field_is_refused_where_the_struct_says_so() -> None:
-    assert refused(Requests(Closed, zone=TOKYO), '[{"a":1,"b":2}]') == (
+    assert refused(RequestSchema(Closed, zone=TOKYO), '[{"a":1,"b":2}]') == (
         "request expected no field `b` - at $[0].b",
         "$[0].b",
     )
@@ -294,7 +297,7 @@ def test_times_become_utc_and_without_an_offset_are_read_in_the_zone(text: str, 
 
 
 def test_a_time_that_the_clock_shows_twice_is_the_earlier_and_a_skipped_one_is_taken() -> None:
-    requests = Requests(Ride, zone=ZoneInfo("America/New_York"))
+    requests = RequestSchema(Ride, zone=ZoneInfo("America/New_York"))
     body = '[{"fare_yen":1,"at":"2022-11-06T01:30:00"},{"fare_yen":1,"at":"2022-03-13T02:30:00"}]'
     times = requests.columns(requests.decode(body.encode())[0])["at"]
     assert times.tolist() == [datetime(2022, 11, 6, 5, 30), datetime(2022, 3, 13, 7, 30)]
@@ -309,7 +312,7 @@ def test_a_structs_own_check_refuses_a_row() -> None:
             if self.low > self.high:
                 raise ValueError("low is above high")
 
-    assert refused(Requests(Ordered, zone=TOKYO), '[{"low":2,"high":1}]') == (
+    assert refused(RequestSchema(Ordered, zone=TOKYO), '[{"low":2,"high":1}]') == (
         "request expected a valid row, got: low is above high - at $[0]",
         "$[0]",
     )
@@ -320,7 +323,7 @@ def test_the_first_missing_field_is_the_first_declared() -> None:
         number: float
         text: str
 
-    assert refused(Requests(Two, zone=TOKYO), "{}")[1] == "$.number"
+    assert refused(RequestSchema(Two, zone=TOKYO), "{}")[1] == "$.number"
 
 
 @given(st.binary(max_size=60) | st.text(max_size=60).map(lambda t: t.encode("utf-8", "surrogatepass")))
@@ -346,7 +349,7 @@ _json = st.recursive(
 
 @given(_json)
 def test_no_json_raises_anything_but_a_contract_violation(value: Any) -> None:
-    requests = Requests(Row, zone=TOKYO)
+    requests = RequestSchema(Row, zone=TOKYO)
     for shaped in (value, FULL | value if isinstance(value, dict) else {**FULL, "f": value}):
         try:
             rows, _ = requests.decode(json.dumps(shaped).encode())
@@ -360,7 +363,7 @@ def test_a_float_travels_through_json_columns_and_back_with_every_bit(values: li
     class One(msgspec.Struct):
         x: float
 
-    requests, answers = Requests(One, zone=TOKYO), Answers(One)
+    requests, answers = RequestSchema(One, zone=TOKYO), AnswerSchema(One)
     rows, _ = requests.decode(json.dumps([{"x": v} for v in values]).encode())
     columns = answers.check(requests.columns(rows), len(values))
     back = json.loads(answers.encode(columns, 0, len(values), single=False))
@@ -390,7 +393,7 @@ _values = {
 
 @given(st.lists(st.fixed_dictionaries(_values), max_size=4), st.sampled_from(["pandas", "polars", "arrow", "columns"]))
 def test_rows_come_back_from_every_frame_as_they_went_in(rows: list[dict[str, Any]], form: str) -> None:
-    requests, answers = Requests(Row, zone=TOKYO), Answers(Row)
+    requests, answers = RequestSchema(Row, zone=TOKYO), AnswerSchema(Row)
     decoded, _ = requests.decode(msgspec.json.encode(rows))
     frame = to_frame(requests.columns(decoded), form, fields=requests.fields)
     names = [f.name for f in requests.fields]
@@ -416,7 +419,7 @@ def test_a_tables_rows_are_read_as_requests_and_the_refused_are_named() -> None:
         {"fare_yen": 3, "seats": float("nan")},
         {"fare_yen": 3, "seats": True},
     ]
-    requests = Requests(Ride, zone=TOKYO)
+    requests = RequestSchema(Ride, zone=TOKYO)
     kept, bad = requests.convert(rows)
     assert [(r.fare_yen, r.seats, r.at) for r in kept] == [(1.0, 2, at), (2.0, 1, None), (3.0, 4, None), (3.0, 1, None)]
     assert bad == [
@@ -433,7 +436,7 @@ def test_an_infinite_number_of_a_table_is_refused_also_without_bounds() -> None:
     class One(msgspec.Struct):
         x: float | None = None
 
-    kept, bad = Requests(One, zone=TOKYO).convert([{"x": math.inf}, {"x": -math.inf}, {"x": math.nan}, {}])
+    kept, bad = RequestSchema(One, zone=TOKYO).convert([{"x": math.inf}, {"x": -math.inf}, {"x": math.nan}, {}])
     assert [r.x for r in kept] == [None, None]
     assert bad == [(i, "expected a finite number, got infinity - at $.x") for i in (0, 1)]
 
@@ -444,7 +447,7 @@ def test_a_missing_value_is_null_where_taken_and_an_absent_column_the_default() 
         may: float | None = 3.0
         other: float = 4.0
 
-    requests = Requests(Odd, zone=TOKYO)
+    requests = RequestSchema(Odd, zone=TOKYO)
     kept, bad = requests.convert([{"must": None, "may": None, "other": None}, {"must": 1.0}, {}])
     assert [(r.must, r.may, r.other) for r in kept] == [(None, None, 4.0), (1.0, 3.0, 4.0)]
     assert bad == [(2, "expected field `must`, got none - at $.must")]
@@ -452,7 +455,7 @@ def test_a_missing_value_is_null_where_taken_and_an_absent_column_the_default() 
 
 def test_rows_of_arrow_convert_as_the_same_rows_in_json() -> None:
     table = pa.table({"fare_yen": [1.0, None], "at": pa.array([datetime(2022, 1, 1, tzinfo=UTC), None])})
-    requests = Requests(Ride, zone=TOKYO)
+    requests = RequestSchema(Ride, zone=TOKYO)
     kept, bad = requests.convert(table.to_pylist())
     from_json, _ = requests.decode(b'{"fare_yen": 1.0, "at": "2022-01-01T00:00:00Z"}')
     assert kept == from_json
@@ -462,13 +465,13 @@ def test_rows_of_arrow_convert_as_the_same_rows_in_json() -> None:
 # --- frames --------------------------------------------------------------------------------------------------------
 
 
-def batch(rows: int = 2) -> tuple[Requests, dict[str, np.ndarray[Any, Any]]]:
-    requests = Requests(Row, zone=TOKYO)
+def batch(rows: int = 2) -> tuple[RequestSchema, dict[str, np.ndarray[Any, Any]]]:
+    requests = RequestSchema(Row, zone=TOKYO)
     bodies = [FULL, *[BARE] * (rows - 1)] if rows else []
     return requests, requests.columns(requests.decode(json.dumps(bodies).encode())[0])
 
 
-def stored(columns: dict[str, np.ndarray[Any, Any]], requests: Requests) -> pa.Table:
+def stored(columns: dict[str, np.ndarray[Any, Any]], requests: RequestSchema) -> pa.Table:
     return to_frame(columns, "arrow", fields=requests.fields)
 
 
@@ -485,7 +488,7 @@ def test_a_pandas_batch_is_typed_as_a_stored_table_is(rows: int) -> None:
 
 
 def test_text_that_is_missing_everywhere_is_still_text() -> None:
-    requests = Requests(Row, zone=TOKYO)
+    requests = RequestSchema(Row, zone=TOKYO)
     columns = requests.columns(requests.decode(json.dumps(BARE).encode())[0])
     assert str(to_frame(columns, "pandas", fields=requests.fields)["ns"].dtype) == "str"
     assert to_frame(columns, "polars", fields=requests.fields)["ns"].dtype == pl.String
@@ -526,7 +529,7 @@ class Verdict(msgspec.Struct):
 
 
 def answered(result: Any, rows: int = 2, form: str = "pandas") -> list[dict[str, Any]]:
-    answers = Answers(Verdict)
+    answers = AnswerSchema(Verdict)
     columns = from_frame(result, form=form, rows=rows, names=["score", "block"], api="screen", zone=TOKYO)
     return answers.rows(answers.check(columns, rows, api="screen"))
 
@@ -659,7 +662,7 @@ def test_a_value_that_may_not_leave_is_named_with_its_row(scores: list[float], t
 
 
 def test_a_bad_row_is_told_without_its_neighbours() -> None:
-    answers = Answers(Verdict)
+    answers = AnswerSchema(Verdict)
     columns = {"score": np.array([0.1, np.nan, 0.3, 7.0]), "block": np.zeros(4, dtype=bool)}
     settled, bad = answers.judge(columns, 4, api="screen")
     assert bad == {
@@ -688,7 +691,7 @@ def wide(**changes: Any) -> dict[str, Any]:
 
 
 def wide_rows(columns: dict[str, Any]) -> list[dict[str, Any]]:
-    answers = Answers(Wide)
+    answers = AnswerSchema(Wide)
     found = from_frame(columns, form="columns", rows=2, names=[], api="wide")
     return answers.rows(answers.check(found, 2, api="wide"))
 
@@ -771,7 +774,7 @@ def test_a_users_time_without_an_offset_is_read_in_the_projects_zone(frame: Any)
     class Eta(msgspec.Struct):
         at: datetime
 
-    answers = Answers(Eta)
+    answers = AnswerSchema(Eta)
     naive, aware = datetime(2022, 1, 1, 9), datetime(2022, 1, 1, tzinfo=UTC)
     for value in (naive, aware):
         found = from_frame(frame({"at": [value]}), form="", rows=1, names=["at"], zone=TOKYO)
@@ -786,7 +789,7 @@ def test_only_named_columns_are_taken_when_others_are_allowed() -> None:
 
 
 def test_a_slice_is_encoded_alone() -> None:
-    answers = Answers(contract_of(Ride, Verdict, place="x"))
+    answers = AnswerSchema(contract_of(Ride, Verdict, place="x"))
     columns = {"score": np.array([0.1, 0.2, 0.3]), "block": np.array([True, False, True])}
     assert answers.encode(columns, 1, 3, single=False) == b'[{"score":0.2,"block":false},{"score":0.3,"block":true}]'
     assert answers.encode(columns, 2, 3, single=True) == b'{"score":0.3,"block":true}'

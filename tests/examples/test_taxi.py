@@ -19,7 +19,7 @@ import pytest
 from funade.clock import frozen
 from funade.digest import of_file
 from funade.errors import LoadFailed
-from funade.project import Project
+from funade.project.project import Project
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 EXAMPLE = REPOSITORY / "examples" / "taxi"

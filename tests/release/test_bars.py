@@ -12,7 +12,7 @@ from funade.declare import policies as fn
 from funade.declare.policy import Policy
 from funade.declare.spec import Spec
 from funade.release import bars
-from funade.release.bars import Compared
+from funade.release.bars import Comparison
 from funade.store.records import Finding
 
 numbers = st.floats(-1e6, 1e6, allow_nan=False)
@@ -29,7 +29,7 @@ def judged(
     why: str = "",
 ) -> list[Finding]:
     spec = Spec("evaluation", "quality", "toy/nodes.py:9", "toy.nodes", "quality", policies=policies)
-    compared = Compared("quality", metrics or {}, rows, refused, release, current, why)
+    compared = Comparison("quality", metrics or {}, rows, refused, release, current, why)
     return list(bars.findings(spec, compared))
 
 

@@ -8,7 +8,7 @@ import pytest
 
 import toy
 from funade.errors import CutIncomplete, CutInconsistent, HoldsDisagree, Misuse
-from funade.project import Project
+from funade.project.project import Project
 from funade.release import cut
 
 

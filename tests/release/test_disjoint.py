@@ -20,9 +20,10 @@ from funade.declare.window import Interval
 from funade.digest import of_value
 from funade.errors import GateClosed
 from funade.release.disjoint import Proof, common_keys, prove
-from funade.store import snapshots, tables
-from funade.store.opened import Store
 from funade.store.records import RowSet, Version
+from funade.store.store import Store
+from funade.store.warehouse import snapshots
+from funade.store.warehouse import versions as tables
 
 DAY = datetime(2022, 1, 1, tzinfo=UTC)
 

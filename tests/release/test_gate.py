@@ -13,12 +13,12 @@ import pytest
 import toy
 from funade.declare.graph import Graph
 from funade.errors import CheckFailed, GateClosed, RollbackRefused
-from funade.project import Project
-from funade.release import gate, pinned, promise
-from funade.release.beside import Beside, Silent, hosted
-from funade.release.gate import Judged
-from funade.release.replay import Rehearse
-from funade.store.records import Candidate, Finding, Golden, Release
+from funade.project.project import Project
+from funade.release import gate, obligations, pins
+from funade.release.gate import GateReport
+from funade.release.host import HostProcess, HostSilent, hosted
+from funade.release.host_process import Rehearse
+from funade.store.records import Candidate, Finding, GoldenRows, Release
 
 JUDGE = "answers=judge.on(clean.last(days=7)))"
 
@@ -44,7 +44,7 @@ def staged(root: Path, now: datetime = toy.NOW) -> tuple[Project, Candidate]:
     return here, here.stage()
 
 
-def released(root: Path, because: str = "") -> tuple[Release, Judged]:
+def released(root: Path, because: str = "") -> tuple[Release, GateReport]:
     here, _ = staged(root)
     release, judged = here.release(because=because)
     assert judged is not None
@@ -65,7 +65,7 @@ def failing(error: GateClosed) -> list[Finding]:
     return [f for f in findings if not f.holds]
 
 
-def told(judged: Judged, check: str) -> list[tuple[str, str, bool]]:
+def told(judged: GateReport, check: str) -> list[tuple[str, str, bool]]:
     return [(f.expected, f.got, f.holds) for f in judged.findings if f.check == check]
 
 
@@ -84,7 +84,7 @@ def test_a_release_is_judged_by_every_check_and_keeps_the_report(root: Path) -> 
 def test_golden_answers_are_kept_with_the_release_and_reproduced_at_a_rollback(root: Path) -> None:
     here = toy.project(root)
     release, judged = released(root)
-    golden = msgspec.json.decode(here.store.blobs.read(judged.golden["judge"]), type=Golden)
+    golden = msgspec.json.decode(here.store.blobs.read(judged.golden["judge"]), type=GoldenRows)
     assert golden.api == "judge" and 50 <= len(golden.requests) == len(golden.answers)
     assert {tuple(answer) for answer in golden.answers} == {("score", "high")}
     assert gate.rehearse(release, here.store) is None
@@ -332,7 +332,7 @@ def test_drill_W19_a_model_whose_bytes_are_gone_or_changed_does_not_load(root: P
 
 def pinned_findings(root: Path, check: str, now: datetime = toy.NOW) -> list[Finding]:
     here, candidate = staged(root, now)
-    found = pinned.findings(candidate, Graph(candidate.specs), here.store, now)
+    found = pins.findings(candidate, Graph(candidate.specs), here.store, now)
     return [f for f in found if f.check == check]
 
 
@@ -341,13 +341,13 @@ def test_a_dataset_whose_checks_changed_after_its_build_is_not_released_unchecke
     here = toy.project(root)
     candidate = here.stage()
     version = here.store.version(candidate.pins["clean"])
-    (found,) = [f for f in pinned.findings(candidate, here.graph, here.store, toy.NOW) if f.check == "data"]
+    (found,) = [f for f in pins.findings(candidate, here.graph, here.store, toy.NOW) if f.check == "data"]
     assert (found.expected, found.got, found.at, found.do) == (
         "data checks under its present policies", "none", f"clean@{version.id[:6]}", "run: funade build clean",
     )  # fmt: skip
     with pytest.raises(CheckFailed):
         list(here.build("clean"))
-    (found,) = [f for f in pinned.findings(candidate, here.graph, here.store, toy.NOW) if f.check == "data"]
+    (found,) = [f for f in pins.findings(candidate, here.graph, here.store, toy.NOW) if f.check == "data"]
     assert (found.expected, found.do) == ("`x` in [0, 7]", f"see them: funade show clean@{version.id[:6]} --bad")
     assert found.got.endswith(")") and not found.holds
 
@@ -374,10 +374,10 @@ def test_a_deprecated_node_may_be_used_until_its_date(root: Path) -> None:
     )
     here, candidate = staged(root)
     graph = Graph(candidate.specs)
-    found = [f for f in pinned.findings(candidate, graph, here.store, toy.NOW) if f.check == "deprecated"]
+    found = [f for f in pins.findings(candidate, graph, here.store, toy.NOW) if f.check == "deprecated"]
     assert (found[0].holds, found[0].got) == (True, "model `line` uses deprecated `clean` (until 2022-02-01)")
     later = toy.NOW + timedelta(days=2)
-    found = [f for f in pinned.findings(candidate, graph, here.store, later) if f.check == "deprecated"]
+    found = [f for f in pins.findings(candidate, graph, here.store, later) if f.check == "deprecated"]
     assert (found[0].holds, found[0].expected, found[0].got, found[0].do) == (
         False,
         "`line` to use a node in use",
@@ -389,12 +389,12 @@ def test_a_deprecated_node_may_be_used_until_its_date(root: Path) -> None:
 def test_a_model_made_with_another_runtime_is_refused(root: Path) -> None:
     here, candidate = staged(root)
     version = here.store.version(candidate.pins["line"])
-    recipe = version.recipe | {"runtime": {"python": "2.7", "numpy": pinned.installed("numpy"), "nosuch": "1.0"}}
+    recipe = version.recipe | {"runtime": {"python": "2.7", "numpy": pins.installed("numpy"), "nosuch": "1.0"}}
     other = here.store.metadata.add_version(msgspec.structs.replace(version, id="f" * 64, recipe=recipe))
     candidate = msgspec.structs.replace(candidate, pins=candidate.pins | {"line": other.id})
-    found = [f for f in pinned.findings(candidate, here.graph, here.store, toy.NOW) if f.check == "runtime"]
+    found = [f for f in pins.findings(candidate, here.graph, here.store, toy.NOW) if f.check == "runtime"]
     assert [(f.expected, f.got, f.at, f.do) for f in found] == [
-        ("python 2.7, with which `line` was made", pinned.installed("python"), "line@ffffff", "run: funade build line"),
+        ("python 2.7, with which `line` was made", pins.installed("python"), "line@ffffff", "run: funade build line"),
         ("nosuch 1.0, with which `line` was made", "none installed", "line@ffffff", "run: funade build line"),
     ]
 
@@ -403,7 +403,7 @@ def test_a_model_made_with_another_runtime_is_refused(root: Path) -> None:
 
 
 def promises(root: Path, before: Graph | None = None) -> list[Finding]:
-    return [f for f in promise.findings(toy.project(root).graph, before, 7) if not f.holds]
+    return [f for f in obligations.findings(toy.project(root).graph, before, 7) if not f.holds]
 
 
 def test_an_api_without_owner_or_fallback_is_refused(root: Path) -> None:
@@ -434,7 +434,7 @@ def test_a_fallback_that_breaks_the_contract_is_told(root: Path, fallback: dict[
         msgspec.structs.replace(p, answer=fallback) if type(p).__name__ == "Fallback" else p for p in spec.policies
     )
     changed = Graph([msgspec.structs.replace(s, policies=policies) if s is spec else s for s in graph])
-    assert [f.got for f in promise.findings(changed, None, 0) if not f.holds] == [got]
+    assert [f.got for f in obligations.findings(changed, None, 0) if not f.holds] == [got]
 
 
 FRONT = """
@@ -495,7 +495,7 @@ def test_a_golden_file_adds_rows_and_its_mistakes_are_told(root: Path) -> None:
     (root / "asked.jsonl").write_text('{"x": 99.5}\n')
     toy.edit(root, "nodes", 'fn.owner("toy-team")', 'fn.owner("toy-team"), fn.golden("asked.jsonl")')
     here, (_, judged) = toy.project(root), released(root)
-    golden = msgspec.json.decode(here.store.blobs.read(judged.golden["judge"]), type=Golden)
+    golden = msgspec.json.decode(here.store.blobs.read(judged.golden["judge"]), type=GoldenRows)
     assert golden.requests[-1] == {"x": 99.5}
     (root / "asked.jsonl").write_text('{"x": 99.5}\n{"y": 1}\n')
     toy.edit(root, "nodes", "bend: float = 1.0", "bend: float = 1.00000000001")
@@ -543,14 +543,17 @@ def test_an_api_that_does_not_come_back_is_given_up(root: Path) -> None:
     (root / "asked.jsonl").write_text('{"x": 1.0}\n')
     toy.edit(root, "nodes", 'fn.owner("toy-team")', 'fn.owner("toy-team"), fn.golden("asked.jsonl")')
     here, candidate = staged(root)
-    with tempfile.TemporaryDirectory() as folder, Beside(hosted(here.store, candidate), Path(folder) / "one") as beside:
-        assert beside.loaded() is None
-        beside.patience_s = 0.2
-        beside.ask(Rehearse({}))
-        with pytest.raises(Silent, match=r"^no answer within 0\.2 s$"):
-            beside.answer(list)
-        with pytest.raises(Silent, match=r"^its process ended with signal 9$"):
-            beside.answer(list)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        HostProcess(hosted(here.store, candidate), Path(folder) / "one") as host,
+    ):
+        assert host.loaded() is None
+        host.patience_s = 0.2
+        host.ask(Rehearse({}))
+        with pytest.raises(HostSilent, match=r"^no answer within 0\.2 s$"):
+            host.answer(list)
+        with pytest.raises(HostSilent, match=r"^its process ended with signal 9$"):
+            host.answer(list)
 
 
 def test_a_candidate_whose_code_fails_at_import_does_not_load(root: Path) -> None:
@@ -558,7 +561,7 @@ def test_a_candidate_whose_code_fails_at_import_does_not_load(root: Path) -> Non
         root,
         "nodes",
         '"""One source',
-        'import sys\nassert "funade.release.replay" not in sys.argv[0] + str(sys.orig_argv)\n"""One source',
+        'import sys\nassert "funade.release.host_process" not in sys.argv[0] + str(sys.orig_argv)\n"""One source',
     )
     error = refused(root, because="please")
     (found,) = failing(error)
@@ -593,10 +596,10 @@ def test_a_release_that_no_longer_answers_as_it_did_is_not_rolled_back_to(root: 
     released(root)
     here = toy.project(root)
     assert gate.rehearse(first, here.store) is None
-    golden = msgspec.json.decode(here.store.blobs.read(judged.golden["judge"]), type=Golden)
+    golden = msgspec.json.decode(here.store.blobs.read(judged.golden["judge"]), type=GoldenRows)
     answers = [{"score": -1.0, "high": True}, *golden.answers[1:]]
     other = here.store.blobs.put_bytes(msgspec.json.encode(msgspec.structs.replace(golden, answers=answers)))
-    assert gate.rehearse(msgspec.structs.replace(first, golden={"judge": other}), here.store) == gate.Otherwise(
+    assert gate.rehearse(msgspec.structs.replace(first, golden={"judge": other}), here.store) == gate.Difference(
         f"api `judge` expected {{'score': -1.0, 'high': True}} for golden row 0, got {golden.answers[0]}", loads=True
     )
     path = here.store.blobs.path(first.golden["judge"])

@@ -13,8 +13,9 @@ import pyarrow as pa
 import pytest
 
 import funade as fn
-from funade.bind import Bound, answer_golden, difference
-from funade.declare.contract import contract_of
+from funade.bind.api import BoundApi
+from funade.bind.golden import answer_golden, difference
+from funade.contract.contract import contract_of
 from funade.declare.spec import Spec
 from funade.errors import ContractViolation
 from funade.release import golden
@@ -31,7 +32,7 @@ class Told(msgspec.Struct):
     double: float
 
 
-def bound() -> Bound:
+def bound() -> BoundApi:
     @fn.api(fn.takes(Ask), fn.gives(Told), fn.owner("team"), fn.fallback(double=0.0))
     def doubled(batch: fn.Columns) -> fn.Columns:
         return {"double": 2 * batch["size"]}
@@ -40,7 +41,7 @@ def bound() -> Bound:
         "api", "doubled", "here:1", __name__, "doubled", contract=contract_of(Ask, Told, place="here:1"),
         batch="batch", batch_form="columns", result_form="columns",
     )  # fmt: skip
-    return Bound(spec, doubled, {}, {}, ZoneInfo("UTC"))
+    return BoundApi(spec, doubled, {}, {}, ZoneInfo("UTC"))
 
 
 def rows(count: int = 1000) -> pa.Table:

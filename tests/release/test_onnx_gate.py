@@ -10,9 +10,9 @@ import pytest
 import toy
 from at_port import ask, serving
 from funade.errors import CodecError, GateClosed, NotServed
-from funade.project import Project
-from funade.release.gate import Judged
-from funade.store.codecs.onnx_served import OnnxServed
+from funade.project.project import Project
+from funade.release.gate import GateReport
+from funade.store.codecs.onnx.served import OnnxServed
 from funade.store.records import Finding
 
 IMPORTS = ("import numpy as np\n", "import numpy as np\nfrom lightgbm import LGBMRegressor\n")
@@ -39,8 +39,8 @@ def project(root: Path, model: str = TREES, imports: str = IMPORTS[1]) -> Projec
     return here
 
 
-def parity(judged: Judged | tuple[Finding, ...]) -> list[Finding]:
-    findings = judged.findings if isinstance(judged, Judged) else judged
+def parity(judged: GateReport | tuple[Finding, ...]) -> list[Finding]:
+    findings = judged.findings if isinstance(judged, GateReport) else judged
     return [f for f in findings if f.check == "parity"]
 
 

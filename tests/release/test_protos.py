@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from funade import clock
-from funade.declare.field import Contract, Field
+from funade.contract.field import Contract, Field
 from funade.declare.spec import Spec
 from funade.errors import CutIncomplete, Misuse
 from funade.release.protos import protos
-from funade.store.metadata import Metadata
 from funade.store.records import Candidate
+from funade.store.sqlite.metadata import Metadata
 
 NOW = clock.system()
 

@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from funade.batch import part
+from funade.batch.answer import TableApi
 from funade.batch.plan import Part, Piece
-from funade.batch.score import Scorer
-from funade.store.frames import from_arrow
+from funade.store.warehouse.frames import from_arrow
 
 Row = dict[str, Any]
 
@@ -41,7 +41,7 @@ def _together(api: Any, rows: list[Row], folder: Path) -> list[Row]:
     pq.write_table(table, folder / "rows.parquet", row_group_size=100)
     groups = pq.read_metadata(folder / "rows.parquet").num_row_groups
     one = Part(0, len(rows), (Piece(str(folder / "rows.parquet"), 0, groups),))
-    done = part.answer(one, 0, Scorer(api, 1, table.schema, ()), table.schema, folder, lambda more: None)
+    done = part.answer(one, 0, TableApi(api, 1, table.schema, ()), table.schema, folder, lambda more: None)
     assert (done.answered, done.refused, done.fallback) == (len(rows), 0, 0), done.reason
     answers = pq.read_table(folder / part.names(0)[0]).drop_columns(["fallback", "release"])
     told: list[Row] = api.answers.rows(api.answers.check(from_arrow(answers, "columns"), len(rows)))

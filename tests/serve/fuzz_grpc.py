@@ -22,21 +22,24 @@ import numpy as np
 
 from funade import clock
 from funade.errors import AnswerError, ContractViolation
-from funade.serve import grpc_typed, oip_grpc, queue_rpc, rpc
-from funade.serve.ask import Answered, Said
-from funade.serve.desk import Desk
-from funade.serve.grpc_door import Health, _guarded, files_of, reflection
-from funade.serve.grpcio_stream import handler_of
-from funade.serve.journal import Journal
-from funade.serve.lane import Lane
+from funade.events import EventLog
+from funade.queue.queue import Queue
+from funade.queue.records import Receipt, Submission
+from funade.queue.rules import QueueRules
+from funade.serve.answer.executor import Executor
+from funade.serve.answer.request import ApiAnswers, Notes
+from funade.serve.answer.runtime import Runtime
+from funade.serve.grpc import port as rpc
+from funade.serve.grpc import typed as grpc_typed
+from funade.serve.grpc.door import Health, _guarded, files_of, reflection
+from funade.serve.grpc.grpcio_stream import handler_of
 from funade.serve.limits import Limits
-from funade.serve.meter import Meter
-from funade.serve.oip_proto import SERVICE, messages
-from funade.serve.queue_front import Front
-from funade.serve.tokens import Tokens
-from funade.store.queue import Queue
-from funade.store.queue_records import Receipt, Submitted
-from funade.store.queue_rules import QueueRules
+from funade.serve.metrics.meter import Meter
+from funade.serve.oip import grpc as oip_grpc
+from funade.serve.oip.proto import SERVICE, messages
+from funade.serve.queue import grpc as queue_rpc
+from funade.serve.queue.submit import Submitter
+from funade.serve.tokens.tokens import Tokens
 from serve import fuzz_http2, fuzz_protobuf, fuzz_reference, fuzzing, grpc_server, serve_types
 from serve.fuzz_protobuf import Broken
 from serve.fuzz_reference import Wrong
@@ -102,28 +105,30 @@ class Place:
         loaded.apis |= serve_types.load({"release": 1}).apis
         meter, tokens = Meter("0" * 12, "", loaded.apis), Tokens("", clock.system)
         self.log = folder / "log"
-        journal = Journal(clock.system, str(self.log))
-        self.desk = Desk(loop, Lane(loop), journal, Limits(), loaded, mark="0" * 12, meter=meter, tokens=tokens)
+        events = EventLog(clock.system, str(self.log))
+        self.runtime = Runtime(
+            loop, Executor(loop), events, Limits(), loaded, mark="0" * 12, meter=meter, tokens=tokens
+        )
         self.loop = loop
         self.queued: list[Queued] = []
-        for name, queue in self.desk.queues.items():
+        for name, queue in self.runtime.queues.items():
             queue.add = partial(self._add, name)  # type: ignore[method-assign]
-        self.wires = {name: grpc_typed.wire_of(self.desk, name) for name in APIS}
+        self.wires = {name: grpc_typed.wire_of(self.runtime, name) for name in APIS}
         self.types = {
-            name: grpc_typed.messages(api.contract, self.wires[name]) for name, api in self.desk.loaded.apis.items()
+            name: grpc_typed.messages(api.contract, self.wires[name]) for name, api in self.runtime.loaded.apis.items()
         }
         self.queue = Queue(
             folder / "queue.db", clock=clock.system, rules=QueueRules(callbacks=("https://hooks.example/a",))
         )
-        clerk: Any = Clerk()
-        front = Front(self.desk, self.queue, clerk, clerk, lambda: None)
-        door: Any = Later(self.desk, front)
+        background: Any = Clerk()
+        front = Submitter(self.runtime, self.queue, background, background, lambda: None)
+        door: Any = Later(self.runtime, front)
         health = Health(["a.Api"])
-        services = [grpc_typed.service(self.desk), *oip_grpc.services(self.desk)]
+        services = [grpc_typed.service(self.runtime), *oip_grpc.services(self.runtime)]
         self.others: rpc.Others = [health.watching(), *reflection(files_of(services), health.names)]
         self.methods: dict[str, rpc.Method] = {
-            **grpc_typed.methods(self.desk),
-            **oip_grpc.methods(self.desk),
+            **grpc_typed.methods(self.runtime),
+            **oip_grpc.methods(self.runtime),
             **queue_rpc.methods(door),
             "/grpc.health.v1.Health/Check": health.check,
         }
@@ -146,8 +151,8 @@ class Place:
 class Later(NamedTuple):
     """The part of the queue's door that its methods ask."""
 
-    desk: Desk
-    front: Front
+    runtime: Runtime
+    front: Submitter
 
 
 class Clerk:
@@ -155,7 +160,7 @@ class Clerk:
 
     def ask(self, act: Callable[[list[Any]], list[Any]], item: Any, then: Callable[[Any], None]) -> None:
         """Tell what came of it."""
-        then(Receipt("0" * 32, "waiting") if isinstance(item, Submitted) else act([item])[0])
+        then(Receipt("0" * 32, "waiting") if isinstance(item, Submission) else act([item])[0])
 
 
 @contextlib.contextmanager
@@ -215,7 +220,7 @@ def _many(at: Place, name: str, body: bytes, rng: random.Random) -> Hashable:
 
 def _expected(at: Place, name: str, bodies: list[bytes], first: str) -> tuple[str, list[Any]]:
     """The text that messages must be refused with, or "" and their rows."""
-    api = at.desk.loaded.apis[name]
+    api = at.runtime.loaded.apis[name]
     try:
         told = [fuzz_reference.row(api, at.wires[name], body) for body in bodies]
         return "", fuzz_reference.decoded(api, told[0] if first == "$" else told)
@@ -250,7 +255,7 @@ def _within(queued: Queued, within_s: float | None) -> None:
 def _answered(at: Place, queued: Queued, call: Call) -> Hashable:
     """Work for a request as a batch of its own."""
     name, ask, _ = queued
-    api = at.desk.loaded.apis[name]
+    api = at.runtime.loaded.apis[name]
     if not ask.rows:
         return "no rows"
     taken = api.take(ask.rows)
@@ -269,8 +274,8 @@ def _answered(at: Place, queued: Queued, call: Call) -> Hashable:
     if given.faults:
         ask.refuse(500, "no answer")
     else:
-        answers = Answered(given.columns, api.answers.structs)
-        ask.answer(ask.write(answers, 0, len(ask.rows)), 26, Said(defaults="a; rows=0"))
+        answers = ApiAnswers(given.columns, api.answers.structs)
+        ask.answer(ask.write(answers, 0, len(ask.rows)), 26, Notes(defaults="a; rows=0"))
     assert call.done
     return bool(given.faults), sum(mask.any() for mask in (taken.defaults or {}).values())
 
@@ -299,7 +304,7 @@ def _infer(at: Place, body: bytes, rng: random.Random) -> Hashable:
     except DecodeError:
         assert call.code == rpc.INVALID_ARGUMENT and "bytes that are none" in call.text
         return call.code, "none"
-    api = at.desk.loaded.apis.get(message.model_name)
+    api = at.runtime.loaded.apis.get(message.model_name)
     if api is None or message.model_version not in ("", "1"):
         assert call.code == rpc.NOT_FOUND
         return call.code, _words(call.text)
@@ -358,7 +363,7 @@ def _asked(at: Place, body: bytes, rng: random.Random) -> Hashable:
     """Metadata: nobody is let in by it."""
     call = Call()
     call.metadata = {"authorization": body.decode("ascii", "replace")}
-    _guarded(at.desk, "operate", lambda message, call: call.reply(b""))(b"", call)
+    _guarded(at.runtime, "operate", lambda message, call: call.reply(b""))(b"", call)
     assert call.code in (rpc.UNAUTHENTICATED, rpc.PERMISSION_DENIED)
     return call.code, call.text
 

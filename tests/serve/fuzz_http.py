@@ -18,18 +18,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from funade import clock
-from funade.serve.ask import Ask
-from funade.serve.desk import Desk
-from funade.serve.http import Connection
-from funade.serve.http_door import HttpDoor
-from funade.serve.journal import Journal
-from funade.serve.lane import Lane
+from funade.events import EventLog
+from funade.serve.answer.executor import Executor
+from funade.serve.answer.request import AnswerRequest
+from funade.serve.answer.runtime import Runtime
+from funade.serve.http.connection import Connection
+from funade.serve.http.door import HttpDoor
+from funade.serve.http.head import HeadCache, KnownHead
+from funade.serve.http.response import CONTINUE
+from funade.serve.http.routes import Routes
 from funade.serve.limits import Limits
-from funade.serve.meter import Meter
-from funade.serve.reply import CONTINUE
-from funade.serve.request import Heads, Known
-from funade.serve.route import Routes
-from funade.serve.tokens import Tokens
+from funade.serve.metrics.meter import Meter
+from funade.serve.tokens.tokens import Tokens
 from serve import fuzzing, serve_fake
 
 CORPUS = Path(__file__).parent / "corpus" / "http"
@@ -141,22 +141,22 @@ class Wire:
         self.paused = False
 
 
-class Forgetful(Heads):
+class Forgetful(HeadCache):
     """Remembers no head."""
 
-    def learn(self, head: bytes, known: Known) -> None: ...
+    def learn(self, head: bytes, known: KnownHead) -> None: ...
 
 
 @contextlib.contextmanager
-def door(heads: Heads) -> Iterator[HttpDoor]:
+def door(heads: HeadCache) -> Iterator[HttpDoor]:
     """A door that nobody comes through by itself."""
     loop = asyncio.new_event_loop()
     release = serve_fake.Release(1, "")
     meter, tokens = Meter("0" * 12, "", release.apis), Tokens("", clock.system)
-    journal = Journal(clock.system, "/dev/null")
-    desk = Desk(loop, Lane(loop), journal, LIMITS, release, mark="0" * 12, meter=meter, tokens=tokens)
+    events = EventLog(clock.system, "/dev/null")
+    runtime = Runtime(loop, Executor(loop), events, LIMITS, release, mark="0" * 12, meter=meter, tokens=tokens)
     hosts = frozenset({b"localhost"})
-    made = HttpDoor(desk, Routes(desk, []), socket.socket(), most=10, hosts=hosts, hand=lambda file, unread: None)
+    made = HttpDoor(runtime, Routes(runtime, []), socket.socket(), most=10, hosts=hosts, hand=lambda file, unread: None)
     made.heads = heads
     try:
         yield made
@@ -168,13 +168,13 @@ def door(heads: Heads) -> Iterator[HttpDoor]:
 def fed(at: HttpDoor, pieces: list[bytes]) -> Did:
     """What a fresh connection does with these pieces; what it asked is answered between two pieces."""
     queued: list[str] = []
-    asked: list[Ask] = []
+    asked: list[AnswerRequest] = []
 
-    def add(ask: Ask, within_s: float | None = None) -> None:
+    def add(ask: AnswerRequest, within_s: float | None = None) -> None:
         queued.append(f"{ask.rows} {ask.single} {within_s}")
         asked.append(ask)
 
-    for queue in at.desk.queues.values():
+    for queue in at.runtime.queues.values():
         queue.add = add  # type: ignore[method-assign]
     wire: Any = Wire()
     connection = Connection(at)
@@ -213,7 +213,7 @@ def _mutate(known: Sequence[bytes], rng: random.Random) -> bytes:
 @contextlib.contextmanager
 def opened() -> Iterator[dict[str, fuzzing.Target]]:
     """Both connections, side by side; closed now and then: the timers of those that linger are let go with them."""
-    with door(Forgetful()) as plain, door(Heads()) as knowing:
+    with door(Forgetful()) as plain, door(HeadCache()) as knowing:
 
         def feed(data: bytes, rng: random.Random) -> Hashable:
             pieces = fuzzing.cut(data, rng)

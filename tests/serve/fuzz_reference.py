@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from funade.declare.field import Field
-from funade.declare.numbers import Wire, numbers
-from funade.serve.oip_proto import CONTENTS
+from funade.contract.field import Field
+from funade.contract.wire import Wire, numbers
+from funade.serve.oip.proto import CONTENTS
 from serve.fuzz_protobuf import FIXED64, LENGTH, VARINT, Broken, Part, parts
 
 Row = dict[str, Any]

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Hashable
 from typing import Any, NamedTuple
 
-from funade.serve.grpc_relay import GOAWAY, Far, Near, Relay
+from funade.serve.grpc.relay import GOAWAY, ClientEnd, LibraryEnd, Relay
 from serve import fuzz_http2, fuzzing
 
 
@@ -87,8 +87,8 @@ def told(plan: Plan) -> list[int]:
 
 def passed(loop: asyncio.AbstractEventLoop, plan: Plan) -> bytes:
     """What the client gets; what the client says is passed on as well."""
-    relay, far = Quiet(loop), Far()
-    near = Near(relay, far)
+    relay, far = Quiet(loop), LibraryEnd()
+    near = ClientEnd(relay, far)
     behind, before = Wire(), Wire()
     far.connection_made(behind)
     asked = bytearray()

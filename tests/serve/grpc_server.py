@@ -11,11 +11,13 @@ from zoneinfo import ZoneInfo
 import msgspec
 import numpy as np
 
-from funade.declare.contract import contract_of, default, openapi
-from funade.declare.given import Given
-from funade.declare.numbers import Wire, wire
-from funade.declare.rows import Answers, Requests
-from funade.declare.taken import Taken
+from funade.contract.answer import AnswerSchema
+from funade.contract.batch import Batch
+from funade.contract.contract import contract_of, default
+from funade.contract.openapi import openapi
+from funade.contract.outcome import Outcome
+from funade.contract.request import RequestSchema
+from funade.contract.wire import Wire, wire
 
 
 class Level(enum.Enum):
@@ -92,14 +94,14 @@ class Api:
         self.durable = False
         self.unlogged: frozenset[str] = frozenset()
         self.promise_s: float | None = None
-        self.requests = Requests(takes, zone=ZoneInfo("Asia/Tokyo"))
-        self.answers = Answers(gives)
+        self.requests = RequestSchema(takes, zone=ZoneInfo("Asia/Tokyo"))
+        self.answers = AnswerSchema(gives)
         self.decode = self.requests.decode
 
-    def take(self, rows: Sequence[Any]) -> Taken:
+    def take(self, rows: Sequence[Any]) -> Batch:
         return self.requests.take(rows)
 
-    def give(self, columns: dict[str, Any], count: int) -> Given:
+    def give(self, columns: dict[str, Any], count: int) -> Outcome:
         """What a direct call of the function gives."""
         if self.name == "closed":
             found = {"score": columns["a"] * columns["b"]}
@@ -107,7 +109,7 @@ class Api:
             found = {f.name: columns[f.name] for f in self.contract.gives_fields if f.name in columns}
             found["score"] = np.sin(columns["fare_yen"]) * columns["tip"] / 3.0
         settled, bad = self.answers.judge(found, count, api=self.name)
-        return Given(settled, bad)
+        return Outcome(settled, bad)
 
 
 class Release:

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from funade.declare.taken import Kept
-from funade.serve.entry import Entry
-from funade.serve.entry import entry as made
+from funade.contract.batch import FrozenRows
+from funade.predictions.record import Record
+from funade.predictions.record import record as made
 
 
 class Asked:
@@ -38,17 +38,17 @@ def texts(*values: object) -> Any:
     return column
 
 
-def entry(first: int, request: dict[str, Any], answers: dict[str, Any], **given: Any) -> Entry:
+def entry(first: int, request: dict[str, Any], answers: dict[str, Any], **given: Any) -> Record:
     """Answers of one call to single requests, unless ``asks`` says otherwise."""
     rows = len(next(iter(request.values())))
-    asks: Sequence[Any] = given.pop("asks", [Asked() for _ in range(rows)])
+    requests: Sequence[Any] = given.pop("asks", [Asked() for _ in range(rows)])
     api, at = given.pop("api", "eta"), given.pop("at", None)
-    kept = Kept((*request,), request)
-    found = made(api, asks, range(first, first + len(asks)), kept, answers, **given)
+    kept = FrozenRows((*request,), request)
+    found = made(api, requests, range(first, first + len(requests)), kept, answers, **given)
     return found if at is None else found._replace(at=at)
 
 
-def numbered(first: int, rows: int, *, api: str = "eta") -> Entry:
+def numbered(first: int, rows: int, *, api: str = "eta") -> Record:
     """Rows whose ``x`` is their own number."""
     x = np.arange(first, first + rows, dtype="f8")
     return entry(first, {"x": x}, {"y": x * 2}, api=api)

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from funade import points
-from funade.serve import keeper
+from funade.predictions import compactor
 
 
 def main(folder: str, point: str = "", times: str = "1") -> None:
@@ -24,10 +24,10 @@ def main(folder: str, point: str = "", times: str = "1") -> None:
             os._exit(7)
 
     points.watch = passing
-    keeping = keeper.Keeper(keeper.Keep(folder))
+    keeping = compactor.Compactor(Path(folder))
     while keeping.look():
         pass
-    keeper._MANY = 2
+    compactor._MANY = 2
     keeping.tidy(time.time() + 3600)
     keeping.tidy(time.time() + 7200)
     assert not list(Path(folder, "open").glob("*.wal"))

@@ -8,9 +8,9 @@ from typing import Any
 
 import grpc
 
-from funade.declare.field import Contract
-from funade.serve.oip_proto import messages
-from funade.serve.tensor import datatype_of
+from funade.contract.field import Contract
+from funade.serve.oip.proto import messages
+from funade.serve.oip.tensor import datatype_of
 from serve.serve_client import Client
 
 Row = dict[str, Any]

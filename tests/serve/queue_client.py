@@ -11,8 +11,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
 
-from funade.serve import token_file
-from funade.store.queue_rules import QueueRules
+from funade.queue.rules import QueueRules
+from funade.serve.tokens import token_file
 from serve.serve_client import Client, Response, Running, post
 
 

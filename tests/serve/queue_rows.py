@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 import msgspec
 
-from funade.serve import queue_rpc
+from funade.serve.queue import grpc as queue_rpc
 from serve.queue_client import later
 from serve.serve_client import Running
 

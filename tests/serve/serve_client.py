@@ -17,8 +17,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from funade.serve.limits import Limits
-from funade.serve.state import Server, servers
-from funade.serve.supervisor import Serve
+from funade.serve.server_file import ServerState, servers
+from funade.serve.supervise.supervisor import ServerSettings
 
 HERE = Path(__file__).parent
 
@@ -32,7 +32,7 @@ class Running:
         self.folder = folder
         self.generation = 0
         folder.mkdir(parents=True, exist_ok=True)
-        self.settings = Serve(
+        self.settings = ServerSettings(
             loader=given.pop("loader", "serve_fake:load"),
             argument={"folder": str(folder)},
             folder=str(folder / "serve"),
@@ -60,7 +60,7 @@ class Running:
         (self.folder / f"{release}.json").write_text(json.dumps(does))
 
     @property
-    def state(self) -> Server:
+    def state(self) -> ServerState:
         return until(lambda: next(iter(servers(self.folder / "serve")), None))
 
     @property
@@ -70,10 +70,10 @@ class Running:
     def events(self, name: str) -> list[dict[str, Any]]:
         return [line for line in noted(self.folder / "log") if line["event"] == name]
 
-    def serving(self, release: int) -> Server:
+    def serving(self, release: int) -> ServerState:
         """Wait until this release is answered from, by as many workers as asked for."""
 
-        def found() -> Server | None:
+        def found() -> ServerState | None:
             state = self.state
             return state if state.release == release and len(state.workers) == self.settings.workers else None
 

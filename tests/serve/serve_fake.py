@@ -14,11 +14,13 @@ import msgspec
 import numpy as np
 
 from funade import points
-from funade.declare.contract import contract_of, openapi
-from funade.declare.given import Given
-from funade.declare.numbers import Wire
-from funade.declare.rows import Answers, Requests
-from funade.declare.taken import Taken
+from funade.contract.answer import AnswerSchema
+from funade.contract.batch import Batch
+from funade.contract.contract import contract_of
+from funade.contract.openapi import openapi
+from funade.contract.outcome import Outcome
+from funade.contract.request import RequestSchema
+from funade.contract.wire import Wire
 from funade.errors import AnswerError, ServeError
 
 
@@ -48,14 +50,14 @@ class Fake:
         self.durable = name == "kept"
         self.unlogged = frozenset({"does"}) if name == "plain" else frozenset()
         self.promise_s = promise_s
-        self.requests = Requests(Ride, zone=ZoneInfo("UTC"))
-        self.answers = Answers(Arrival)
+        self.requests = RequestSchema(Ride, zone=ZoneInfo("UTC"))
+        self.answers = AnswerSchema(Arrival)
         self.decode = self.requests.decode
 
-    def take(self, rows: Sequence[Any]) -> Taken:
+    def take(self, rows: Sequence[Any]) -> Batch:
         return self.requests.take(rows)
 
-    def give(self, columns: dict[str, Any], count: int) -> Given:
+    def give(self, columns: dict[str, Any], count: int) -> Outcome:
         for does in columns["does"]:
             if does == "raise":
                 raise ValueError("a private detail")
@@ -74,7 +76,7 @@ class Fake:
         if "nan" in columns["does"]:
             found["eta"] = np.where(columns["does"] == "nan", np.nan, found["eta"])
         settled, bad = self.answers.judge(found, count, api=self.name)
-        return Given(settled, bad)
+        return Outcome(settled, bad)
 
 
 class Release:

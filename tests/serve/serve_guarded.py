@@ -10,7 +10,8 @@ import msgspec
 import numpy as np
 
 import funade as fn
-from funade.bind import Bound, Loaded
+from funade.bind.api import BoundApi
+from funade.bind.release import LoadedRelease
 from funade.declare.graph import Graph, spec_of
 
 Array = np.ndarray[Any, Any]
@@ -67,9 +68,9 @@ def alone(batch: fn.Columns) -> fn.Columns:
     return _suggest(batch)
 
 
-def load(argument: dict[str, Any]) -> Loaded:
+def load(argument: dict[str, Any]) -> LoadedRelease:
     """The release of these apis."""
     nodes = {node.name: node for node in (suggest, strict, alone)}
     specs = {name: spec_of(node, Path(__file__).parent) for name, node in nodes.items()}
-    apis = {name: Bound(specs[name], node, {}, {}, ZoneInfo("UTC")) for name, node in nodes.items()}
-    return Loaded(argument["release"], "", Graph(specs.values()), nodes, [], apis)
+    apis = {name: BoundApi(specs[name], node, {}, {}, ZoneInfo("UTC")) for name, node in nodes.items()}
+    return LoadedRelease(argument["release"], "", Graph(specs.values()), nodes, [], apis)

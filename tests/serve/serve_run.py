@@ -10,10 +10,10 @@ import msgspec
 
 from funade import clock, points
 from funade.errors import FunadeError
-from funade.serve.supervisor import Serve, serve
+from funade.serve.supervise.supervisor import ServerSettings, serve
 
 
-def main(folder: Path, settings: Serve, point: str) -> None:
+def main(folder: Path, settings: ServerSettings, point: str) -> None:
     def current() -> tuple[int, int] | None:
         text = (folder / "current").read_text()
         generation, release = text.split() if text else ("", "")
@@ -31,4 +31,4 @@ def main(folder: Path, settings: Serve, point: str) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), msgspec.json.decode(sys.argv[2], type=Serve), sys.argv[3])
+    main(Path(sys.argv[1]), msgspec.json.decode(sys.argv[2], type=ServerSettings), sys.argv[3])

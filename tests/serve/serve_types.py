@@ -11,7 +11,8 @@ import msgspec
 import numpy as np
 
 import funade as fn
-from funade.bind import Bound, Loaded
+from funade.bind.api import BoundApi
+from funade.bind.release import LoadedRelease
 from funade.declare.graph import Graph, spec_of
 
 
@@ -65,9 +66,9 @@ def cook(batch: fn.Columns) -> fn.Columns:
     return {"minutes": minutes, "by": np.where(batch["level"] > 1, "oven", "wok").astype(object)}
 
 
-def load(argument: dict[str, Any]) -> Loaded:
+def load(argument: dict[str, Any]) -> LoadedRelease:
     """The release of these apis."""
     nodes = {node.name: node for node in (mirror, cook)}
     specs = {name: spec_of(node, Path(__file__).parent) for name, node in nodes.items()}
-    apis = {name: Bound(specs[name], node, {}, {}, ZoneInfo("UTC")) for name, node in nodes.items()}
-    return Loaded(argument["release"], "", Graph(specs.values()), nodes, [], apis)
+    apis = {name: BoundApi(specs[name], node, {}, {}, ZoneInfo("UTC")) for name, node in nodes.items()}
+    return LoadedRelease(argument["release"], "", Graph(specs.values()), nodes, [], apis)

@@ -20,12 +20,13 @@ from sklearn.preprocessing import StandardScaler
 
 from at_port import ask, serving
 from funade import digest
-from funade.bind import Bound
-from funade.declare.contract import describe
+from funade.bind.api import BoundApi
+from funade.contract.contract import describe
 from funade.errors import ServeError
-from funade.serve import bare, bare_file
-from funade.store.codecs.onnx_convert import convert
-from funade.store.codecs.onnx_model import session_of
+from funade.serve.bare import file as bare_file
+from funade.serve.bare import serve as bare
+from funade.store.codecs.onnx.codec import session_of
+from funade.store.codecs.onnx.convert import convert
 
 DRAWN = np.random.default_rng(11).normal(size=(1000, 3))
 NUMBERS = DRAWN[:, 0] * 3 + DRAWN[:, 1] ** 2
@@ -63,12 +64,12 @@ def graph(
     return folder / "model.onnx"
 
 
-def api_of(path: Path) -> Bound:
+def api_of(path: Path) -> BoundApi:
     (api,) = bare.load({"file": str(path), "digest": digest.of_file(path)}).apis.values()
     return api
 
 
-def answers(api: Bound, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def answers(api: BoundApi, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     taken, refused = api.requests.convert(rows)
     assert not refused
     return api.answers.rows(api.answer(taken))
@@ -298,7 +299,7 @@ def test_a_worker_of_a_lightgbm_text_imports_neither_pandas_nor_scikit_learn(tmp
     """They are three quarters of its start and of its memory."""
     path = text(tmp_path, trees())
     program = (
-        "import sys; from funade.serve import bare; "
+        "import sys; from funade.serve.bare import serve as bare; "
         f"bare.load({{'file': {str(path)!r}, 'digest': {digest.of_file(path)!r}}}); "
         "print(*sorted({'pandas', 'pyarrow', 'sklearn', 'duckdb', 'polars', 'lightgbm'} & set(sys.modules)))"
     )

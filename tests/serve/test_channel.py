@@ -7,8 +7,8 @@ import os
 import socket
 from pathlib import Path
 
-from funade.serve.channel import Channel
-from funade.serve.message import Message, Take
+from funade.serve.control.channel import Channel
+from funade.serve.control.messages import Message, Take
 
 
 def _opened() -> set[str]:

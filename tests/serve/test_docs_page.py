@@ -14,61 +14,63 @@ import msgspec
 import pytest
 
 from funade import clock
-from funade.declare.contract import contract_of
-from funade.declare.example import example
-from funade.declare.openapi import ERRORS
-from funade.serve import docs_page, offers, queue_door
-from funade.serve.desk import Desk
-from funade.serve.journal import Journal
-from funade.serve.lane import Lane
+from funade.contract.contract import contract_of
+from funade.contract.example import example
+from funade.contract.openapi import ERRORS
+from funade.events import EventLog
+from funade.serve.answer.executor import Executor
+from funade.serve.answer.runtime import Runtime
+from funade.serve.control.messages import Begin
+from funade.serve.http import docs_page
+from funade.serve.http.response import _REASONS
+from funade.serve.http.routes import Routes
 from funade.serve.limits import Limits
-from funade.serve.message import Begin
-from funade.serve.meter import Meter
-from funade.serve.reply import _REASONS
-from funade.serve.route import Routes
-from funade.serve.tokens import Tokens
+from funade.serve.metrics.meter import Meter
+from funade.serve.queue import door as queue_door
+from funade.serve.tokens.tokens import Tokens
+from funade.serve.worker import endpoints
 from serve import serve_fake, serve_types
 from serve.serve_client import Client, Running
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
+def runtime(tmp_path: Path) -> Iterator[Runtime]:
     """A worker's desk that nobody comes to, with a queue."""
     loop = asyncio.new_event_loop()
     loaded = serve_types.load({"release": 7})
     meter, tokens = Meter("0" * 12, "", loaded.apis), Tokens("", clock.system)
-    journal = Journal(clock.system, str(tmp_path / "log"))
-    found = Desk(loop, Lane(loop), journal, Limits(), loaded, mark="0" * 12, meter=meter, tokens=tokens)
+    events = EventLog(clock.system, str(tmp_path / "log"))
+    found = Runtime(loop, Executor(loop), events, Limits(), loaded, mark="0" * 12, meter=meter, tokens=tokens)
     begin = Begin("", {}, release=7, listener=-1, control=-1, queue=str(tmp_path / "nobody" / "queue.db"))
     found.later = queue_door.of(found, begin)
     yield found
     loop.close()
 
 
-def document(desk: Desk) -> dict[str, Any]:
+def document(runtime: Runtime) -> dict[str, Any]:
     found: list[bytes] = []
 
     class Exchange:
         def page(self, status: int, body: bytes) -> None:
             found.append(body)
 
-    (route,) = (r for r in offers.routes(desk) if r.path == "/openapi.json")
+    (route,) = (r for r in endpoints.routes(runtime) if r.path == "/openapi.json")
     route.respond(None, Exchange())  # type: ignore[arg-type]
     told: dict[str, Any] = json.loads(found[0])
     return told
 
 
-def test_the_document_has_every_route_and_no_other(desk: Desk) -> None:
-    routes = {(r.path, r.method.decode().lower()) for r in Routes(desk, offers.routes(desk)).all}
-    routes |= {(f"/v1/{name}", "post") for name in desk.queues}
-    assert {(path, method) for path, item in document(desk)["paths"].items() for method in item} == routes
+def test_the_document_has_every_route_and_no_other(runtime: Runtime) -> None:
+    routes = {(r.path, r.method.decode().lower()) for r in Routes(runtime, endpoints.routes(runtime)).all}
+    routes |= {(f"/v1/{name}", "post") for name in runtime.queues}
+    assert {(path, method) for path, item in document(runtime)["paths"].items() for method in item} == routes
 
 
-def test_operations_have_names_of_their_own_and_say_what_a_token_must_do(desk: Desk) -> None:
-    paths = document(desk)["paths"]
+def test_operations_have_names_of_their_own_and_say_what_a_token_must_do(runtime: Runtime) -> None:
+    paths = document(runtime)["paths"]
     names = [operation["operationId"] for item in paths.values() for operation in item.values()]
     assert len(set(names)) == len(names)
-    roles = {(r.path, r.method.decode().lower()): r.role for r in offers.routes(desk)}
+    roles = {(r.path, r.method.decode().lower()): r.role for r in endpoints.routes(runtime)}
     for (path, method), role in roles.items():
         assert ("security" in paths[path][method]) == (role != "open"), path
 
@@ -125,8 +127,8 @@ def test_the_page_loads_nothing_from_elsewhere_and_says_so(server: Running) -> N
     assert response.headers["content-type"] == "text/html; charset=utf-8"
 
 
-def test_the_page_shows_each_field_with_what_it_admits(desk: Desk) -> None:
-    page = docs_page.page(desk.loaded.apis, 7, document(desk))
+def test_the_page_shows_each_field_with_what_it_admits(runtime: Runtime) -> None:
+    page = docs_page.page(runtime.loaded.apis, 7, document(runtime))
     for text in (
         "number in min, or null",
         "How many dishes. &gt;= 1, &lt;= 20.",
@@ -137,7 +139,7 @@ def test_the_page_shows_each_field_with_what_it_admits(desk: Desk) -> None:
     assert "Left out or null, it is <code>5.0</code>." in page
 
 
-def test_what_an_author_wrote_is_text_and_never_markup(desk: Desk, tmp_path: Path) -> None:
+def test_what_an_author_wrote_is_text_and_never_markup(runtime: Runtime, tmp_path: Path) -> None:
     fake = serve_fake.load({"folder": str(tmp_path), "release": 1}).apis["arrival"]
     fake.contract = contract_of(Odd, Odd, place="x")
     seen = _Seen()

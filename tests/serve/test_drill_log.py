@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from funade import points
-from funade.store import predictions
-from funade.store.query import sql
+from funade.predictions import table as predictions
+from funade.store.warehouse.query import sql
 from serve.log_entries import numbered
 from serve.serve_client import Client, Running, until
 from serve.test_log import read, worker
@@ -145,7 +145,7 @@ def _keeper(supervisor: int) -> int | None:
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-            if parent == supervisor and b"funade.serve.keeper" in (folder / "cmdline").read_bytes():
+            if parent == supervisor and b"funade.predictions.compactor_process" in (folder / "cmdline").read_bytes():
                 return int(folder.name)
         except (OSError, ValueError):
             continue

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from funade.clock import system
-from funade.store.queue import Queue
-from funade.store.queue_rules import QueueRules
+from funade.queue.queue import Queue
+from funade.queue.rules import QueueRules
 from serve.queue_client import Later, close, later, queued
 from serve.serve_client import Running, until
 

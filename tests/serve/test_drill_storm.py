@@ -70,8 +70,8 @@ async def _load(port: int, rate: float, seconds: float, lines: int) -> list[Repl
     return found
 
 
-def _p99(replies: list[Reply]) -> float:
-    times = sorted(reply.after_s for reply in replies)
+def _p99(responses: list[Reply]) -> float:
+    times = sorted(reply.after_s for reply in responses)
     return times[int(len(times) * 0.99)]
 
 

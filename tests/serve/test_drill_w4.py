@@ -16,11 +16,11 @@ import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 
 import toy
-from funade.bind import load_release
-from funade.declare import proto
-from funade.project import Project
-from funade.serve import token_file
-from funade.serve.grpc_typed import messages
+from funade.bind.release import load_release
+from funade.contract import proto
+from funade.project.project import Project
+from funade.serve.grpc.typed import messages
+from funade.serve.tokens import token_file
 from serve import w4_project
 from serve.serve_client import Client, until
 from serve.stock import free_port

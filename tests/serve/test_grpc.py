@@ -14,9 +14,9 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from funade.declare import proto
+from funade.contract import proto
 from funade.errors import ContractViolation
-from funade.serve.grpc_typed import Reader, messages
+from funade.serve.grpc.typed import Reader, messages
 from serve import grpc_server, stock
 from serve.serve_client import Client, Running
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import grpc
 import pytest
 
-from funade.serve import rpc
-from funade.serve.oip_proto import messages
+from funade.serve.grpc import port as rpc
+from funade.serve.oip.proto import messages
 from serve import fuzz_grpc, fuzz_http2, fuzz_live, fuzzing, stock
 from serve.fuzz_grpc import CORPUS, opened
 from serve.serve_client import Running

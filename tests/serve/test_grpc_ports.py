@@ -17,13 +17,13 @@ import pytest
 import uvloop
 
 from funade import clock
-from funade.serve import rpc
-from funade.serve.grpc_door import port_of
-from funade.serve.grpc_listener import Lent
-from funade.serve.journal import Journal
+from funade.events import EventLog
+from funade.serve.grpc import port as rpc
+from funade.serve.grpc.door import port_of
+from funade.serve.grpc.native_socket import Lent
 from serve.serve_client import until
 
-BOUNDS = rpc.Bounds(message_bytes=100_000, metadata_bytes=8192, drain_s=3.0)
+BOUNDS = rpc.PortBounds(message_bytes=100_000, metadata_bytes=8192, drain_s=3.0)
 
 
 class Place:
@@ -74,10 +74,10 @@ class Place:
         methods: rpc.Methods = {f"/e.E/{m.__name__}": m for m in (echo, held, refused, broken)}
         stream = grpc.unary_stream_rpc_method_handler(count)
         others = [grpc.method_handlers_generic_handler("s.S", {"count": stream})]
-        journal = Journal(clock.system, str(self.log))
+        events = EventLog(clock.system, str(self.log))
 
         def made() -> rpc.Port:
-            port = port_of(self.library)(self.loop, journal, methods, others, self.listener.dup(), BOUNDS)
+            port = port_of(self.library)(self.loop, events, methods, others, self.listener.dup(), BOUNDS)
             port.start()
             return port
 
@@ -256,8 +256,8 @@ def test_two_ports_share_one_listening_socket(place: Place) -> None:
 
 
 def test_a_port_that_was_never_started_can_be_stopped(place: Place) -> None:
-    journal = Journal(clock.system, str(place.log))
-    made = place.do(lambda: port_of(place.library)(place.loop, journal, {}, [], place.listener.dup(), BOUNDS))
+    events = EventLog(clock.system, str(place.log))
+    made = place.do(lambda: port_of(place.library)(place.loop, events, {}, [], place.listener.dup(), BOUNDS))
     place.do(made.stop)
     until(lambda: place.do(lambda: made.empty))
 

@@ -9,7 +9,7 @@ from typing import Any, cast
 import hypothesis.strategies as st
 from hypothesis import given
 
-from funade.serve.grpc_relay import GOAWAY, Far
+from funade.serve.grpc.relay import GOAWAY, LibraryEnd
 
 
 class Kept(asyncio.Transport):
@@ -39,7 +39,7 @@ def test_goaway_stands_between_two_frames(
     kinds: list[tuple[int, int, int]], cuts: list[int], leave_at: int, open_at: int
 ) -> None:
     parts = [frame(0, 4)] + [frame(*kind) for kind in kinds]
-    stream, far, end, at = b"".join(parts), Far(), End(), 0
+    stream, far, end, at = b"".join(parts), LibraryEnd(), End(), 0
     far.other = cast(Any, end)
     for step in range(len(stream) + 1):
         if step == open_at:

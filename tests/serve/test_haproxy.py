@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 import toy
+from funade.engines.haproxy import Frontend, configuration, peer
 from funade.errors import Misuse
-from funade.serve.haproxy import Front, configuration, peer
 from serve.serve_client import Client, Running, noted, until
 from serve.test_metrics import scrape
 from serve.test_tls import certificate
@@ -35,14 +35,14 @@ def checked(haproxy: str, path: Path) -> str:
 @pytest.mark.parametrize(
     ("peers", "front"),
     [
-        (["127.0.0.1:8080"], Front()),
-        (["10.0.0.1:8080", "box-2.local:8080"], Front("127.0.0.1:80")),
-        (["127.0.0.1:8080:8081", "[::1]:8090:8091"], Front(admin="/run/haproxy/admin.sock")),
-        (["box:8080:8081", "bux:8080:8081"], Front(ca="@system-ca")),
+        (["127.0.0.1:8080"], Frontend()),
+        (["10.0.0.1:8080", "box-2.local:8080"], Frontend("127.0.0.1:80")),
+        (["127.0.0.1:8080:8081", "[::1]:8090:8091"], Frontend(admin="/run/haproxy/admin.sock")),
+        (["box:8080:8081", "bux:8080:8081"], Frontend(ca="@system-ca")),
     ],
 )
 def test_haproxy_has_nothing_to_say_about_its_configuration(
-    haproxy: str, tmp_path: Path, peers: list[str], front: Front
+    haproxy: str, tmp_path: Path, peers: list[str], front: Frontend
 ) -> None:
     path = tmp_path / "haproxy.cfg"
     path.write_text(configuration([peer(one) for one in peers], front))
@@ -149,7 +149,7 @@ def test_haproxy_speaks_tls_with_servers_that_do(
 ) -> None:
     pem, port, front = certificate(tmp_path / "pem"), free_port(), free_port()
     run(port=port, workers=1, certificate=pem[0], key=pem[1]).serving(1)
-    text = configuration([peer(f"127.0.0.1:{port}")], Front(f"127.0.0.1:{front}", ca=pem[0]))
+    text = configuration([peer(f"127.0.0.1:{port}")], Frontend(f"127.0.0.1:{front}", ca=pem[0]))
     (tmp_path / "haproxy.cfg").write_text(text)
     start([haproxy, "-f", str(tmp_path / "haproxy.cfg")])
     until(lambda: ready(front))
@@ -181,7 +181,7 @@ def test_grpc_calls_go_to_the_server_that_lives(
     front = free_port()
     text = configuration(
         [peer(f"127.0.0.1:{port}:{grpc_port}") for port, grpc_port in pairs],
-        Front(f"127.0.0.1:{free_port()}", f"127.0.0.1:{front}", admin=str(tmp_path / "admin")),
+        Frontend(f"127.0.0.1:{free_port()}", f"127.0.0.1:{front}", admin=str(tmp_path / "admin")),
     )
     (tmp_path / "haproxy.cfg").write_text(text)
     for server in servers:

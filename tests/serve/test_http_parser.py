@@ -6,13 +6,13 @@ import os
 
 import pytest
 
-from funade.serve.request import Heads
+from funade.serve.http.head import HeadCache
 from serve.fuzz_http import Forgetful, corpus, door, fed, tried
 from serve.serve_client import Client, Running
 
 
 def test_every_input_of_the_corpus_is_read_alike_whole_in_bytes_and_by_its_head() -> None:
-    with door(Forgetful()) as plain, door(Heads()) as knowing:
+    with door(Forgetful()) as plain, door(HeadCache()) as knowing:
         for data in corpus():
             whole = fed(plain, [data])
             assert fed(knowing, [data]) == whole

@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given as drawn
 from hypothesis import strategies as st
 
-from funade.declare.given import Given
-from funade.serve.isolate import MOST_CALLS, spans
+from funade.bind.halves import MOST_CALLS, spans
+from funade.contract.outcome import Outcome
 
 
 class Picky:
@@ -15,11 +15,11 @@ class Picky:
         self.bad = bad
         self.calls = 0
 
-    def give(self, start: int, stop: int) -> Given:
+    def give(self, start: int, stop: int) -> Outcome:
         self.calls += 1
         if self.bad & set(range(start, stop)):
             raise ValueError
-        return Given({"x": np.arange(start, stop)})
+        return Outcome({"x": np.arange(start, stop)})
 
 
 @drawn(st.integers(1, 300), st.sets(st.integers(0, 299), max_size=4))

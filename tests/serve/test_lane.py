@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import uvloop
 
-from funade.serve.lane import Lane
+from funade.serve.answer.executor import Executor
 from funade.serve.limits import Limits
 from serve.serve_client import Client, Running, until
 
@@ -19,8 +19,8 @@ from serve.serve_client import Client, Running, until
 class Asked:
     """A side that is asked once more whenever it has answered, until it has what it was told to answer."""
 
-    def __init__(self, lane: Lane, loop: uvloop.Loop, calls: list[float]) -> None:
-        self.lane = lane
+    def __init__(self, executor: Executor, loop: uvloop.Loop, calls: list[float]) -> None:
+        self.executor = executor
         self.loop = loop
         self.calls = calls
         self.functions: set[int] = set()
@@ -30,29 +30,29 @@ class Asked:
     def take(self) -> list[float]:
         return [self.calls.pop(0)] if self.calls else []
 
-    def work(self, asks: list[float]) -> list[float]:
+    def work(self, requests: list[float]) -> list[float]:
         self.functions.add(threading.get_ident())
-        self.together.append(self.lane.together)
-        time.sleep(asks[0]) if asks[0] else None
-        return asks
+        self.together.append(self.executor.together)
+        time.sleep(requests[0]) if requests[0] else None
+        return requests
 
-    def deliver(self, asks: list[float], found: Any) -> None:
-        assert found == asks
+    def deliver(self, requests: list[float], found: Any) -> None:
+        assert found == requests
         self.loops.append(threading.get_ident())
         if self.calls:
-            self.lane.want(self)
+            self.executor.want(self)
         else:
-            self.lane.close()
+            self.executor.close()
             self.loop.stop()  # in a worker the process ends with the lane
 
 
 def _run(calls: list[float]) -> Asked:
     loop = uvloop.new_event_loop()
-    lane = Lane(loop)
-    side = Asked(lane, loop, calls)
-    lane.start(loop.run_forever)
-    loop.call_soon_threadsafe(lane.want, side)
-    lane.run()
+    executor = Executor(loop)
+    side = Asked(executor, loop, calls)
+    executor.start(loop.run_forever)
+    loop.call_soon_threadsafe(executor.want, side)
+    executor.run()
     until(lambda: not loop.is_running())
     loop.close()
     return side

@@ -17,14 +17,15 @@ import numpy as np
 import pytest
 
 from funade import clock, points
-from funade.declare import reason
-from funade.serve import keeper as keepers
-from funade.serve import log as logs
-from funade.serve.journal import Journal
-from funade.serve.keeper import Keep, Keeper
-from funade.serve.log import Log
-from funade.store import predictions, segments, wal
-from funade.store.query import sql
+from funade.contract import outcome
+from funade.events import EventLog
+from funade.predictions import compactor as keepers
+from funade.predictions import segments, wal
+from funade.predictions import table as predictions
+from funade.predictions import writer as logs
+from funade.predictions.compactor import Compactor
+from funade.predictions.writer import LogWriter
+from funade.store.warehouse.query import sql
 from serve.log_entries import Asked, entry, numbered, texts
 from serve.serve_client import noted
 
@@ -46,7 +47,7 @@ class Worker:
         self.thread.start()
         self.journal = root / "journal"
         hidden = {api: frozenset(fields) for api, fields in without.items()}
-        self.log = Log(root / "log", mark, release, hidden, self.loop, Journal(clock.system, str(self.journal)))
+        self.log = LogWriter(root / "log", mark, release, hidden, self.loop, EventLog(clock.system, str(self.journal)))
 
     def on_loop(self, act: Callable[..., Any], *given: Any) -> None:
         self.loop.call_soon_threadsafe(act, *given)
@@ -82,11 +83,11 @@ def read(root: Path, query: str = "SELECT * FROM predictions ORDER BY length(pre
 
 
 def keep(root: Path) -> int:
-    return Keeper(Keep(str(root / "log"))).look()
+    return Compactor(root / "log").look()
 
 
 def test_an_answer_is_read_with_everything_that_is_known_of_it(root: Path) -> None:
-    spoke = np.array([0, reason.CODES["nan"], 0, reason.REFUSED], dtype=np.uint8)
+    spoke = np.array([0, outcome.NAN, 0, outcome.REFUSED], dtype=np.uint8)
     with worker(root, release=7) as one:
         asks = [Asked(door="grpc"), Asked(2, single=False), Asked(door="oip")]
         request = {"km": np.array([1.5, np.nan, 3.0, 4.0]), "note": texts("a", None, "é", "")}
@@ -249,7 +250,7 @@ def test_an_old_day_is_let_go_of(root: Path) -> None:
     with worker(root) as one:
         for days in (0, 1, 2, 3):
             one.log.add(entry(days + 1, {"x": np.array([days])}, {"y": np.zeros(1)}, at=now - days * 86_400))
-    keeper = Keeper(Keep(str(root / "log"), days=2))
+    keeper = Compactor(root / "log", days=2)
     keeper.look()
     assert len(read(root)) == 4
     keeper.tidy(now)
@@ -260,7 +261,7 @@ def test_joined_segments_are_read_once_each_by_readers_of_any_moment(root: Path)
     for number in range(40):
         with worker(root, mark=f"{number:012x}") as one:
             one.log.add(numbered(1 + number * 10, 10))
-    keeper = Keeper(Keep(str(root / "log")))
+    keeper = Compactor(root / "log")
     keeper.look()
     before = predictions.select(root)
     keeper.tidy(time.time())
@@ -280,7 +281,7 @@ def test_joined_segments_are_read_once_each_by_readers_of_any_moment(root: Path)
 
 
 def test_a_log_that_is_written_to_all_the_time_keeps_no_file_twice(root: Path) -> None:
-    keeper, now = Keeper(Keep(str(root / "log"))), time.time()
+    keeper, now = Compactor(root / "log"), time.time()
     for minute in range(4):
         for number in range(16):
             with worker(root, mark=f"{minute * 16 + number:012x}") as one:
@@ -297,7 +298,7 @@ def test_a_day_that_is_over_is_left_with_one_file_of_a_shape(root: Path) -> None
     for number, request in enumerate([{"x": np.ones(1)}, {"x": np.ones(1)}, {"x": np.ones(1)}, {"z": np.ones(1)}]):
         with worker(root, mark=f"{number:012x}") as one:
             one.log.add(entry(1, request, {"y": np.zeros(1)}, at=now - 3 * 86_400))
-    keeper = Keeper(Keep(str(root / "log")))
+    keeper = Compactor(root / "log")
     keeper.look()
     keeper.tidy(now)
     assert len(predictions.select(root).paths) == 2
@@ -318,7 +319,7 @@ def test_segments_that_may_be_made_again_are_not_joined(root: Path) -> None:
     for number in range(16):
         with worker(root, mark=f"{number:012x}") as one:
             one.log.add(numbered(1, 1))
-    keeper = Keeper(Keep(str(root / "log")))
+    keeper = Compactor(root / "log")
     keeper.look()
     with worker(root, mark="f" * 12) as one:
         one.log.add(numbered(1, 1))
@@ -356,7 +357,7 @@ def test_a_damaged_segment_holds_up_no_other_day(root: Path, capsys: pytest.Capt
         for number in range(2):
             with worker(root, mark=f"{day:06x}{number:06x}") as one:
                 one.log.add(entry(1, {"x": np.ones(1)}, {"y": np.zeros(1)}, at=now - day * 86_400))
-    keeper = Keeper(Keep(str(root / "log")))
+    keeper = Compactor(root / "log")
     keeper.look()
     first, second = sorted((root / "log").glob("api=*/day=*"))
     next(iter(first.glob("*.parquet"))).write_bytes(b"damaged")
@@ -368,7 +369,7 @@ def test_a_damaged_segment_holds_up_no_other_day(root: Path, capsys: pytest.Capt
 
 def test_a_reader_of_any_moment_of_many_joins_sees_each_row_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keepers, "_MANY", 2)
-    keeper, now = Keeper(Keep(str(root / "log"))), time.time()
+    keeper, now = Compactor(root / "log"), time.time()
     seen: list[tuple[int, int, int, int]] = []
     done, made = threading.Event(), [0]
 

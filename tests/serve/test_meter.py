@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from funade.declare.taken import Kept
-from funade.serve.ask import PLAIN, Answered, Said
-from funade.serve.entry import Entry
-from funade.serve.entry import entry as made
-from funade.serve.meter import Meter
-from funade.serve.tally import CALL_ROWS, TOOK_S
+from funade.contract.batch import FrozenRows
+from funade.predictions.record import Record
+from funade.predictions.record import record as made
+from funade.serve.answer.request import PLAIN, ApiAnswers, Notes
+from funade.serve.metrics.counters import CALL_ROWS, TOOK_S
+from funade.serve.metrics.meter import Meter
 
 
 class Asked:
@@ -27,16 +27,16 @@ class Asked:
         self.done = True
         self.timer: asyncio.TimerHandle | None = None
 
-    def write(self, answers: Answered, start: int, stop: int) -> Any:
+    def write(self, answers: ApiAnswers, start: int, stop: int) -> Any:
         return b""
 
-    def answer(self, body: Any, number: int, said: Said = PLAIN) -> None: ...
+    def answer(self, body: Any, number: int, said: Notes = PLAIN) -> None: ...
 
     def refuse(self, status: int, error: str, path: str = "") -> None: ...
 
 
-def entry(asks: list[Asked], now: float = 0.0, **found: Any) -> Entry:
-    return made("eta", asks, range(len(asks)), Kept((), {}), {}, **found)._replace(now=now)
+def entry(requests: list[Asked], now: float = 0.0, **found: Any) -> Record:
+    return made("eta", requests, range(len(requests)), FrozenRows((), {}), {}, **found)._replace(now=now)
 
 
 class Spread(NamedTuple):
@@ -47,10 +47,10 @@ class Spread(NamedTuple):
 
 
 def spread(meter: Meter) -> Spread:
-    tally = meter.counts.apis["eta"]
+    counters = meter.counts.apis["eta"]
     return Spread(
-        {bound: n for bound, n in zip((*TOOK_S, np.inf), tally.took, strict=True) if n},
-        {bound: n for bound, n in zip((*CALL_ROWS, np.inf), tally.calls, strict=True) if n},
+        {bound: n for bound, n in zip((*TOOK_S, np.inf), counters.took, strict=True) if n},
+        {bound: n for bound, n in zip((*CALL_ROWS, np.inf), counters.calls, strict=True) if n},
     )
 
 
@@ -61,10 +61,10 @@ def meter() -> Meter:
 
 def test_a_call_counts_its_requests_rows_and_latencies(meter: Meter) -> None:
     meter.batch(entry([Asked(3, 1.0), Asked(1, 1.995), Asked(1, 1.9995, "grpc")], 2.0))
-    tally = meter.counts.apis["eta"]
-    assert tally.requests == {"http 200": 2, "grpc 200": 1}
-    assert (tally.rows, tally.call_rows) == (5, 5)
-    assert tally.took_s == pytest.approx(1.0 + 0.005 + 0.0005)
+    counters = meter.counts.apis["eta"]
+    assert counters.requests == {"http 200": 2, "grpc 200": 1}
+    assert (counters.rows, counters.call_rows) == (5, 5)
+    assert counters.took_s == pytest.approx(1.0 + 0.005 + 0.0005)
     assert spread(meter).calls == {8: 1}
     assert sum(spread(meter).took.values()) == 3
     assert spread(meter).took[1.0] == 1
@@ -90,33 +90,33 @@ def test_a_call_of_more_rows_than_any_bucket_counts_in_the_last(meter: Meter) ->
 
 def test_rows_of_the_fallback_count_by_reason(meter: Meter) -> None:
     meter.batch(entry([Asked(3), Asked(3)], spoke=np.array([0, 1, 1, 5, 4, 0], dtype=np.uint8)))
-    tally = meter.counts.apis["eta"]
-    assert tally.fallback == {"error": 2, "nan": 1, "guard": 1}
-    assert (tally.rows, tally.requests, sum(tally.calls)) == (6, {"http 200": 2}, 1)
+    counters = meter.counts.apis["eta"]
+    assert counters.fallback == {"error": 2, "nan": 1, "guard": 1}
+    assert (counters.rows, counters.requests, sum(counters.calls)) == (6, {"http 200": 2}, 1)
 
 
 def test_requests_answered_without_a_call_count_none(meter: Meter) -> None:
     meter.batch(entry([Asked(2)], spoke=np.array([2, 2], dtype=np.uint8)))
-    tally = meter.counts.apis["eta"]
-    assert tally.fallback == {"busy": 2}
-    assert (sum(tally.calls), tally.requests) == (0, {"http 200": 1})
+    counters = meter.counts.apis["eta"]
+    assert counters.fallback == {"busy": 2}
+    assert (sum(counters.calls), counters.requests) == (0, {"http 200": 1})
 
 
 def test_a_refused_request_of_a_call_is_not_counted_as_answered(meter: Meter) -> None:
     meter.batch(entry([Asked(2), Asked(1), Asked(1)], spoke=np.array([0, 255, 0, 255], dtype=np.uint8)))
     meter.refused("eta", 500)
     meter.refused("eta", 500, "grpc")
-    tally = meter.counts.apis["eta"]
-    assert tally.requests == {"http 200": 1, "http 500": 1, "grpc 500": 1}
-    assert (tally.rows, sum(tally.took)) == (2, 1)
+    counters = meter.counts.apis["eta"]
+    assert counters.requests == {"http 200": 1, "http 500": 1, "grpc 500": 1}
+    assert (counters.rows, sum(counters.took)) == (2, 1)
 
 
 def test_defaults_and_guards_count_rows(meter: Meter) -> None:
     yes, no = np.array([True, False, True]), np.array([False] * 3)
     meter.batch(entry([Asked(3)], defaults={"rides": yes, "km": no}, guards={"eta clamped": yes}))
     meter.batch(entry([Asked(3)], defaults={"rides": yes}))
-    tally = meter.counts.apis["eta"]
-    assert (tally.defaults, tally.guards) == ({"rides": 4}, {"eta clamped": 2})
+    counters = meter.counts.apis["eta"]
+    assert (counters.defaults, counters.guards) == ({"rides": 4}, {"eta clamped": 2})
 
 
 def test_a_request_of_no_known_api_counts_under_no_name(meter: Meter) -> None:

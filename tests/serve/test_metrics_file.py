@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from funade.serve import metrics_file
-from funade.serve.meter import Meter
-from funade.serve.metrics_file import begun, clear, total
+from funade.serve.metrics import file as metrics_file
+from funade.serve.metrics.file import begun, clear, total
+from funade.serve.metrics.meter import Meter
 from serve.serve_client import until
 
 
@@ -31,7 +31,7 @@ def refuse(meter: Meter, times: int) -> None:
 
 
 def refused(folder: Path) -> int:
-    return sum(tally.requests.get("http 422", 0) for tally in total(folder).apis.values())
+    return sum(counters.requests.get("http 422", 0) for counters in total(folder).apis.values())
 
 
 def test_living_and_ended_workers_are_added(folder: Path) -> None:
@@ -90,7 +90,7 @@ def test_a_half_written_place_leaves_the_one_before(folder: Path) -> None:
 
 WORKER = """
 import sys, time
-from funade.serve.meter import Meter
+from funade.serve.metrics.meter import Meter
 meter = Meter(sys.argv[2], sys.argv[1], ["eta"])
 while True:
     meter.refused("eta", 422)

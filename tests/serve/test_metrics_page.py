@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from funade.serve.metrics_page import Facts, page
-from funade.serve.tally import Counts, Tally
+from funade.serve.http.metrics_page import ServerFacts, page
+from funade.serve.metrics.counters import ApiCounters, Counters
 from serve.metrics_text import samples, summed
 
-COUNTS = Counts(
+COUNTS = Counters(
     apis={
-        "": Tally(requests={"http 404": 1}),
-        "eta": Tally(
+        "": ApiCounters(requests={"http 404": 1}),
+        "eta": ApiCounters(
             requests={"http 200": 5, "grpc 200": 2},
             rows=9,
             took=[0, 3, 0, 0, 4, *[0] * 9, 0],
@@ -35,7 +35,7 @@ QUEUE = {"waiting": 2.0, "dead": 1.0, "oldest_age_seconds": 0.5}
 
 
 def test_the_page_says_what_was_counted() -> None:
-    found = samples(page(COUNTS, Facts(41, begun=1e9, queue=QUEUE)))
+    found = samples(page(COUNTS, ServerFacts(41, begun=1e9, queue=QUEUE)))
     assert found['funade_release_info{release="41"}'] == 1
     assert found['funade_requests_total{api="eta",door="grpc",status="200"}'] == 2
     assert found['funade_requests_total{api="",door="http",status="404"}'] == 1
@@ -52,24 +52,24 @@ def test_the_page_says_what_was_counted() -> None:
 
 
 def test_openmetrics_ends_with_eof_and_names_counters_without_total() -> None:
-    text = page(COUNTS, Facts(41), open_metrics=True)
+    text = page(COUNTS, ServerFacts(41), open_metrics=True)
     assert text.endswith("\n# EOF\n")
     assert "# TYPE funade_requests counter" in text
     assert "# TYPE funade_release info" in text
-    assert samples(text) == samples(page(COUNTS, Facts(41)))
+    assert samples(text) == samples(page(COUNTS, ServerFacts(41)))
 
 
 @pytest.mark.parametrize("queue", [None, QUEUE])
 def test_promtool_finds_nothing_to_say(prometheus: str, queue: dict[str, float] | None) -> None:
     promtool = shutil.which("promtool")
     assert promtool is not None
-    text = page(COUNTS, Facts(41, queue=queue))
+    text = page(COUNTS, ServerFacts(41, queue=queue))
     done = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
 def test_every_metric_is_documented() -> None:
     text = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text("utf-8")
-    typed = re.findall(r"^# TYPE (\S+)", page(COUNTS, Facts(41, queue=QUEUE)), flags=re.M)
+    typed = re.findall(r"^# TYPE (\S+)", page(COUNTS, ServerFacts(41, queue=QUEUE)), flags=re.M)
     assert len(typed) > 15
     assert [name for name in typed if f"`{name}`" not in text] == []

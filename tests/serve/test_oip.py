@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from funade.errors import ContractViolation
-from funade.serve import oip_json
-from funade.serve.oip import Model
-from funade.serve.tensor import Tensor, columns_of, values_of
+from funade.serve.oip import json as oip_json
+from funade.serve.oip.model import Model
+from funade.serve.oip.tensor import Tensor, columns_of, values_of
 from serve import serve_types
 
 APIS = serve_types.load({"release": 3}).apis

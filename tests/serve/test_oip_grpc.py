@@ -14,29 +14,29 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from funade import clock
-from funade.serve import rpc
-from funade.serve.ask import Answered, Said
-from funade.serve.desk import Desk
-from funade.serve.journal import Journal
-from funade.serve.lane import Lane
+from funade.events import EventLog
+from funade.serve.answer.executor import Executor
+from funade.serve.answer.request import ApiAnswers, Notes
+from funade.serve.answer.runtime import Runtime
+from funade.serve.grpc import port as rpc
 from funade.serve.limits import Limits
-from funade.serve.meter import Meter
-from funade.serve.oip_grpc import methods
-from funade.serve.oip_proto import file, messages
-from funade.serve.tokens import Tokens
+from funade.serve.metrics.meter import Meter
+from funade.serve.oip.grpc import methods
+from funade.serve.oip.proto import file, messages
+from funade.serve.tokens.tokens import Tokens
 from serve import serve_types, stock
 
 INFER = "/inference.GRPCInferenceService/ModelInfer"
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     """A desk whose queues are looked into by hand."""
     loop = asyncio.new_event_loop()
     loaded = serve_types.load({"release": 7})
     meter, tokens = Meter("0" * 12, "", loaded.apis), Tokens("", clock.system)
-    journal = Journal(clock.system, str(tmp_path_factory.mktemp("desk") / "log"))
-    yield Desk(loop, Lane(loop), journal, Limits(), loaded, mark="0" * 12, meter=meter, tokens=tokens)
+    events = EventLog(clock.system, str(tmp_path_factory.mktemp("desk") / "log"))
+    yield Runtime(loop, Executor(loop), events, Limits(), loaded, mark="0" * 12, meter=meter, tokens=tokens)
     loop.close()
 
 
@@ -57,16 +57,16 @@ class Call:
         self.done, self.said, self.trailing = True, (code, text), metadata
 
 
-def ask(desk: Desk, body: bytes, path: str = INFER) -> tuple[int, Any]:
+def ask(runtime: Runtime, body: bytes, path: str = INFER) -> tuple[int, Any]:
     """How a call ends; an inference that was let in is worked for here."""
     call = Call()
-    methods(desk)[path](body, call)
-    for queue in desk.queues.values():
+    methods(runtime)[path](body, call)
+    for queue in runtime.queues.values():
         for one in queue.take():
             taken = queue.api.take(one.rows)
             given = queue.api.give(taken.columns, len(one.rows))
-            answered = Answered(given.columns, queue.api.answers.structs)
-            one.answer(one.write(answered, 0, len(one.rows)), 26, Said(defaults="waiting; rows=0"))
+            answered = ApiAnswers(given.columns, queue.api.answers.structs)
+            one.answer(one.write(answered, 0, len(one.rows)), 26, Notes(defaults="waiting; rows=0"))
     assert call.done
     return call.said
 
@@ -92,8 +92,8 @@ def test_messages_are_the_same_on_the_wire_as_tritonclients(tmp_path: Path) -> N
     assert stock.ask("triton_wire.py", tmp_path / "file").split() == ["14", "6"]
 
 
-def test_contents_are_answered_with_contents(desk: Desk) -> None:
-    code, body = ask(desk, request(*ORDER, id="9").SerializeToString())
+def test_contents_are_answered_with_contents(runtime: Runtime) -> None:
+    code, body = ask(runtime, request(*ORDER, id="9").SerializeToString())
     answer = messages()["ModelInferResponse"].FromString(body)
     assert (code, answer.model_name, answer.model_version, answer.id) == (0, "cook", "7", "9")
     assert [(o.name, o.datatype, list(o.shape)) for o in answer.outputs] == [
@@ -107,10 +107,10 @@ def test_contents_are_answered_with_contents(desk: Desk) -> None:
     }  # fmt: skip
 
 
-def test_bytes_are_answered_with_bytes(desk: Desk) -> None:
+def test_bytes_are_answered_with_bytes(runtime: Runtime) -> None:
     bare = [{key: value for key, value in one.items() if key != "contents"} for one in ORDER]
     raw = (np.int32(2).tobytes(), np.float32(0.5).tobytes(), b"\x02\0\0\0A1", b"\x06\0\0\0eat in")
-    code, body = ask(desk, request(*bare, raw=raw, outputs=[{"name": "by"}]).SerializeToString())
+    code, body = ask(runtime, request(*bare, raw=raw, outputs=[{"name": "by"}]).SerializeToString())
     answer = messages()["ModelInferResponse"].FromString(body)
     assert (code, list(answer.raw_output_contents)) == (0, [b"\x03\0\0\0wok"])
 
@@ -142,30 +142,33 @@ WRONG = {
 
 
 @pytest.mark.parametrize("name", list(WRONG))
-def test_a_wrong_call_is_an_invalid_argument(desk: Desk, name: str) -> None:
+def test_a_wrong_call_is_an_invalid_argument(runtime: Runtime, name: str) -> None:
     asked, text = WRONG[name]
-    assert ask(desk, asked if isinstance(asked, bytes) else asked.SerializeToString()) == (rpc.INVALID_ARGUMENT, text)
+    assert ask(runtime, asked if isinstance(asked, bytes) else asked.SerializeToString()) == (
+        rpc.INVALID_ARGUMENT,
+        text,
+    )
 
 
-def test_a_claim_of_endless_rows_costs_nothing(desk: Desk) -> None:
-    code, text = ask(desk, request({**ORDER[0], "shape": (2**62,)}).SerializeToString())
+def test_a_claim_of_endless_rows_costs_nothing(runtime: Runtime) -> None:
+    code, text = ask(runtime, request({**ORDER[0], "shape": (2**62,)}).SerializeToString())
     assert (code, text) == (
         rpc.INVALID_ARGUMENT,
         f"request expected at most 100000 rows, got {2**62} - at $.inputs[0].shape",
     )
 
 
-def test_other_models_and_versions_are_not_found_and_not_ready(desk: Desk) -> None:
+def test_other_models_and_versions_are_not_found_and_not_ready(runtime: Runtime) -> None:
     for name, version, text in (
         ("coook", "", "model `coook` is not known; did you mean `cook`?"),
         ("cook", "6", "model `cook` has version 7, the current release, got 6; leave it out"),
     ):
         asked = messages()["ModelInferRequest"](model_name=name, model_version=version)
-        assert ask(desk, asked.SerializeToString()) == (rpc.NOT_FOUND, text)
+        assert ask(runtime, asked.SerializeToString()) == (rpc.NOT_FOUND, text)
         asked = messages()["ModelMetadataRequest"](name=name, version=version)
         path = INFER.replace("ModelInfer", "ModelMetadata")
-        assert ask(desk, asked.SerializeToString(), path) == (rpc.NOT_FOUND, text)
-        assert ask(desk, asked.SerializeToString(), INFER.replace("ModelInfer", "ModelReady")) == (0, b"")
+        assert ask(runtime, asked.SerializeToString(), path) == (rpc.NOT_FOUND, text)
+        assert ask(runtime, asked.SerializeToString(), INFER.replace("ModelInfer", "ModelReady")) == (0, b"")
 
 
 _shared = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -173,10 +176,10 @@ _shared = settings(max_examples=300, deadline=None, suppress_health_check=[Healt
 
 @_shared
 @given(st.data())
-def test_spoilt_messages_end_their_call(desk: Desk, data: st.DataObject) -> None:
+def test_spoilt_messages_end_their_call(runtime: Runtime, data: st.DataObject) -> None:
     body = bytearray(request(*ORDER, id="1", outputs=[{"name": "by"}]).SerializeToString())
     for _ in range(data.draw(st.integers(0, 4))):
         at = data.draw(st.integers(0, len(body) - 1))
         body[at : at + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=3))
-    code, _ = ask(desk, bytes(body))
+    code, _ = ask(runtime, bytes(body))
     assert code in (0, rpc.INVALID_ARGUMENT, rpc.NOT_FOUND)

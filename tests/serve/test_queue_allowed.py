@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from funade.errors import ServeError
-from funade.serve.queue_allowed import may_reach, prefixes, refusal, target
+from funade.serve.queue.allowed_urls import may_reach, prefixes, refusal, target
 
 ALLOWED = prefixes(["https://hooks.example.com/rides", "http://[::1]:9000/", "http://localhost:8000/a/"])
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import threading
 
-from funade.serve.queue_clerk import Clerk
+from funade.serve.queue.background import BackgroundThread
 
 
 def test_what_is_asked_together_is_done_together_and_told_in_order() -> None:
@@ -16,7 +16,7 @@ def test_what_is_asked_together_is_done_together_and_told_in_order() -> None:
         return [2 * item for item in items]
 
     async def main() -> list[int | Exception]:
-        clerk = Clerk(asyncio.get_running_loop(), "test")
+        background = BackgroundThread(asyncio.get_running_loop(), "test")
         told: list[int | Exception] = []
         over = asyncio.Event()
 
@@ -26,11 +26,11 @@ def test_what_is_asked_together_is_done_together_and_told_in_order() -> None:
                 over.set()
 
         for item in range(100):
-            clerk.ask(double, item, then)
+            background.ask(double, item, then)
         hold.set()
         await over.wait()
-        assert clerk.waiting == 0
-        clerk.close()
+        assert background.waiting == 0
+        background.close()
         return told
 
     assert asyncio.run(main()) == [2 * item for item in range(100)]
@@ -46,12 +46,12 @@ def test_what_an_act_raises_is_told_to_all_who_asked_for_it_and_the_thread_goes_
         return items
 
     async def main() -> list[object]:
-        clerk = Clerk(asyncio.get_running_loop(), "test")
+        background = BackgroundThread(asyncio.get_running_loop(), "test")
         found = [asyncio.Queue[object]() for _ in range(2)]
-        clerk.ask(fail, 1, found[0].put_nowait)
-        clerk.ask(keep, 2, found[1].put_nowait)
+        background.ask(fail, 1, found[0].put_nowait)
+        background.ask(keep, 2, found[1].put_nowait)
         said = [await queue.get() for queue in found]
-        clerk.close()
+        background.close()
         return said
 
     first, second = asyncio.run(main())

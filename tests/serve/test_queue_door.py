@@ -14,10 +14,10 @@ import msgspec
 import pytest
 
 from funade.clock import system
-from funade.serve import queue_rpc
-from funade.serve.queue_shown import Shown
-from funade.store.queue import Queue
-from funade.store.queue_rules import QueueRules
+from funade.queue.queue import Queue
+from funade.queue.rules import QueueRules
+from funade.queue.shown import RequestStatus
+from funade.serve.queue import grpc as queue_rpc
 from serve.queue_client import Later, close, hooks, later, queued
 from serve.serve_client import Client, Running, until
 from serve.stock import free_port
@@ -170,7 +170,7 @@ def test_the_openapi_document_has_the_queue_s_paths(asking: Later) -> None:
     assert paths["/v1/arrival/submit"]["post"]["requestBody"] == paths["/v1/arrival"]["post"]["requestBody"]
     assert paths["/v1/queue/{id}"]["get"]["security"] == [{"token": []}]
     shown = document["components"]["schemas"]["queue.Request"]
-    assert set(shown["properties"]) == {f.name for f in msgspec.structs.fields(Shown)}
+    assert set(shown["properties"]) == {f.name for f in msgspec.structs.fields(RequestStatus)}
     found = asking.ended(asking.id({"km": 1.0}))
     assert set(shown["required"]) <= set(found) <= set(shown["properties"])
 

@@ -14,17 +14,19 @@ from typing import Any
 import pytest
 
 from funade import clock
-from funade.serve import offers, queue_door, token_file
-from funade.serve.desk import Desk
-from funade.serve.exchange import Exchange
-from funade.serve.journal import Journal
-from funade.serve.lane import Lane
+from funade.events import EventLog
+from funade.serve.answer.executor import Executor
+from funade.serve.answer.runtime import Runtime
+from funade.serve.control.messages import Begin
+from funade.serve.http.exchange import Exchange
+from funade.serve.http.head import Head
+from funade.serve.http.routes import PageRequest, Route, Routes
 from funade.serve.limits import Limits
-from funade.serve.message import Begin
-from funade.serve.meter import Meter
-from funade.serve.request import Head
-from funade.serve.route import Asked, Route, Routes
-from funade.serve.tokens import Tokens
+from funade.serve.metrics.meter import Meter
+from funade.serve.queue import door as queue_door
+from funade.serve.tokens import token_file
+from funade.serve.tokens.tokens import Tokens
+from funade.serve.worker import endpoints
 from serve import serve_fake
 from serve.serve_client import Client, Response, Running, until
 
@@ -34,33 +36,33 @@ Run = Callable[..., Running]
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
+def runtime(tmp_path: Path) -> Iterator[Runtime]:
     """A worker's desk that nobody comes to."""
     loop = asyncio.new_event_loop()
     loaded = serve_fake.load({"folder": str(tmp_path), "release": 1})
     meter, tokens = Meter("0" * 12, "", loaded.apis), Tokens("", clock.system)
-    journal = Journal(clock.system, str(tmp_path / "log"))
-    found = Desk(loop, Lane(loop), journal, Limits(), loaded, mark="0" * 12, meter=meter, tokens=tokens)
+    events = EventLog(clock.system, str(tmp_path / "log"))
+    found = Runtime(loop, Executor(loop), events, Limits(), loaded, mark="0" * 12, meter=meter, tokens=tokens)
     queue = str(tmp_path / "nobody" / "queue.db")
     found.later = queue_door.of(found, Begin("", {}, release=1, listener=-1, control=-1, queue=queue))
     yield found
     loop.close()
 
 
-def paths(desk: Desk) -> dict[tuple[str, str], str]:
+def paths(runtime: Runtime) -> dict[tuple[str, str], str]:
     """(method, path with names filled in) → the role it needs, of every route there is."""
     found = {
         (route.method.decode(), re.sub(r"\{\w+\}", "arrival", route.path)): str(route.role)
-        for route in Routes(desk, offers.routes(desk)).all
+        for route in Routes(runtime, endpoints.routes(runtime)).all
     }
-    return found | {("POST", f"/v1/{name}"): "predict" for name in desk.queues}
+    return found | {("POST", f"/v1/{name}"): "predict" for name in runtime.queues}
 
 
-def test_what_anybody_may_do_changes_nothing(desk: Desk) -> None:
-    roles = paths(desk)
+def test_what_anybody_may_do_changes_nothing(runtime: Runtime) -> None:
+    roles = paths(runtime)
     assert {"open", "predict", "submit"} <= set(roles.values()) <= {*RANK}
     assert {method for (method, _), role in roles.items() if role == "open"} == {"GET"}
-    assert len(roles) == len(Routes(desk, offers.routes(desk)).all) + len(desk.queues)  # none stands twice
+    assert len(roles) == len(Routes(runtime, endpoints.routes(runtime)).all) + len(runtime.queues)  # none stands twice
 
 
 def send(client: Client, method: str, path: str, token: str) -> Response:
@@ -71,7 +73,7 @@ def send(client: Client, method: str, path: str, token: str) -> Response:
 
 @pytest.mark.parametrize("predict", ["open", "token"])
 def test_every_route_lets_through_whom_its_role_says_and_nobody_else(
-    run: Run, desk: Desk, tmp_path: Path, predict: str
+    run: Run, runtime: Runtime, tmp_path: Path, predict: str
 ) -> None:
     file, now = tmp_path / "tokens.json", datetime.now(UTC)
     tokens = {"": "", "predict": token_file.add(file, "p", "predict", now=now)}
@@ -81,7 +83,7 @@ def test_every_route_lets_through_whom_its_role_says_and_nobody_else(
         workers=1, tokens=str(file), predict=predict, store=str(tmp_path / "store"), queue=str(tmp_path / "queue.db")
     )
     server.serving(1)
-    roles = paths(desk)
+    roles = paths(runtime)
     for method in METHODS:
         for path in sorted({path for _, path in roles}):
             role = roles.get(("GET" if method == "HEAD" else method, path))
@@ -121,13 +123,13 @@ class Recorded(Exchange):
         ("admin", 403, "nobody may do this"),
     ],
 )
-def test_a_route_refuses_before_it_looks_at_anything(desk: Desk, role: Any, status: int, said: str) -> None:
-    def respond(asked: Asked, exchange: Exchange) -> None:
+def test_a_route_refuses_before_it_looks_at_anything(runtime: Runtime, role: Any, status: int, said: str) -> None:
+    def respond(asked: PageRequest, exchange: Exchange) -> None:
         raise AssertionError("it was let through")
 
     head, exchange = Head(), Recorded()
     head.method, head.url = b"POST", b"/admin?a=1"
-    Routes(desk, [Route(b"POST", "/admin", role, respond)]).respond(exchange, head, b"/admin", b"")
+    Routes(runtime, [Route(b"POST", "/admin", role, respond)]).respond(exchange, head, b"/admin", b"")
     assert (exchange.status, json.loads(exchange.body)) == (status, {"error": said})
     assert exchange.extra == ("www-authenticate: Bearer\r\n" if status == 401 else "")
 
@@ -178,7 +180,7 @@ def _status(channel: Any, path: str, token: str) -> str:
 
 @pytest.mark.parametrize("predict", ["open", "token"])
 def test_every_method_lets_through_whom_its_role_says_and_nobody_else(
-    run: Run, desk: Desk, tmp_path: Path, predict: str
+    run: Run, runtime: Runtime, tmp_path: Path, predict: str
 ) -> None:
     import grpc
 
@@ -191,7 +193,7 @@ def test_every_method_lets_through_whom_its_role_says_and_nobody_else(
         port = free.getsockname()[1]
     given = {"store": str(tmp_path / "store"), "queue": str(tmp_path / "queue.db")}
     run(workers=1, tokens=str(file), predict=predict, grpc_port=port, **given).serving(1)
-    roles = {path: service.role for service in offers.services(desk) for path in service.methods}
+    roles = {path: service.role for service in endpoints.services(runtime) for path in service.methods}
     roles |= {"/grpc.health.v1.Health/Check": "open"}
     assert len(roles) > 6 and set(roles.values()) <= set(RANK)
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:

@@ -10,8 +10,8 @@ import grpc
 import msgspec
 import pytest
 
-from funade.declare import proto
-from funade.serve.grpc_typed import messages
+from funade.contract import proto
+from funade.serve.grpc.typed import messages
 from serve import batch_rows, grpc_server, oip_rows, queue_rows, stock
 from serve.queue_client import queued
 from serve.serve_client import Client, Running

@@ -5,17 +5,17 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from funade import bind
-from funade.serve import served
+from funade.bind.release import LoadedRelease
+from funade.serve.answer import api as served
 
 
-def loaded(release: bind.Loaded) -> served.Loaded:
+def loaded(release: LoadedRelease) -> served.ServableRelease:
     """The type checker shows here that a bound release is one that a worker can serve."""
     return release
 
 
 def test_a_worker_itself_imports_nothing_heavy() -> None:
-    heavy = "{'duckdb', 'pyarrow', 'pandas', 'polars', 'click', 'rich', 'numpy', 'sklearn', 'lightgbm'}"
-    program = f"import sys, uvloop, funade.serve.worker; print(sorted({heavy} & set(sys.modules)))"
+    heavy = "{'duckdb', 'pyarrow', 'pandas', 'polars', 'click', 'rich', 'sklearn', 'lightgbm'}"
+    program = f"import sys, uvloop, funade.serve.worker.worker; print(sorted({heavy} & set(sys.modules)))"
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from funade.serve.shares import Lean, Shares
-from funade.serve.tally import Counts, Tally
+from funade.serve.metrics.counters import ApiCounters, Counters
+from funade.serve.supervise.shares import Lean, Shares
 
 
-def counts(rows: int, *, defaults: int = 0, late: int = 0) -> Counts:
-    return Counts(apis={"eta": Tally(rows=rows, defaults={"demand": defaults}, fallback={"late": late})})
+def counts(rows: int, *, defaults: int = 0, late: int = 0) -> Counters:
+    return Counters(apis={"eta": ApiCounters(rows=rows, defaults={"demand": defaults}, fallback={"late": late})})
 
 
 def test_a_feature_that_is_nearly_always_missing_is_told_once() -> None:

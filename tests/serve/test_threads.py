@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 
 import pytest
 
 from funade import threads
 
-ASK = "import os; from funade import threads; threads.one(); print(*(os.environ[n] for n in threads.NAMES))"
-
 
 @pytest.mark.parametrize("given", [{}, {"OMP_NUM_THREADS": "4"}])
-def test_one_thread_unless_the_environment_says_otherwise(given: dict[str, str]) -> None:
-    bare = {name: value for name, value in os.environ.items() if name not in threads.NAMES}
-    told = subprocess.run([sys.executable, "-c", ASK], env=bare | given, capture_output=True, text=True, check=True)
-    assert told.stdout.split() == [given.get(name, "1") for name in threads.NAMES]
+def test_one_thread_unless_the_environment_says_otherwise(
+    given: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in threads.NAMES:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    found = threads.environment()
+    assert [found[name] for name in threads.NAMES] == [given.get(name, "1") for name in threads.NAMES]
+    assert found.items() >= os.environ.items()

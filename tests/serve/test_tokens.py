@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from funade.errors import Misuse, ServeError
-from funade.serve import token_file
-from funade.serve.token_file import add, length, read, remove
-from funade.serve.tokens import Tokens
+from funade.serve.tokens import token_file
+from funade.serve.tokens.token_file import add, length, read, remove
+from funade.serve.tokens.tokens import Tokens
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import grpc
 from grpc_reflection.v1alpha import reflection_pb2 as pb
 
-from funade.serve import oip_proto
+from funade.serve.oip import proto as oip_proto
 from serve.grpc_steady import OPTIONS
 from serve.serve_client import Client, Response
 

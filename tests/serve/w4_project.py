@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import toy
-from funade.project import Project
+from funade.project.project import Project
 
 NODES = (
     '''

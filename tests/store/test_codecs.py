@@ -37,7 +37,7 @@ import funade
 from funade.errors import BlobDamaged, BlobMissing, CodecError, DeclarationError, FunadeError, ResultRefused
 from funade.store import codecs
 from funade.store.blobs import Blobs
-from funade.store.codecs.skops_estimator import SkopsEstimator
+from funade.store.codecs.skops import SkopsEstimator
 from funade.store.records import Artifact
 
 OWN = (__name__,)

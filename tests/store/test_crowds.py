@@ -11,7 +11,7 @@ import pytest
 from crowd import crowd
 from funade.clock import frozen
 from funade.digest import of_value
-from funade.store.metadata import Metadata
+from funade.store.sqlite.metadata import Metadata
 from kept import NOW, candidate, named
 
 
@@ -143,7 +143,7 @@ from pathlib import Path
 from funade.clock import system
 from funade.digest import of_bytes
 from funade.store.blobs import Blobs
-from funade.store.metadata import Metadata
+from funade.store.sqlite.metadata import Metadata
 from funade.store.records import *
 root, run = Path(sys.argv[1]), sys.argv[2]
 metadata, blobs, now = Metadata(root / "records.db", clock=system), Blobs(root), datetime(2022, 1, 1, tzinfo=UTC)

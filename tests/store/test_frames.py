@@ -15,9 +15,10 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from funade.declare.form import form_of
+from funade.contract.arrays import Columns
+from funade.contract.form import form_of
 from funade.errors import ResultRefused
-from funade.store import frames, query
+from funade.store.warehouse import frames, query
 
 TOKYO = ZoneInfo("Asia/Tokyo")
 NEW_YORK = ZoneInfo("America/New_York")
@@ -80,7 +81,7 @@ def test_what_a_form_gives_is_what_its_annotation_asks_for(rides: pa.Table) -> N
     for form, annotation in annotations.items():
         assert form_of(annotation) == form
         assert isinstance(frames.from_arrow(rides, form), annotation)
-    assert form_of(frames.Columns) == "columns"
+    assert form_of(Columns) == "columns"
 
 
 def test_naive_times_are_wall_clock_time_of_the_project() -> None:
@@ -291,6 +292,6 @@ def test_relations_on_one_connection_can_be_joined(rides: pa.Table) -> None:
 
 def test_the_module_loads_no_frame_library() -> None:
     heavy = ("numpy", "pandas", "polars", "pyarrow", "duckdb", "sklearn", "skops", "lightgbm")
-    code = "import sys, funade.store.snapshots, funade.store.codecs, funade.build.check as check\n"
+    code = "import sys, funade.store.warehouse.snapshots, funade.store.codecs, funade.build.check as check\n"
     code += f"print([name for name in {heavy} if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -14,9 +14,9 @@ from funade.digest import canonical, of_bytes
 from funade.errors import StoreError, VersionInUse
 from funade.store.blobs import Blobs
 from funade.store.fsck import Problem, fsck, unreferenced
-from funade.store.metadata import Metadata
-from funade.store.records import Artifact, Build, Candidate, Checked, Finding, Hold, Release, Revision, Version
+from funade.store.records import Artifact, Build, Candidate, CheckRecord, Finding, Hold, Release, Revision, Version
 from funade.store.references import holders, references, refuse_removal
+from funade.store.sqlite.metadata import Metadata
 
 NOW = datetime(2022, 3, 1, 12, tzinfo=UTC)
 START = datetime(2022, 1, 1, tzinfo=UTC)
@@ -70,7 +70,7 @@ def kept(tmp_path: Path) -> Kept:
     version(kept, MODEL, "eta", "eta", rides=SOURCE)
     version(kept, LIMIT, "limit", "limit", eta=MODEL)
     bad = Finding("within", "x in [0, 1]", "2", False, bad_digest=kept.blob("bad of limit"))
-    metadata.add_checked(Checked(LIMIT, "p", (bad,), NOW))
+    metadata.add_checked(CheckRecord(LIMIT, "p", (bad,), NOW))
     pins = {"rides": SOURCE, "eta": MODEL, "limit": LIMIT}
     manifest = kept.blobs.put_bytes(canonical({"taxi/eta.py": kept.blob("code")}))
     of = metadata.add_candidate(Candidate("c" * 64, pins, (), manifest, {}, "Asia/Tokyo", NOW))

@@ -15,16 +15,16 @@ from funade.clock import frozen
 from funade.declare.spec import Edge, Spec
 from funade.declare.window import Interval, Window
 from funade.errors import Misuse, RollbackRefused, StoreError, SwitchLost, UnknownVersion
-from funade.store.metadata import Metadata
 from funade.store.records import (
     Artifact,
     Candidate,
-    Checked,
+    CheckRecord,
     Finding,
     Hold,
     RowSet,
     Switch,
 )  # fmt: skip
+from funade.store.sqlite.metadata import Metadata
 from kept import NOW, build, candidate, named, release, revision, ship
 
 
@@ -165,7 +165,7 @@ def test_two_long_ids_are_told_apart_by_as_many_digits_as_it_takes(metadata: Met
 
 def test_the_checks_of_a_version_are_kept_once_per_policies(metadata: Metadata) -> None:
     version = metadata.add_version(named("aa"))
-    good = Checked(version.id, "p1", (Finding("within", "x in [0, 1]", "all", True),), NOW)
+    good = CheckRecord(version.id, "p1", (Finding("within", "x in [0, 1]", "all", True),), NOW)
     metadata.add_checked(good)
     metadata.add_checked(msgspec.structs.replace(good, findings=()))
     metadata.add_checked(msgspec.structs.replace(good, policies="p2"))
@@ -307,7 +307,7 @@ def test_every_commit_point_of_the_records_is_passed(metadata: Metadata, monkeyp
     monkeypatch.setattr(points, "watch", passed.append)
     a = metadata.add_version(named("aa"), build("b1"))
     metadata.add_revision(revision(0, "a"))
-    metadata.add_checked(Checked(a.id, "p", (), NOW))
+    metadata.add_checked(CheckRecord(a.id, "p", (), NOW))
     metadata.hold([Hold("eta", a.id, {}, NOW)], replace=set())
     ship(metadata, candidate("11"), 0)
     stages = {"load", "build", "check", "hold", "stage", "release"}

@@ -19,9 +19,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, PolynomialFeatures, StandardScaler
 
 from funade.errors import CodecError, DeclarationError, FeaturesRefused, NotServed
-from funade.store import codecs, parity
+from funade.store import codecs
 from funade.store.blobs import Blobs
-from funade.store.codecs.onnx_served import matrix
+from funade.store.codecs.onnx import parity
+from funade.store.codecs.onnx.served import matrix
 
 ROWS, WITHIN = 1000, 1e-4
 DRAWN = np.random.default_rng(5).normal(size=(ROWS, 4))

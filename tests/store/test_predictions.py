@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from funade.store import predictions
-from funade.store.query import sql
+from funade.predictions import table as predictions
+from funade.store.warehouse.query import sql
 from serve.log_entries import entry, texts
 from serve.test_log import keep, read, worker
 

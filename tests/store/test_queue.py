@@ -15,11 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from funade.errors import DiskFull, Misuse, StoreError, StoreTooNew
-from funade.store import mounts, queue_worker
-from funade.store.queue import FORM, Queue
-from funade.store.queue_calls import Calls, Told
-from funade.store.queue_records import Claimed, Failed, Finished, Kept, Receipt, Refused, Submitted
-from funade.store.queue_rules import QueueRules
+from funade.queue import claimant as queue_worker
+from funade.queue.callbacks import CallbackStore, Delivery
+from funade.queue.queue import FORM, Queue
+from funade.queue.records import Claim, Failure, QueuedRequest, Receipt, Refusal, Result, Submission
+from funade.queue.rules import QueueRules
+from funade.store import mounts
 
 BEGAN = datetime(2026, 3, 1, tzinfo=UTC)
 HOOK = "https://hooks.example.com/done"
@@ -67,16 +68,16 @@ def queue(opened: Open) -> Queue:
 
 
 def submit(queue: Queue, *bodies: str, **given: object) -> list[str]:
-    receipts = queue.submit([Submitted("eta", body.encode(), **given) for body in bodies])  # type: ignore[arg-type]
+    receipts = queue.submit([Submission("eta", body.encode(), **given) for body in bodies])  # type: ignore[arg-type]
     return [receipt.id for receipt in receipts if isinstance(receipt, Receipt)]
 
 
-def one(queue: Queue, id: str) -> Kept:
+def one(queue: Queue, id: str) -> QueuedRequest:
     return queue.look([id])[id]
 
 
-def answer(claimed: Claimed, text: str = '{"eta": 4.0}') -> Finished:
-    return Finished(claimed.id, text.encode(), "abc-1", 7)
+def answer(claimed: Claim, text: str = '{"eta": 4.0}') -> Result:
+    return Result(claimed.id, text.encode(), "abc-1", 7)
 
 
 def die(queue: Queue, watch: Watch) -> None:
@@ -92,10 +93,10 @@ def test_a_request_is_kept_claimed_answered_and_its_answer_stays(queue: Queue, w
     (id,) = submit(queue, '{"km": 2.0}')
     assert one(queue, id).state == "waiting"
     (claimed,) = queue.claim(50)
-    assert claimed == Claimed(id, "eta", b'{"km": 2.0}', 1, 1)
+    assert claimed == Claim(id, "eta", b'{"km": 2.0}', 1, 1)
     assert one(queue, id).state == "claimed"
     watch.go(1)
-    queue.settle([Finished(id, b'{"eta": 4.0}', "abc-1", 7, fallback="nan", guard="eta clamped", defaults="km")])
+    queue.settle([Result(id, b'{"eta": 4.0}', "abc-1", 7, fallback="nan", guard="eta clamped", defaults="km")])
     kept = one(queue, id)
     assert (kept.state, kept.answer, kept.prediction, kept.release) == ("done", b'{"eta": 4.0}', "abc-1", 7)
     assert (kept.fallback, kept.guard, kept.defaults) == ("nan", "eta clamped", "km")
@@ -105,7 +106,7 @@ def test_a_request_is_kept_claimed_answered_and_its_answer_stays(queue: Queue, w
 
 def test_requests_are_claimed_oldest_first_up_to_so_many_rows_but_at_least_one(queue: Queue, watch: Watch) -> None:
     for rows in (3, 100, 1, 1):
-        queue.submit([Submitted("eta", b"", rows)])
+        queue.submit([Submission("eta", b"", rows)])
         watch.go(1)
     assert [c.rows for c in queue.claim(50)] == [3]
     assert [c.rows for c in queue.claim(50)] == [100]
@@ -124,9 +125,9 @@ def test_the_first_answer_counts_and_a_second_is_ignored(opened: Open, watch: Wa
     (mine,) = slow.claim(50)
     die(slow, watch)
     (again,) = quick.claim(50)
-    slow.settle([Finished(mine.id, b"1", "slow-1", 1)])
-    quick.settle([Finished(again.id, b"2", "quick-1", 2)])
-    slow.settle([Failed(mine.id, 1, "late")])
+    slow.settle([Result(mine.id, b"1", "slow-1", 1)])
+    quick.settle([Result(again.id, b"2", "quick-1", 2)])
+    slow.settle([Failure(mine.id, 1, "late")])
     kept = one(quick, id)
     assert (kept.state, kept.answer, kept.prediction, kept.release) == ("done", b"1", "slow-1", 1)
 
@@ -137,7 +138,7 @@ def test_a_failure_of_a_claim_that_was_lost_changes_nothing(opened: Open, watch:
     slow.claim(50)
     die(slow, watch)
     (again,) = quick.claim(50)
-    slow.settle([Failed(id, 1, "late", again=False)])
+    slow.settle([Failure(id, 1, "late", again=False)])
     assert one(quick, id).state == "claimed"
     quick.settle([answer(again)])
     assert one(quick, id).state == "done"
@@ -156,7 +157,7 @@ def test_a_failed_request_waits_twice_as_long_each_time_and_is_dead_after_its_la
             watch.go(0.01)
         (claimed,) = queue.claim(50)
         assert claimed.attempt == attempt
-        queue.settle([Failed(id, attempt, "it broke")])
+        queue.settle([Failure(id, attempt, "it broke")])
         waits.append(one(queue, id).due - watch().timestamp())
     kept = one(queue, id)
     assert (kept.state, kept.attempts, kept.error) == ("dead", 5, "it broke")
@@ -181,7 +182,7 @@ def test_an_attempt_that_does_not_count_may_be_made_any_number_of_times(queue: Q
     for _ in range(20):
         (claimed,) = queue.claim(50)
         assert claimed.attempt == 1
-        queue.settle([Failed(id, 1, "busy", counted=False)])
+        queue.settle([Failure(id, 1, "busy", counted=False)])
         watch.go(1)
     assert one(queue, id).state == "waiting"
 
@@ -189,7 +190,7 @@ def test_an_attempt_that_does_not_count_may_be_made_any_number_of_times(queue: Q
 def test_what_cannot_be_answered_at_all_is_dead_at_once(queue: Queue) -> None:
     (id,) = submit(queue, "a")
     queue.claim(50)
-    queue.settle([Failed(id, 1, "api `eta` is gone", again=False)])
+    queue.settle([Failure(id, 1, "api `eta` is gone", again=False)])
     assert (one(queue, id).state, one(queue, id).attempts) == ("dead", 1)
 
 
@@ -248,7 +249,7 @@ def _claimer(path: Path) -> subprocess.Popen[str]:
 import sys
 from pathlib import Path
 from funade.clock import system
-from funade.store.queue import Queue
+from funade.queue.queue import Queue
 queue = Queue(Path({str(path)!r}), clock=system)
 print(len(queue.claim(50)), queue.worker, flush=True)
 sys.stdin.read()
@@ -291,20 +292,20 @@ def test_a_key_used_again_gives_the_id_it_gave_whatever_became_of_it(queue: Queu
     (first,) = submit(queue, "a", key="k1")
     assert submit(queue, "a", "a", key="k1") == [first, first]
     queue.settle([answer(c) for c in queue.claim(50)])
-    assert queue.submit([Submitted("eta", b"a", key="k1")]) == [Receipt(first, "done")]
+    assert queue.submit([Submission("eta", b"a", key="k1")]) == [Receipt(first, "done")]
     assert queue.counts().done == 1
 
 
-@pytest.mark.parametrize("other", [Submitted("eta", b"b", key="k"), Submitted("eta", b"a", key="k", callback=HOOK)])
-def test_a_key_used_again_for_another_request_is_refused(queue: Queue, other: Submitted) -> None:
+@pytest.mark.parametrize("other", [Submission("eta", b"b", key="k"), Submission("eta", b"a", key="k", callback=HOOK)])
+def test_a_key_used_again_for_another_request_is_refused(queue: Queue, other: Submission) -> None:
     submit(queue, "a", key="k")
     assert queue.submit([other]) == [
-        Refused(409, "idempotency key was used before, with another request; use a new one")
+        Refusal(409, "idempotency key was used before, with another request; use a new one")
     ]
 
 
 def test_two_apis_may_use_one_key(queue: Queue) -> None:
-    found = queue.submit([Submitted("eta", b"a", key="k"), Submitted("fare", b"b", key="k")])
+    found = queue.submit([Submission("eta", b"a", key="k"), Submission("fare", b"b", key="k")])
     assert all(isinstance(f, Receipt) for f in found)
 
 
@@ -314,10 +315,10 @@ def test_two_apis_may_use_one_key(queue: Queue) -> None:
 def test_a_full_queue_refuses_what_is_more_and_keeps_the_rest(opened: Open) -> None:
     queue = opened(most=3)
     ids = submit(queue, *"abc")
-    full = [Refused(503, "queue expected at most 3 requests waiting; try again later")]
-    assert queue.submit([Submitted("eta", b"d")]) == full
+    full = [Refusal(503, "queue expected at most 3 requests waiting; try again later")]
+    assert queue.submit([Submission("eta", b"d")]) == full
     claimed = queue.claim(1)
-    assert queue.submit([Submitted("eta", b"d")]) == full
+    assert queue.submit([Submission("eta", b"d")]) == full
     queue.settle([answer(c) for c in claimed])
     assert len(submit(queue, *"def")) == 1
     assert one(queue, ids[0]).state == "done"
@@ -327,8 +328,8 @@ def test_answers_that_are_kept_count_towards_the_bytes(opened: Open) -> None:
     queue = opened(most_bytes=30)
     submit(queue, "x" * 10)
     queue.settle([answer(c, "y" * 15) for c in queue.claim(50)])
-    assert queue.submit([Submitted("eta", b"123456")]) == [
-        Refused(503, "queue expected at most 30 bytes kept; try again later")
+    assert queue.submit([Submission("eta", b"123456")]) == [
+        Refusal(503, "queue expected at most 30 bytes kept; try again later")
     ]
     assert len(submit(queue, "12345")) == 1
 
@@ -336,7 +337,7 @@ def test_answers_that_are_kept_count_towards_the_bytes(opened: Open) -> None:
 def test_answers_and_dead_letters_are_forgotten_in_their_time(opened: Open, watch: Watch) -> None:
     queue = opened(keep_s=100, keep_dead_s=300)
     done, dead, waiting = (submit(queue, "a", key=key)[0] for key in "abc")
-    queue.settle([answer(queue.claim(1)[0]), Failed(queue.claim(1)[0].id, 1, "no", again=False)])
+    queue.settle([answer(queue.claim(1)[0]), Failure(queue.claim(1)[0].id, 1, "no", again=False)])
     watch.go(99)
     assert queue.sweep().forgotten == 0
     watch.go(1)
@@ -357,7 +358,7 @@ def test_answers_and_dead_letters_are_forgotten_in_their_time(opened: Open, watc
 def test_the_tallies_always_say_what_the_rows_say(tmp_path_factory: pytest.TempPathFactory, deeds: list[str]) -> None:
     watch = Watch()
     queue = Queue(tmp_path_factory.mktemp("q") / "queue.db", clock=watch, rules=QueueRules(tries=2), worker=".1.1")
-    held: list[Claimed] = []
+    held: list[Claim] = []
     for deed in deeds:
         watch.go(1)
         match deed:
@@ -369,7 +370,7 @@ def test_the_tallies_always_say_what_the_rows_say(tmp_path_factory: pytest.TempP
                 queue.settle([answer(held.pop())])
             case "x" if held:
                 lost = held.pop()
-                queue.settle([Failed(lost.id, lost.attempt, "no")])
+                queue.settle([Failure(lost.id, lost.attempt, "no")])
             case "l":
                 die(queue, watch)
                 held.clear()
@@ -403,13 +404,13 @@ def test_drill_w11_the_age_of_the_oldest_that_waits_is_seen(queue: Queue, watch:
     submit(queue, "b")
     assert queue.gauges() == {"waiting": 2, "dead": 0, "oldest_age_seconds": 90.0}
     (claimed,) = queue.claim(1)
-    queue.settle([Failed(claimed.id, 1, "no", again=False)])
+    queue.settle([Failure(claimed.id, 1, "no", again=False)])
     assert queue.gauges() == {"waiting": 1, "dead": 1, "oldest_age_seconds": 0.0}
 
 
 def test_a_dead_letter_that_is_requeued_gets_all_its_tries_again(queue: Queue, watch: Watch) -> None:
     ids = submit(queue, *"ab", callback=HOOK)
-    queue.settle([Failed(c.id, 1, "no", again=False) for c in queue.claim(50)])
+    queue.settle([Failure(c.id, 1, "no", again=False) for c in queue.claim(50)])
     assert [kept.id for kept in queue.dead()] == ids[::-1]
     assert queue.body(ids[0]) == b"a"
     assert queue.requeue([ids[0]]) == 1
@@ -446,30 +447,30 @@ def test_an_unknown_id_is_misuse_and_changes_nothing(queue: Queue) -> None:
 
 
 def test_a_callback_is_owed_once_a_request_is_done_or_dead(queue: Queue, watch: Watch) -> None:
-    calls = Calls(queue)
+    calls = CallbackStore(queue)
     done, dead = submit(queue, *"ab", callback=HOOK)
     assert not calls.due()
     first, second = queue.claim(50)
-    queue.settle([answer(first), Failed(second.id, 1, "no", again=False)])
+    queue.settle([answer(first), Failure(second.id, 1, "no", again=False)])
     assert one(queue, done).call == "waiting"
     told = {call.kept.id: (call.url, call.attempt, call.kept.state) for call in calls.claim(10)}
     assert told == {done: (HOOK, 1, "done"), dead: (HOOK, 1, "dead")}
     assert calls.claim(10) == []
-    calls.settle([Told(done, 1), Told(dead, 1)])
+    calls.settle([Delivery(done, 1), Delivery(dead, 1)])
     assert queue.counts().calls == 0
     assert one(queue, done).call == ""
 
 
 def test_a_callback_that_fails_is_tried_again_then_dead_and_can_be_requeued(opened: Open, watch: Watch) -> None:
     queue = opened(call_tries=3)
-    calls = Calls(queue)
+    calls = CallbackStore(queue)
     (id,) = submit(queue, "a", callback=HOOK)
     queue.settle([answer(c) for c in queue.claim(50)])
     for attempt in (1, 2, 3):
         watch.go(100)
         (call,) = calls.claim(10)
         assert call.attempt == attempt
-        calls.settle([Told(id, attempt, "status 500")])
+        calls.settle([Delivery(id, attempt, "status 500")])
     kept = one(queue, id)
     assert (kept.state, kept.call, kept.call_error) == ("done", "dead", "status 500")
     assert (queue.counts().dead_calls, queue.counts().dead) == (1, 0)
@@ -483,13 +484,13 @@ def test_a_callback_whose_worker_ended_is_delivered_by_another(opened: Open, wat
     first, second = opened(".1.1"), opened(".2.1")
     (id,) = submit(first, "a", callback=HOOK)
     first.settle([answer(c) for c in first.claim(50)])
-    assert len(Calls(first).claim(10)) == 1
+    assert len(CallbackStore(first).claim(10)) == 1
     die(second, watch)
-    (again,) = Calls(second).claim(10)
+    (again,) = CallbackStore(second).claim(10)
     assert again.attempt == 2
-    Calls(first).settle([Told(id, 1)])
+    CallbackStore(first).settle([Delivery(id, 1)])
     assert first.counts().calls == 1
-    Calls(second).settle([Told(id, 2)])
+    CallbackStore(second).settle([Delivery(id, 2)])
     assert first.counts().calls == 0
 
 
@@ -504,7 +505,7 @@ def test_looking_at_a_queue_that_was_never_used_makes_no_file(queue: Queue, path
 
 
 def test_the_newest_migration_is_the_schema_this_funade_writes() -> None:
-    folder = files("funade.store") / FORM.folder
+    folder = files(FORM.package) / "migrations"
     numbers = sorted(int(f.name[:4]) for f in folder.iterdir() if f.name.endswith(".sql"))
     assert numbers == list(range(1, FORM.schema + 1))
 
@@ -516,7 +517,7 @@ def test_a_request_is_durable_before_its_id_is_given(queue: Queue) -> None:
 
 
 def test_a_store_s_records_are_not_taken_for_a_queue(path: Path, watch: Watch) -> None:
-    from funade.store.metadata import Metadata
+    from funade.store.sqlite.metadata import Metadata
 
     metadata = Metadata(path, clock=watch)
     metadata.versions()
@@ -550,7 +551,7 @@ def test_a_full_disk_loses_nothing_that_was_kept(queue: Queue) -> None:
     (pages,) = queue.database.rows("PRAGMA page_count")[0]
     queue.database.rows(f"PRAGMA max_page_count = {pages}")
     with pytest.raises(DiskFull):
-        queue.submit([Submitted("eta", b"x" * 100_000)])
+        queue.submit([Submission("eta", b"x" * 100_000)])
     assert sorted(queue.look(ids)) == sorted(ids)
     assert queue.counts().waiting == 3
     queue.database.rows("PRAGMA max_page_count = 100000")

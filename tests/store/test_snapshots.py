@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from funade.declare.policy import Split
 from funade.declare.window import Interval
 from funade.errors import BlobDamaged, ResultRefused, StoreError
-from funade.store import snapshots
 from funade.store.blobs import Blobs
 from funade.store.records import Artifact
+from funade.store.warehouse import snapshots
 
 MARCH = dt.datetime(2022, 3, 1, tzinfo=dt.UTC)
 DAY = dt.timedelta(days=1)
@@ -86,7 +86,7 @@ def test_columns_that_repeat_have_a_dictionary_and_every_column_keeps_its_bits(b
 def test_every_form_gives_the_same_rows(blobs: Blobs, form: Any) -> None:
     from zoneinfo import ZoneInfo
 
-    from funade.store.frames import to_arrow
+    from funade.store.warehouse.frames import to_arrow
 
     paths = kept(blobs, days(5, 8)) + kept(blobs, days(0, 3))
     frame = snapshots.read(paths, interval=Interval(MARCH + DAY, MARCH + 7 * DAY), time="at", form=form)

@@ -13,11 +13,11 @@ import pytest
 
 from funade.clock import frozen
 from funade.errors import DiskFull, StoreError, StoreTooNew
-from funade.store import sqlite
-from funade.store.metadata import Metadata
 from funade.store.records import (
-    Checked,
+    CheckRecord,
 )  # fmt: skip
+from funade.store.sqlite import database
+from funade.store.sqlite.metadata import Metadata
 from kept import NOW, build, candidate, named, revision, ship
 
 
@@ -43,7 +43,7 @@ def test_a_row_that_is_only_ever_added_can_be_neither_changed_nor_removed(
 ) -> None:
     a = metadata.add_version(named("aa", inputs={"settled": "5" * 64}), build("b1"))
     metadata.add_revision(revision(0, "a"))
-    metadata.add_checked(Checked(a.id, "p", (), NOW))
+    metadata.add_checked(CheckRecord(a.id, "p", (), NOW))
     ship(metadata, candidate("11"), 0)
     metadata.close()
     with sqlite3.connect(path) as other:
@@ -70,7 +70,7 @@ import sys
 from pathlib import Path
 from funade.clock import system
 from funade.store.blobs import Blobs
-from funade.store.metadata import Metadata
+from funade.store.sqlite.metadata import Metadata
 Metadata(Path({str(path)!r}), clock=system).versions()
 print(sorted({{"numpy", "pyarrow", "duckdb", "pandas", "importlib.resources"}} & set(sys.modules)))
 """
@@ -80,9 +80,9 @@ print(sorted({{"numpy", "pyarrow", "duckdb", "pandas", "importlib.resources"}} &
 
 def test_the_newest_migration_is_the_schema_this_funade_writes() -> None:
     numbers = sorted(
-        int(f.name[:4]) for f in (files("funade.store") / "migrations").iterdir() if f.name.endswith(".sql")
+        int(f.name[:4]) for f in (files("funade.store.sqlite") / "migrations").iterdir() if f.name.endswith(".sql")
     )
-    assert numbers == list(range(1, sqlite.SCHEMA + 1))
+    assert numbers == list(range(1, database.SCHEMA + 1))
 
 
 def test_records_are_durable_and_read_beside_writers(metadata: Metadata, path: Path) -> None:
@@ -98,12 +98,12 @@ def test_a_store_from_a_newer_funade_is_refused(metadata: Metadata, path: Path) 
     metadata.versions()
     metadata.close()
     with sqlite3.connect(path) as other:
-        other.execute(f"PRAGMA user_version = {sqlite.SCHEMA + 1}")
+        other.execute(f"PRAGMA user_version = {database.SCHEMA + 1}")
     other.close()
     with pytest.raises(StoreTooNew) as refused:
         metadata.versions()
     assert refused.value.line() == (
-        f"StoreTooNew: store expected schema {sqlite.SCHEMA} or older, got {sqlite.SCHEMA + 1} - at {path};"
+        f"StoreTooNew: store expected schema {database.SCHEMA} or older, got {database.SCHEMA + 1} - at {path};"
         " upgrade funade: a newer one wrote this store"
     )
 
@@ -218,7 +218,7 @@ def test_a_lock_that_is_never_given_back_is_one_line_and_stops_no_reader(
     metadata.add_version(named("aa"))
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    monkeypatch.setattr(sqlite, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(database, "PATIENCE_S", 0.1)
     with pytest.raises(StoreError) as refused:
         metadata.add_version(named("bb"))
     assert refused.value.line() == (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from funade.store import wal
+from funade.predictions import wal
 
 TIMES = np.array(["2022-03-01T12:00:00", "NaT"], dtype="datetime64[us]")
 TEXTS = np.array(["é", None], dtype=object)
@@ -32,8 +32,8 @@ def test_frames_are_read_as_they_were_written() -> None:
 
 def test_columns_that_lie_side_by_side_are_read_in_the_order_asked_for() -> None:
     rows = [np.array(row, dtype="<i8").tobytes() for row in ([1, -2], [2**62, 4])]
-    block = wal.Block(("a", "b"), "<i8", rows)
-    floats = wal.Block(("c",), "<f8", [np.array([0.5, -0.0]).tobytes()])
+    block = wal.PackedColumns(("a", "b"), "<i8", rows)
+    floats = wal.PackedColumns(("c",), "<f8", [np.array([0.5, -0.0]).tobytes()])
     columns = {"number": np.arange(2, dtype="u1"), "text": TEXTS}
     (frame,) = wal.frames(b"".join(wal.framed("eta", 1, 2, columns, [block, floats], ["b", "text", "c", "a"])))
     assert {name: column.tolist() for name, column in frame.columns.items()} == {

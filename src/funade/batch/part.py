@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import types
 
+from funade.batch.answer import TableApi
 from funade.batch.plan import Part, Piece
-from funade.batch.score import Scorer
 from funade.batch.table import put
 from funade.batch.writer import written
-from funade.store.query import whole
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+from funade.store.warehouse.query import whole
 
 ROWS = 1 << 13
 """Rows that the function is called with, fewer where they are long."""
@@ -25,7 +23,7 @@ ROWS = 1 << 13
 _BYTES, _LEAST = 8 << 20, 64
 
 
-class Done(msgspec.Struct, frozen=True):
+class WrittenPart(msgspec.Struct, frozen=True):
     """A part that is whole on the disk: rows in, rows out, and what became of the others."""
 
     part: int
@@ -36,10 +34,10 @@ class Done(msgspec.Struct, frozen=True):
     reason: str = ""
 
 
-def done(folder: Path, number: int) -> Done | None:
+def done(folder: Path, number: int) -> WrittenPart | None:
     """What became of a part; None where it is not whole yet."""
     try:
-        return msgspec.json.decode((folder / f"{number:06}.json").read_bytes(), type=Done)
+        return msgspec.json.decode((folder / f"{number:06}.json").read_bytes(), type=WrittenPart)
     except FileNotFoundError:
         return None
 
@@ -50,8 +48,8 @@ def names(number: int) -> tuple[str, str]:
 
 
 def answer(
-    part: Part, number: int, scorer: Scorer, schema: pa.Schema, folder: Path, told: Callable[[int], None]
-) -> Done:
+    part: Part, number: int, scorer: TableApi, schema: pa.Schema, folder: Path, told: Callable[[int], None]
+) -> WrittenPart:
     """Read, answer and write one part; ``told`` hears of rows as they are answered."""
     answered = refused = fallback = 0
     reason = ""
@@ -72,7 +70,7 @@ def answer(
             refused += found.refused.num_rows
             fallback += found.fallback
             told(table.num_rows)
-    whole_part = Done(number, part.rows, answered, refused, fallback, reason)
+    whole_part = WrittenPart(number, part.rows, answered, refused, fallback, reason)
     put(folder / f"{number:06}.json", msgspec.json.encode(whole_part))
     return whole_part
 
@@ -85,9 +83,6 @@ def tables(part: Part, schema: pa.Schema) -> Iterator[pa.Table]:
 
 
 def _read(piece: Piece, schema: pa.Schema) -> Iterator[pa.Table]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     with pq.ParquetFile(piece.path, buffer_size=1 << 16, pre_buffer=False, page_checksum_verification=True) as file:
         groups = [*range(piece.first, piece.stop)]
         stop, at = piece.skip + piece.rows if piece.rows >= 0 else -1, 0
@@ -102,8 +97,6 @@ def _read(piece: Piece, schema: pa.Schema) -> Iterator[pa.Table]:
 
 def _few(file: pq.ParquetFile, groups: list[int]) -> int:
     """How many rows of a file to have in memory at once; the first ones tell how long texts are."""
-    from pyarrow import types
-
     rows = sum(file.metadata.row_group(group).num_rows for group in groups)
     size = sum(file.metadata.row_group(group).total_byte_size for group in groups)  # less than in memory where packed
     fixed = sum(field.type.bit_width for field in file.schema_arrow if types.is_primitive(field.type)) / 8
@@ -115,8 +108,6 @@ def _few(file: pq.ParquetFile, groups: list[int]) -> int:
 
 
 def _as(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    import pyarrow as pa
-
     have = set(table.column_names)
     columns = [
         table.column(field.name).cast(field.type) if field.name in have else pa.nulls(table.num_rows, field.type)

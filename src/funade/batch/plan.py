@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
 
+from funade.declare.spec import Spec
 from funade.digest import of_value
 from funade.errors import ResultRefused, closest
-from funade.store.query import whole
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-    from funade.declare.spec import Spec
+from funade.store.warehouse.query import whole
 
 PART_ROWS = 1 << 18
 """Rows per part of a large table: what a kill may cost a worker."""
@@ -46,7 +43,7 @@ class Part(msgspec.Struct, frozen=True, array_like=True):
     pieces: tuple[Piece, ...]
 
 
-class Asked(msgspec.Struct, frozen=True):
+class RunIdentity(msgspec.Struct, frozen=True):
     """What makes two runs the same run.
 
     ``origin``: node or table → the version that the rows come from.
@@ -68,7 +65,7 @@ class Plan(msgspec.Struct, frozen=True):
     """A run; ``schema`` is that of the rows, as Arrow writes it; ``carried`` are the columns that stay."""
 
     id: str
-    asked: Asked
+    asked: RunIdentity
     store: str
     schema: bytes
     carried: tuple[str, ...]
@@ -118,8 +115,6 @@ def _sliced(path: Path, number: int, count: int, start: int, size: int) -> Itera
 
 def _groups(path: Path) -> list[tuple[Path, int, int]]:
     """The row groups of a file: its path, a group's number and rows."""
-    import pyarrow.parquet as pq
-
     with whole(path):
         metadata = pq.read_metadata(path)
     return [(path, number, metadata.row_group(number).num_rows) for number in range(metadata.num_row_groups)]

@@ -11,27 +11,29 @@ from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from funade import points
 from funade.batch import part as parts
 from funade.batch import plan as plans
-from funade.batch.crew import answered, materialised
-from funade.batch.part import Done
-from funade.batch.plan import Asked, Plan
-from funade.batch.rows import Query, Tables
+from funade.batch.part import WrittenPart
+from funade.batch.plan import Plan, RunIdentity
+from funade.batch.query import Query, Tables
 from funade.batch.table import Manifest, Table, locked, put, room, settle
-from funade.batch.worker import Begin
+from funade.batch.worker import WorkOrder
+from funade.batch.workers import answered, materialised
 from funade.batch.writer import written
 from funade.clock import Clock
-from funade.declare.columns_check import plain
+from funade.contract.table import plain
 from funade.declare.spec import Spec
 from funade.errors import ResultRefused
-from funade.store import snapshots
-from funade.store.opened import Store
-from funade.store.query import Select
+from funade.store.store import Store
+from funade.store.warehouse import snapshots
+from funade.store.warehouse.query import Select
 
 
-class Source(NamedTuple):
+class RowSource(NamedTuple):
     """Where rows come from: a version's files, or a query over tables; ``origin`` names what they are versions of."""
 
     origin: dict[str, str]
@@ -39,7 +41,7 @@ class Source(NamedTuple):
     query: str = ""
 
 
-class Step(NamedTuple):
+class Progress(NamedTuple):
     """How far a run is: rows answered of all, and how many of them by earlier tries of it."""
 
     rows: int
@@ -61,7 +63,7 @@ class Summary(NamedTuple):
     begun_anew: str = ""
 
 
-Told = Callable[[Step], None]
+Told = Callable[[Progress], None]
 
 
 class Run:
@@ -77,7 +79,7 @@ class Run:
     """
 
     def __init__(
-        self, store: Store, spec: Spec, asked: Asked, source: Source, *, workers: int, most_refused: float
+        self, store: Store, spec: Spec, asked: RunIdentity, source: RowSource, *, workers: int, most_refused: float
     ) -> None:
         self._store = store
         self._spec = spec
@@ -147,13 +149,15 @@ class Run:
 
     # -- the parts ---------------------------------------------------------------------------------
 
-    def _rest(self, plan: Plan, table: Table, folder: Path, found: dict[int, Done], told: Told) -> dict[int, Done]:
+    def _rest(
+        self, plan: Plan, table: Table, folder: Path, found: dict[int, WrittenPart], told: Told
+    ) -> dict[int, WrittenPart]:
         done = dict(found)
         earlier = rows = sum(one.rows for one in found.values())
-        told(Step(rows, plan.rows, earlier))
+        told(Progress(rows, plan.rows, earlier))
         waiting = [number for number in range(len(plan.parts)) if number not in found]
         self._refuse(plan, done.values())
-        begin = Begin(str(table.folder / "run" / "plan.json"), str(folder))
+        begin = WorkOrder(str(table.folder / "run" / "plan.json"), str(folder))
         with closing(answered(begin, waiting, self._workers)) as news:
             for number, more in news:
                 if more == -1:
@@ -164,10 +168,10 @@ class Run:
                     self._refuse(plan, done.values())
                     continue
                 rows += more if more > 0 else more + 1
-                told(Step(rows, plan.rows, earlier))
+                told(Progress(rows, plan.rows, earlier))
         return done
 
-    def _refuse(self, plan: Plan, done: Iterable[Done]) -> None:
+    def _refuse(self, plan: Plan, done: Iterable[WrittenPart]) -> None:
         found = list(done)
         refused = sum(one.refused for one in found)
         most = self._most_refused * plan.rows
@@ -182,7 +186,7 @@ class Run:
 
     # -- the table ---------------------------------------------------------------------------------
 
-    def _show(self, plan: Plan, table: Table, folder: Path, done: Sequence[Done], now: Clock) -> None:
+    def _show(self, plan: Plan, table: Table, folder: Path, done: Sequence[WrittenPart], now: Clock) -> None:
         before = table.manifest()
         named = [parts.names(one.part) for one in done]
         files = tuple(f"{folder.name}/{name}" for name, _ in named)
@@ -211,9 +215,6 @@ class Run:
 
 def joined(files: Sequence[Path], path: Path) -> None:
     """Write the rows of files, in order, into one file that takes the place of ``path`` once whole."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):  # of a run that was killed
         leftover.unlink(missing_ok=True)
     with written(path, pq.read_schema(files[0])) as writer:
@@ -225,7 +226,7 @@ def joined(files: Sequence[Path], path: Path) -> None:
     points.passing("batch.after")
 
 
-def _kept_aside(named: Sequence[tuple[str, str]], done: Sequence[Done]) -> list[tuple[str, Done]]:
+def _kept_aside(named: Sequence[tuple[str, str]], done: Sequence[WrittenPart]) -> list[tuple[str, WrittenPart]]:
     """The files of refused rows: of parts that have some, and the first, which has the columns."""
     return [(names[1], one) for names, one in zip(named, done, strict=True) if one.refused or one.part == 0]
 
@@ -237,7 +238,7 @@ def _planned(table: Table) -> Plan | None:
         return None
 
 
-def _differs(before: Asked, now: Asked) -> str:
+def _differs(before: RunIdentity, now: RunIdentity) -> str:
     if before.release != now.release:
         return f"it began with release {before.release}, now {now.release} is current"
     if before.api != now.api:
@@ -245,12 +246,12 @@ def _differs(before: Asked, now: Asked) -> str:
     return "its rows were others" if (before.rows, before.origin) != (now.rows, now.origin) else "it kept other columns"
 
 
-def _counts(done: Iterable[Done]) -> tuple[int, int, int]:
+def _counts(done: Iterable[WrittenPart]) -> tuple[int, int, int]:
     found = list(done)
     return sum(d.answered for d in found), sum(d.refused for d in found), sum(d.fallback for d in found)
 
 
-def _summary(plan: Plan, table: Table, done: Iterable[Done], earlier: int, anew: str) -> Summary:
+def _summary(plan: Plan, table: Table, done: Iterable[WrittenPart], earlier: int, anew: str) -> Summary:
     asked = plan.asked
     return Summary(table.name, asked.api, asked.release, plan.rows, *_counts(done), earlier, anew)
 

@@ -6,14 +6,12 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from funade.batch.table import settle
-from funade.store import snapshots
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+from funade.store.warehouse import snapshots
 
 _MOST_BYTES = 2 << 20
 
@@ -53,9 +51,6 @@ class Writer:
                 self._file.close()
 
     def _write(self) -> pq.ParquetWriter:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
         table = pa.concat_tables([self._schema.empty_table(), *self._gathered])
         if self._file is None:  # its first rows say how it is packed
             self._file = pq.ParquetWriter(self._path, self._schema, **snapshots.packing(table))

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import duckdb
 import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from funade.build.rules import Rule, rule_of
 from funade.declare.policy import Policy
 from funade.errors import BlobDamaged
-from funade.store import query, snapshots
+from funade.store.blobs import Blobs
 from funade.store.records import Finding
-
-if TYPE_CHECKING:
-    import duckdb
-    import numpy as np
-    import pyarrow as pa
-
-    from funade.store.blobs import Blobs
+from funade.store.warehouse import query, snapshots
 
 SHOWN = 3
 """Row numbers in a message."""
@@ -49,8 +47,6 @@ def check(paths: Sequence[Path], policies: Sequence[Policy], *, blobs: Blobs, da
 
 
 def _findings(paths: Sequence[Path], rules: list[Rule], blobs: Blobs) -> list[Finding]:
-    import duckdb
-
     if not rules:
         return []
     connection = query.memory()
@@ -77,8 +73,6 @@ def _positions(
     connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], rules: list[Rule]
 ) -> dict[Rule, np.ndarray[Any, Any]]:
     """The row numbers that each rule with a condition finds, ascending."""
-    import numpy as np
-
     told = [rule for rule in rules if rule.bad]
     if not told:
         return {}
@@ -92,9 +86,6 @@ def _repeated(
     connection: duckdb.DuckDBPyConnection, table: pa.Table | None, rules: list[Rule]
 ) -> dict[Rule, np.ndarray[Any, Any]]:
     """For each ``unique`` rule the numbers of all rows that agree with another, ascending."""
-    import numpy as np
-    import pyarrow as pa
-
     found: dict[Rule, np.ndarray[Any, Any]] = {}
     for rule in rules:
         if rule.bad or table is None:
@@ -109,9 +100,6 @@ def _repeated(
 
 
 def _without_nan(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     return pc.if_else(pc.is_nan(column), None, column) if pa.types.is_floating(column.type) else column
 
 
@@ -134,8 +122,6 @@ def _failed(rule: Rule, positions: np.ndarray[Any, Any], table: pa.Table, blobs:
 
 
 def _kept_aside(table: pa.Table, positions: np.ndarray[Any, Any], blobs: Blobs) -> str:
-    import pyarrow as pa
-
     name = "row_number"
     while name in table.column_names:
         name += "_"

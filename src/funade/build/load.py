@@ -5,29 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from funade.declare.importing import told, user_traceback
 from funade.declare.node import Node
-from funade.declare.period import Period, due
+from funade.declare.period import Period, due, span
 from funade.declare.policy import Every, Key, Revised, Time
-from funade.declare.span import span
 from funade.declare.spec import Spec
 from funade.errors import LoadFailed, ResultRefused, closest
-from funade.store import snapshots
-from funade.store.frames import to_arrow
-from funade.store.opened import Store
+from funade.fingerprint.importing import told, user_traceback
 from funade.store.records import Revision
+from funade.store.store import Store
+from funade.store.warehouse import snapshots
+from funade.store.warehouse.frames import to_arrow
 
-if TYPE_CHECKING:
-    import numpy as np
-    import pyarrow as pa
 
-
-class Loaded(msgspec.Struct, frozen=True):
+class PeriodLoad(msgspec.Struct, frozen=True):
     """What became of one period: ``revision`` is None when its rows are those already kept."""
 
     period: str
@@ -62,7 +60,7 @@ def load(
     zone: ZoneInfo,
     now: Callable[[], datetime],
     root: Path,
-) -> Iterator[Loaded]:
+) -> Iterator[PeriodLoad]:
     """Load periods in order, each kept as soon as it is there; what is loaded before a failure stays.
 
     Args:
@@ -98,7 +96,7 @@ def load(
             columns=artifact.columns,
             code=spec.fingerprint,
         )
-        yield Loaded(period.name, store.metadata.add_revision(revision), good.num_rows, bad.num_rows)
+        yield PeriodLoad(period.name, store.metadata.add_revision(revision), good.num_rows, bad.num_rows)
 
 
 def set_aside(table: pa.Table, spec: Spec, period: Period, at: str) -> tuple[pa.Table, pa.Table]:
@@ -107,9 +105,6 @@ def set_aside(table: pa.Table, spec: Spec, period: Period, at: str) -> tuple[pa.
     Of the rows of one key that lie in the period the first is kept. A frame without rows and columns is a period
     without rows.
     """
-    import numpy as np
-    import pyarrow as pa
-
     time, key = spec.policy(Time), spec.policy(Key)
     if not table.num_columns:
         return table, table
@@ -134,9 +129,6 @@ def set_aside(table: pa.Table, spec: Spec, period: Period, at: str) -> tuple[pa.
 
 
 def _mark_elsewhere(why: np.ndarray[Any, Any], moments: pa.ChunkedArray, spec: Spec, period: Period, at: str) -> None:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     if pa.types.is_null(moments.type):
         why[:] = "no time"
         return
@@ -155,9 +147,6 @@ def _mark_elsewhere(why: np.ndarray[Any, Any], moments: pa.ChunkedArray, spec: S
 
 
 def _mark_repeated(why: np.ndarray[Any, Any], keys: pa.Table) -> None:
-    import numpy as np
-    import pyarrow as pa
-
     good = np.flatnonzero(why == "")
     rows = keys.take(pa.array(good)).append_column("_row", pa.array(good))
     groups = rows.group_by(keys.column_names, use_threads=False).aggregate([("_row", "min")])
@@ -179,8 +168,6 @@ def _agreed(spec: Spec, known: pa.Schema | None, new: pa.Schema, at: str) -> pa.
     Raises:
         ResultRefused: they have other names, or a type that does not go with the one before.
     """
-    import pyarrow as pa
-
     if known is None or not new.names:
         return new if new.names else known
     if set(known.names) != set(new.names):

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
+import pyarrow as pa
+from pyarrow import types
 
 from funade.declare.policy import NotNull, OneOf, Policy, RowCount, Unique, Within
 from funade.errors import closest
-from funade.store.query import quoted
 from funade.store.records import Finding
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from funade.store.warehouse.query import quoted
 
 NAMES: dict[type, str] = {
     Within: "within",
@@ -121,8 +120,6 @@ def _outside(policy: Within, schema: pa.Schema) -> tuple[str, tuple[Any, ...]]:
 
 def _other(policy: OneOf, schema: pa.Schema) -> tuple[str, tuple[Any, ...]]:
     """The value is there but is none of the policy's; only values of the column's own sort can match."""
-    import pyarrow as pa
-
     kind, value = schema.field(policy.column).type, _value(policy.column, schema)
     allowed: list[Any] = [one for one in policy.values if one is not None]
     if pa.types.is_boolean(kind):
@@ -148,15 +145,11 @@ def _repeats(policy: Unique, schema: pa.Schema) -> str:
 
 def _value(column: str, schema: pa.Schema) -> str:
     """The column in SQL, NULL where it is NaN."""
-    import pyarrow as pa
-
     name = quoted(column)
     floating = pa.types.is_floating(schema.field(column).type)
     return f"(CASE WHEN NOT isnan({name}) THEN {name} END)" if floating else name
 
 
 def _numeric(kind: pa.DataType) -> bool:
-    from pyarrow import types
-
     tests = (types.is_integer, types.is_floating, types.is_decimal, types.is_null)
     return any(test(kind) for test in tests)

@@ -10,32 +10,33 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_origin
+from typing import Any, get_origin
 from zoneinfo import ZoneInfo
 
 import msgspec
+import pyarrow as pa
 
-from funade.bind import bind, project_packages
+from funade.bind.bind import bind
+from funade.bind.evaluate import JudgedRows, metrics_of, replay
+from funade.bind.release import project_packages
 from funade.build.check import check
 from funade.declare.graph import Graph
-from funade.declare.importing import told, user_traceback
 from funade.declare.node import Node
 from funade.declare.policy import Key, Onnx, Split, Time
 from funade.declare.setting import as_declared
 from funade.declare.spec import Edge, Spec
 from funade.errors import BuildFailed, CheckFailed, FunadeError, NotBuilt, ResultRefused, WindowEmpty, closest
-from funade.judging import Judged, metrics_of, replay
-from funade.plan import Plan, Step, bound, unbuilt
-from funade.store import codecs, parity, query, snapshots, tables
-from funade.store.frames import from_arrow, to_arrow
-from funade.store.opened import Store
-from funade.store.records import Artifact, Build, Checked, Finding, RowSet, Version
+from funade.fingerprint.importing import told, user_traceback
+from funade.plan.plan import Plan, Step, bound, unbuilt
+from funade.store import codecs
+from funade.store.codecs.onnx import parity
+from funade.store.records import Artifact, Build, CheckRecord, Finding, RowSet, Version
+from funade.store.store import Store
+from funade.store.warehouse import query, snapshots, versions
+from funade.store.warehouse.frames import from_arrow, to_arrow
 
-if TYPE_CHECKING:
-    import pyarrow as pa
 
-
-class Surroundings(msgspec.Struct, frozen=True):
+class BuildContext(msgspec.Struct, frozen=True):
     """What every build needs beside its plan: the store, the imported nodes and the project's circumstances."""
 
     store: Store
@@ -58,7 +59,7 @@ class Built(msgspec.Struct, frozen=True):
 
 
 def build(
-    steps: Plan, targets: Sequence[str], around: Surroundings, *, attempts: Sequence[str] = ()
+    steps: Plan, targets: Sequence[str], around: BuildContext, *, attempts: Sequence[str] = ()
 ) -> Iterator[Built]:
     """Make what the targets need, in order; a version that is there is only checked.
 
@@ -80,7 +81,7 @@ def build(
             yield _one(step, steps, around, attempt=name in attempts)
 
 
-def _one(step: Step, steps: Plan, around: Surroundings, *, attempt: bool) -> Built:
+def _one(step: Step, steps: Plan, around: BuildContext, *, attempt: bool) -> Built:
     metadata = around.store.metadata
     if step.state in ("bound", "found") and step.spec.kind in ("api", "source"):
         there = metadata.version(step.version)
@@ -94,7 +95,7 @@ def _one(step: Step, steps: Plan, around: Surroundings, *, attempt: bool) -> Bui
     return Built(version, made, time.perf_counter() - started, checked(step, version, around))
 
 
-def _make(step: Step, steps: Plan, around: Surroundings, *, attempt: bool) -> tuple[Version, bool]:
+def _make(step: Step, steps: Plan, around: BuildContext, *, attempt: bool) -> tuple[Version, bool]:
     spec, store = step.spec, around.store
     record = Build(
         id=uuid.uuid4().hex, node=spec.name, version=step.version, state="built", started_at=around.now(),
@@ -123,13 +124,13 @@ def _make(step: Step, steps: Plan, around: Surroundings, *, attempt: bool) -> tu
     return kept, kept.build == record.id
 
 
-def _version(step: Step, steps: Plan, around: Surroundings) -> Version:
+def _version(step: Step, steps: Plan, around: BuildContext) -> Version:
     spec, store = step.spec, around.store
     inputs = {edge.parameter: store.version(steps[edge.node].version) for edge in spec.edges}
-    windows = tables.earliest_end([(e, inputs[e.parameter]) for e in spec.edges])
+    windows = versions.earliest_end([(e, inputs[e.parameter]) for e in spec.edges])
     arguments = dict(around.given(spec))
     arguments.update(as_declared(around.nodes[spec.name].function, step.settings))
-    judged = Judged()
+    judged = JudgedRows()
     queried: dict[str, pa.Table] = {}
     # Relations of one function meet on one connection, or they could not be joined.
     connection = query.memory() if any(edge.form == "relation" for edge in spec.edges) else None
@@ -175,7 +176,7 @@ def _version(step: Step, steps: Plan, around: Surroundings) -> Version:
     return msgspec.structs.replace(version, artifact=artifact)
 
 
-def _refuse_other_answers(spec: Spec, artifact: Artifact, around: Surroundings) -> None:
+def _refuse_other_answers(spec: Spec, artifact: Artifact, around: BuildContext) -> None:
     """A conversion is compared with its original on rows where conversions go wrong, before anybody gets it."""
     policy = spec.policy(Onnx)
     if policy is None:
@@ -210,12 +211,12 @@ def _queried(spec: Spec, text: Any, rows: Mapping[str, pa.Table]) -> pa.Table:
 
 
 def _rows(
-    edge: Edge, version: Version, end: datetime | None, steps: Plan, around: Surroundings, judged: Judged
+    edge: Edge, version: Version, end: datetime | None, steps: Plan, around: BuildContext, judged: JudgedRows
 ) -> pa.Table:
     """The rows an edge takes, those of an answer edge answered by its api."""
     store = around.store
-    interval = tables.interval_of(edge, version, end, around.zone)
-    table = tables.read(version, store.metadata, store.blobs, interval=interval, part=edge.part)
+    interval = versions.interval_of(edge, version, end, around.zone)
+    table = versions.read(version, store.metadata, store.blobs, interval=interval, part=edge.part)
     if (edge.window or edge.part) and not table.num_rows:
         raise WindowEmpty(
             f"`{edge.parameter}` expected rows of `{edge.node}` {edge.window or edge.part}, got none",
@@ -239,7 +240,7 @@ _SPLIT_ONCE = "split by a column of more groups, and no rows that were split by 
 """One group falls on the same side of every split of one share, so a part cannot be parted again by its column."""
 
 
-def _seen(spec: Spec, inputs: Mapping[str, Version], end: datetime | None, around: Surroundings) -> dict[str, Any]:
+def _seen(spec: Spec, inputs: Mapping[str, Version], end: datetime | None, around: BuildContext) -> dict[str, Any]:
     """How far the version's rows go, and what it was fitted on."""
     ends: list[datetime] = []
     reaches: list[datetime | None] = []
@@ -250,8 +251,8 @@ def _seen(spec: Spec, inputs: Mapping[str, Version], end: datetime | None, aroun
         if version.kind in ("model", "threshold"):
             reaches += [version.reach] if version.fits else []  # a rule has seen no row
             continue
-        interval = tables.interval_of(edge, version, end, around.zone)
-        rows = tables.row_set(edge, version, interval)
+        interval = versions.interval_of(edge, version, end, around.zone)
+        rows = versions.row_set(edge, version, interval)
         reaches.append(rows.reach)
         bounds = [b for b in ((interval.end if interval else None), version.end) if b is not None]
         ends += [min(bounds)] if bounds else []
@@ -268,7 +269,7 @@ def _seen(spec: Spec, inputs: Mapping[str, Version], end: datetime | None, aroun
     }
 
 
-def _with_rows(version: Version, spec: Spec, result: Any, around: Surroundings) -> Version:
+def _with_rows(version: Version, spec: Spec, result: Any, around: BuildContext) -> Version:
     table = to_arrow(result, zone=around.zone, place=spec.place, what=f"dataset `{spec.name}`")
     artifact = snapshots.write(around.store.blobs, table)
     time = _survived(spec, (version.time,) if version.time else (), artifact, declared=spec.policy(Time) is not None)
@@ -291,7 +292,7 @@ def _survived(spec: Spec, columns: tuple[str, ...], artifact: Artifact, *, decla
     return () if missing else columns
 
 
-def checked(step: Step, version: Version, around: Surroundings) -> tuple[Finding, ...]:
+def checked(step: Step, version: Version, around: BuildContext) -> tuple[Finding, ...]:
     """The data checks of a dataset's version under its present policies: remembered, or made now.
 
     Raises:
@@ -304,9 +305,9 @@ def checked(step: Step, version: Version, around: Surroundings) -> tuple[Finding
     done = store.metadata.checked(version.id, digest)
     if done is None:
         findings = check(
-            tables.paths(version, store.metadata, store.blobs), policies, blobs=store.blobs, dataset=version.node
+            versions.paths(version, store.metadata, store.blobs), policies, blobs=store.blobs, dataset=version.node
         )
-        done = Checked(version.id, digest, findings, around.now())
+        done = CheckRecord(version.id, digest, findings, around.now())
         store.metadata.add_checked(done)
     bad = next((f for f in done.findings if not f.holds), None)
     if bad is not None:

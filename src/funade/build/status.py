@@ -6,9 +6,10 @@ from collections.abc import Mapping
 
 import msgspec
 
-from funade.plan import Plan, Step, differences, loaded_otherwise, newest
-from funade.store.metadata import Metadata
+from funade.plan.differences import differences, loaded_otherwise
+from funade.plan.plan import Plan, Step, newest
 from funade.store.records import Hold, Pins, Version
+from funade.store.sqlite.metadata import Metadata
 
 
 class Status(msgspec.Struct, frozen=True):

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+if TYPE_CHECKING:
+    from funade.batch.run import Progress
 from funade.cli.look import JSON
 from funade.cli.output import as_json, count, project, say, seconds
-
-if TYPE_CHECKING:
-    from funade.batch.run import Step
 
 _LINE_S = 10.0
 
@@ -85,7 +84,7 @@ def _lines(title: str) -> Any:
     last = time.monotonic()
     rate = _Rate()
 
-    def told(step: Step) -> None:
+    def told(step: Progress) -> None:
         nonlocal last
         said = rate.of(step)
         if time.monotonic() - last >= _LINE_S:
@@ -101,7 +100,7 @@ class _Rate:
     def __init__(self) -> None:
         self._began = 0.0
 
-    def of(self, step: Step) -> str:
+    def of(self, step: Progress) -> str:
         self._began = self._began or time.monotonic()
         took = time.monotonic() - self._began
         return f"{(step.rows - step.earlier) / took:.0f} rows/s" if took > 0 else ""

@@ -11,7 +11,7 @@ from funade.cli.look import JSON
 from funade.cli.output import as_json, local, number, project, say
 
 if TYPE_CHECKING:
-    from funade.explaining import Explained, Part
+    from funade.explain.explain import Ancestor, Explanation
 
 
 @click.command()
@@ -33,7 +33,7 @@ def explain(prediction: str, json: bool) -> None:
         raise SystemExit(1)
 
 
-def _show(found: Explained) -> None:
+def _show(found: Explanation) -> None:
     took = f"{found.latency_ms:.2f} ms"
     say(f"{found.api} answered {found.prediction} at {local(found.at)} UTC by {found.door} in {took}")
     say(f"  release  {found.release} of {local(found.released_at)} UTC by {found.released_by}, arm {found.arm}")
@@ -60,7 +60,7 @@ def _values(title: str, values: Mapping[str, Any]) -> None:
         title = ""
 
 
-def _part(part: Part) -> None:
+def _part(part: Ancestor) -> None:
     facts = [f"{name}={value!r}" for name, value in part.settings.items()]
     facts += [f"{name} {number(value)}" for name, value in part.metrics.items()]
     facts += [f"{part.rows} rows"] if part.rows is not None else []

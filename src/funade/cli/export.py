@@ -22,14 +22,14 @@ def export() -> None:
 @click.option("--ca", default="@system-ca", metavar="FILE", help="Who signed the servers' certificates, with TLS.")
 def haproxy(servers: tuple[str, ...], listen: str, grpc_listen: str, admin: str, ca: str) -> None:
     """Print the configuration of an HAProxy that stands before several servers."""
+    from funade.engines.haproxy import Frontend, configuration, peer
     from funade.errors import Misuse
-    from funade.serve.haproxy import Front, configuration, peer
 
     told = project().config.serve
     peers = [peer(text, told.grpc_port) for text in servers or told.peers]
     if not peers:
         raise Misuse("funade export haproxy: servers expected, got none", do="say --server HOST:PORT, or set `peers`")
-    front = Front(listen, grpc_listen, admin, ca if told.certificate else "")
+    front = Frontend(listen, grpc_listen, admin, ca if told.certificate else "")
     click.echo(configuration(peers, front), nl=False)
 
 

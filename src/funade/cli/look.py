@@ -15,7 +15,7 @@ JSON = click.option("--json", "json", is_flag=True, help="Print JSON.")
 @click.command()
 def check() -> None:
     """Import the project and check every declaration."""
-    from funade.plan import check_settings
+    from funade.plan.plan import check_settings
 
     here = project()
     check_settings(here.graph, here.config.settings)
@@ -202,7 +202,7 @@ def _show_periods(revisions: Any) -> None:
 
 
 def _show_bad(here: Any, found: Any) -> None:
-    from funade.store import snapshots
+    from funade.store.warehouse import snapshots
 
     metadata, blobs = here.store.metadata, here.store.blobs
     kept: list[tuple[str, str]] = []

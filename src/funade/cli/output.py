@@ -20,7 +20,7 @@ T = TypeVar("T")
 def project() -> Any:
     """The project that this command is about, with its clock."""
     from funade import clock
-    from funade.project import Project
+    from funade.project.project import Project
 
     given = click.get_current_context().find_root().obj
     chosen = clock.system if given["at"] is None else clock.frozen(moment(given["at"]))

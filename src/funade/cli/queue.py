@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from funade.cli.look import JSON
 from funade.cli.output import as_json, count, project, say, seconds, table
-
-if TYPE_CHECKING:
-    from funade.store.queue_records import Kept
+from funade.queue.records import QueuedRequest
 
 _SHOWN = 100
 _LONGEST = 60
@@ -40,16 +38,16 @@ def queue(ctx: click.Context, json: bool) -> None:
         say(f"… and {counts.dead + counts.dead_calls - len(dead)} more")
 
 
-def _line(kept: Kept, now: float) -> tuple[object, ...]:
+def _line(kept: QueuedRequest, now: float) -> tuple[object, ...]:
     why = kept.error if kept.state == "dead" else f"callback: {kept.call_error}"
     short = why if len(why) <= _LONGEST else why[: _LONGEST - 1] + "…"
     return kept.id, kept.api, kept.attempts, seconds(max(now - kept.made, 0.0)), short
 
 
-def _plain(kept: Kept) -> Any:
-    from funade.serve import queue_shown
+def _plain(kept: QueuedRequest) -> Any:
+    from funade.queue import shown
 
-    return queue_shown.of(kept)
+    return shown.of(kept)
 
 
 @queue.command()

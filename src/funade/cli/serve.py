@@ -24,6 +24,6 @@ def serve(file: Path | None, host: str | None, port: int | None, grpc_port: int 
         project().serve(host=host, port=port, grpc_port=grpc_port, workers=workers)
         return
     from funade import clock
-    from funade.serve import bare
+    from funade.serve.bare import serve as bare
 
     bare.serve(file, host=host, port=port, grpc_port=grpc_port, workers=workers, clock=clock.system)

@@ -24,7 +24,7 @@ def token() -> None:
 def add(name: str, role: str | None, expires: str | None) -> None:
     """Make a token called NAME and print it, this once."""
     from funade.errors import Misuse
-    from funade.serve import token_file
+    from funade.serve.tokens import token_file
 
     if role is None:
         raise Misuse("funade token add: --role expected predict, submit or operate, got none")
@@ -38,7 +38,7 @@ def add(name: str, role: str | None, expires: str | None) -> None:
 @JSON
 def list_(json: bool) -> None:
     """List the tokens: names and roles, never their text."""
-    from funade.serve import token_file
+    from funade.serve.tokens import token_file
 
     here = project()
     found = token_file.read(here.tokens)
@@ -57,7 +57,7 @@ def list_(json: bool) -> None:
 @click.argument("name")
 def remove(name: str) -> None:
     """Forget the token NAME; servers refuse it within a second."""
-    from funade.serve import token_file
+    from funade.serve.tokens import token_file
 
     token_file.remove(project().tokens, name)
     say(f"token `{name}` is forgotten")

@@ -9,8 +9,8 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 import msgspec
 
-from funade.declare.form import form_of, hints
-from funade.declare.guarding import GuardFunction
+from funade.contract.form import form_of, hints
+from funade.declare.guard import GuardFunction
 from funade.declare.node import Answers, Node, Place, Rows, Secret, name_taken
 from funade.declare.period import check_every
 from funade.declare.place import place_of, shadowed

@@ -10,15 +10,16 @@ from typing import Any
 
 import msgspec
 
-from funade.declare.contract import Contract, contract_of
+from funade.contract.contract import contract_of
+from funade.contract.field import Contract
 from funade.declare.decorators import Gives, Takes
-from funade.declare.fingerprint import Fingerprint, fingerprint, symbol_reach
-from funade.declare.guarding import GuardFunction, check_guards
+from funade.declare.guard import GuardFunction, check_guards
 from funade.declare.node import Answers, Node, Rows, name_taken
 from funade.declare.policy import Deprecated, Fallback, Files, Guard, Logged, Private, Was
 from funade.declare.spec import Edge, Spec
 from funade.digest import of_parts, of_value
 from funade.errors import DeclarationError, Misuse, closest
+from funade.fingerprint.fingerprint import Fingerprint, fingerprint, symbol_reach
 
 
 class Graph:

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, ParamSpec, TypeVar, cast
 
+from funade.contract.form import Form
 from funade.declare import window as windows
 from funade.declare.policy import Split, Time
-from funade.declare.spec import Form, Kind
+from funade.declare.spec import Kind
 from funade.declare.window import Window
 from funade.errors import DeclarationError, PlaceMissing
 
@@ -174,15 +175,18 @@ class Node(Generic[P, R]):
 
     def load(self, version: str = "") -> Any:
         """What the codec loads for this model or threshold: the version of the present recipe, or the one named."""
-        from funade.project import of_node
-
-        return of_node(self).artifact(self.name, version)
+        return self._project().artifact(self.name, version)
 
     def read(self, *, last: int | None = None, version: str = "") -> Any:
         """The rows of this source or dataset as pandas: all, or the last calendar days."""
-        from funade.project import of_node
+        return self._project().rows(self.name, last=last, version=version)
 
-        return of_node(self).rows(self.name, last=last, version=version)
+    def _project(self) -> Any:
+        """The project it was declared in: any, since a node knows projects by the front page's ``open`` alone."""
+        import funade
+
+        file = Path(self.function.__code__.co_filename)
+        return funade.open(str(file.parent if file.is_file() else Path.cwd()))
 
     def time_column(self) -> str:
         """The column that dates a row: declared here, or carried by exactly one input; "" if none."""

@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 
 from funade.declare import policy as p
+from funade.declare.period import span
 from funade.declare.setting import is_json
-from funade.declare.span import span
 from funade.errors import DeclarationError
 
 

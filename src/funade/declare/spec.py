@@ -6,7 +6,8 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from funade.declare.contract import Contract
+from funade.contract.field import Contract
+from funade.contract.form import Form
 from funade.declare.policy import CHECKS, Policy
 from funade.declare.window import Window
 from funade.digest import of_value
@@ -14,9 +15,6 @@ from funade.digest import of_value
 P = TypeVar("P", bound=msgspec.Struct)
 
 Kind = Literal["source", "dataset", "model", "threshold", "api", "evaluation"]
-
-Form = Literal["", "pandas", "polars", "arrow", "columns", "relation", "reader", "lazy", "sql"]
-"""How a frame arrives at a parameter or leaves a function; "" where the value is no frame."""
 
 
 class Edge(msgspec.Struct, frozen=True, omit_defaults=True):

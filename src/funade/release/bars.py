@@ -17,7 +17,7 @@ LEAST_ROWS = 200
 """Fewer judged rows judge nothing, unless ``fn.rows(least=…)`` on the evaluation says otherwise."""
 
 
-class Compared(msgspec.Struct, frozen=True):
+class Comparison(msgspec.Struct, frozen=True):
     """One evaluation's numbers: the candidate's, and the current release's on the same rows.
 
     ``rows`` is how many were judged, ``refused`` how many the contract refused. ``release`` is the current release,
@@ -33,7 +33,7 @@ class Compared(msgspec.Struct, frozen=True):
     why: str = ""
 
 
-def findings(spec: Spec, compared: Compared) -> Iterator[Finding]:
+def findings(spec: Spec, compared: Comparison) -> Iterator[Finding]:
     """One finding for the number of rows, then one for each bar, in the order they are declared."""
     yield _rows(spec, compared)
     for policy in spec.policies:
@@ -71,7 +71,7 @@ def shown(value: float, *beside: float) -> str:
     return repr(value)
 
 
-def _rows(spec: Spec, compared: Compared) -> Finding:
+def _rows(spec: Spec, compared: Comparison) -> Finding:
     policy = spec.policy(RowCount)
     least = policy.least if policy else LEAST_ROWS
     most = policy.most if policy and policy.most is not None else None
@@ -87,7 +87,7 @@ def _rows(spec: Spec, compared: Compared) -> Finding:
     )
 
 
-def _absolute(spec: Spec, compared: Compared, name: str, least: float, greatest: float) -> Finding:
+def _absolute(spec: Spec, compared: Comparison, name: str, least: float, greatest: float) -> Finding:
     value = compared.metrics.get(name)
     sides = [bound for bound in (least, greatest) if math.isfinite(bound)]
     text = [shown(bound, *([] if value is None else [value])) for bound in sides]
@@ -105,7 +105,7 @@ def _absolute(spec: Spec, compared: Compared, name: str, least: float, greatest:
     )
 
 
-def _relative(spec: Spec, compared: Compared, name: str, bar: float | str, *, rises: bool) -> Finding:
+def _relative(spec: Spec, compared: Comparison, name: str, bar: float | str, *, rises: bool) -> Finding:
     value, verb = compared.metrics.get(name), "rise" if rises else "fall"
     may = f"may {verb} {_bar(bar)}"
     if value is None or not compared.release:
@@ -133,7 +133,7 @@ _BECAUSE = 'if it is good all the same: funade release --because "reason"'
 
 
 def _finding(
-    spec: Spec, compared: Compared, name: str, expected: str, got: str, *, holds: bool, do: str = ""
+    spec: Spec, compared: Comparison, name: str, expected: str, got: str, *, holds: bool, do: str = ""
 ) -> Finding:
     rows = f" on {compared.rows} rows" if compared.rows is not None else ""
     if name not in compared.metrics:
@@ -148,7 +148,7 @@ def _finding(
     )
 
 
-def _got(compared: Compared, name: str, *beside: float) -> str:
+def _got(compared: Comparison, name: str, *beside: float) -> str:
     """The candidate's number, and the current release's where there is one."""
     if name not in compared.metrics:
         return f"no {name} (its numbers: {', '.join(compared.metrics) or 'none'})"

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
 
+from funade.bind.evaluate import behind
 from funade.declare.graph import Graph
 from funade.declare.spec import Edge, Spec
 from funade.declare.window import Interval
 from funade.digest import SHORT
-from funade.judging import behind
-from funade.store import query, tables
-from funade.store.opened import Store
 from funade.store.records import Finding, Pins, RowSet, Version
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from funade.store.store import Store
+from funade.store.warehouse import query, versions
 
 
 class Proof(msgspec.Struct, frozen=True):
@@ -84,13 +83,13 @@ def judging(
     what the tables beside them were made with.
     """
     inputs = {e.parameter: store.version(version.inputs[e.node]) for e in spec.edges}
-    end = tables.earliest_end([(e, inputs[e.parameter]) for e in spec.edges])
+    end = versions.earliest_end([(e, inputs[e.parameter]) for e in spec.edges])
     direct = {e.node for e in spec.edges if not e.api}
     for edge in spec.edges:
         if graph[edge.node].kind not in ("source", "dataset"):
             continue
         taken = inputs[edge.parameter]
-        rows = tables.row_set(edge, taken, tables.interval_of(edge, taken, end, zone))
+        rows = versions.row_set(edge, taken, versions.interval_of(edge, taken, end, zone))
         yield edge, rows, behind(graph, edge.api, edge.replaced) if edge.api else direct
 
 
@@ -182,7 +181,6 @@ def _begin(rows: RowSet, reach: datetime, store: Store) -> datetime | None:
     version = store.version(rows.version)
     if not version.time:
         return None
-    import pyarrow.compute as pc
 
     column = _read(rows, store).column(version.time)
     if column.null_count or not len(column):
@@ -218,8 +216,6 @@ def common_keys(rows: pa.Table, fit: pa.Table) -> int | None:
 
 
 def _kind(type_: pa.DataType) -> str:
-    import pyarrow as pa
-
     if pa.types.is_integer(type_):
         return "integer"
     return "text" if pa.types.is_string(type_) or pa.types.is_large_string(type_) else str(type_)
@@ -231,7 +227,7 @@ def _keys(rows: RowSet, store: Store) -> pa.Table:
 
 def _read(rows: RowSet, store: Store) -> Any:
     version = store.version(rows.version)
-    return tables.read(version, store.metadata, store.blobs, interval=rows.interval, part=rows.part)
+    return versions.read(version, store.metadata, store.blobs, interval=rows.interval, part=rows.part)
 
 
 def _told(moment: datetime) -> str:

@@ -14,21 +14,21 @@ from funade.declare.graph import Graph
 from funade.declare.policy import AnswersWithin
 from funade.digest import SHORT
 from funade.errors import FunadeError, GateClosed
-from funade.release import bars, disjoint, pinned, promise
-from funade.release.bars import Compared
-from funade.release.beside import Beside, Silent, hosted
-from funade.release.rehearsal import Rehearsal, Side
+from funade.release import bars, disjoint, obligations, pins
+from funade.release.bars import Comparison
+from funade.release.host import HostProcess, HostSilent, hosted
+from funade.release.host_process import RehearsalResult, Warm, WarmResult
+from funade.release.rehearsal import Contender, Rehearsal
 from funade.release.rehearsal import rehearse as rehearsed
-from funade.release.replay import Rehearsed, Warm, Warmed
-from funade.store.opened import Store
-from funade.store.parity import DO
-from funade.store.records import Candidate, Finding, Golden, Release
+from funade.store.codecs.onnx.parity import DO
+from funade.store.records import Candidate, Finding, GoldenRows, Release
+from funade.store.store import Store
 
 FINAL = frozenset({"cut", "loads"})
 """Checks that no reason overrides: what does not hold together, or does not load, cannot answer."""
 
 
-class Judged(msgspec.Struct, frozen=True):
+class GateReport(msgspec.Struct, frozen=True):
     """Everything the gate found.
 
     ``golden`` maps api → the blob of its golden rows. ``compared`` has the numbers of every evaluation, side by side.
@@ -38,27 +38,27 @@ class Judged(msgspec.Struct, frozen=True):
 
     findings: tuple[Finding, ...]
     golden: dict[str, str]
-    compared: tuple[Compared, ...]
+    compared: tuple[Comparison, ...]
     release: int
     tracebacks: tuple[str, ...] = ()
 
 
-def judge(candidate: Candidate, current: Release | None, store: Store, *, now: Clock) -> Judged:
+def judge(candidate: Candidate, current: Release | None, store: Store, *, now: Clock) -> GateReport:
     """Run every check of a candidate; nothing but golden rows is written."""
     before = store.metadata.candidate(current.candidate) if current else None
-    ours = Side(candidate, Graph(candidate.specs))
-    theirs = Side(before, Graph(before.specs), current.number) if current and before else None
+    ours = Contender(candidate, Graph(candidate.specs))
+    theirs = Contender(before, Graph(before.specs), current.number) if current and before else None
     proofs, zone = disjoint.Proofs(store), ZoneInfo(candidate.timezone or "UTC")
     findings = [
-        *_made("cut", lambda: pinned.findings(candidate, ours.graph, store, now())),
+        *_made("cut", lambda: pins.findings(candidate, ours.graph, store, now())),
         *_made(
             "disjoint",
             lambda: disjoint.findings(disjoint.meetings(candidate.pins, ours.graph, store, zone), ours.graph, proofs),
         ),
-        *promise.findings(ours.graph, theirs.graph if theirs else None, theirs.release if theirs else 0),
+        *obligations.findings(ours.graph, theirs.graph if theirs else None, theirs.release if theirs else 0),
     ]
     numbers = [r.number for r in store.metadata.releases()]
-    judged = Judged(tuple(findings), {}, (), max(numbers, default=0) + 1)
+    judged = GateReport(tuple(findings), {}, (), max(numbers, default=0) + 1)
     try:
         with tempfile.TemporaryDirectory(prefix="funade-") as folder:
             found = rehearsed(ours, theirs, store, proofs, Path(folder))
@@ -69,7 +69,7 @@ def judge(candidate: Candidate, current: Release | None, store: Store, *, now: C
     return msgspec.structs.replace(judged, findings=tuple(map(_plain, judged.findings)))
 
 
-def refuse(judged: Judged, candidate: Candidate, current: Release | None, *, because: str) -> None:
+def refuse(judged: GateReport, candidate: Candidate, current: Release | None, *, because: str) -> None:
     """Let the candidate pass if everything holds, or if a reason is given for what does not.
 
     No reason overrides a cut that does not agree with itself or is not in the store, nor a candidate that does not
@@ -93,30 +93,30 @@ def refuse(judged: Judged, candidate: Candidate, current: Release | None, *, bec
     )
 
 
-class Otherwise(msgspec.Struct, frozen=True):
+class Difference(msgspec.Struct, frozen=True):
     """What a release does not do as it did. ``loads`` is False when it cannot answer at all."""
 
     what: str
     loads: bool
 
 
-def rehearse(release: Release, store: Store) -> Otherwise | None:
+def rehearse(release: Release, store: Store) -> Difference | None:
     """Load a release from its own snapshot and ask its golden rows; None when it answers as it did."""
     candidate = store.metadata.candidate(release.candidate)
     if candidate is None:
-        return Otherwise(f"its candidate `{release.candidate[:SHORT]}` is not in the store", loads=False)
+        return Difference(f"its candidate `{release.candidate[:SHORT]}` is not in the store", loads=False)
     with tempfile.TemporaryDirectory(prefix="funade-") as folder:
         golden = tuple(release.golden.values())
-        with Beside(hosted(store, candidate, golden), Path(folder) / "release") as beside:
-            beside.ask(Warm())
-            unloaded = beside.loaded()
+        with HostProcess(hosted(store, candidate, golden), Path(folder) / "release") as host:
+            host.ask(Warm())
+            unloaded = host.loaded()
             if unloaded is not None:
-                return Otherwise(unloaded.what, loads=False)
+                return Difference(unloaded.what, loads=False)
             try:
-                differs = beside.answer(Warmed).failed
-            except Silent as silent:
-                return Otherwise(str(silent), loads=False)
-    return Otherwise(differs.what, loads=True) if differs else None
+                differs = host.answer(WarmResult).failed
+            except HostSilent as silent:
+                return Difference(str(silent), loads=False)
+    return Difference(differs.what, loads=True) if differs else None
 
 
 def _made(check: str, findings: Callable[[], Iterable[Finding]]) -> Iterator[Finding]:
@@ -138,7 +138,7 @@ def _unmade(check: str, error: FunadeError) -> Finding:
     )
 
 
-def _with(judged: Judged, found: Rehearsal, ours: Side, store: Store) -> Judged:
+def _with(judged: GateReport, found: Rehearsal, ours: Contender, store: Store) -> GateReport:
     troubles = [found.trouble, *(t for api in found.apis for t in (api.refused, api.failed))]
     kept = {api.api: api.golden for api in found.apis if api.golden is not None}
     return msgspec.structs.replace(
@@ -155,7 +155,7 @@ def _with(judged: Judged, found: Rehearsal, ours: Side, store: Store) -> Judged:
     )
 
 
-def _encoded(golden: Golden) -> bytes:
+def _encoded(golden: GoldenRows) -> bytes:
     return msgspec.json.encode(golden)
 
 
@@ -168,7 +168,7 @@ def _loads(found: Rehearsal, candidate: Candidate) -> Finding:
     return Finding("loads", expected, trouble.what, holds=False, at=trouble.at or at, do=do)
 
 
-def _answers(found: Rehearsed, graph: Graph) -> Iterator[Finding]:
+def _answers(found: RehearsalResult, graph: Graph) -> Iterator[Finding]:
     spec = graph[found.api]
     at = f"api `{spec.name}`"
     if found.refused:

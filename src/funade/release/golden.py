@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
+from funade.bind.api import BoundApi
 from funade.digest import canonical
 from funade.errors import ContractViolation
-from funade.store import query
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-    from funade.bind import Bound
+from funade.store.warehouse import query
 
 DRAWN = 200
 """Rows drawn by hash of their key."""
@@ -26,7 +25,7 @@ TRIES = 5
 Request = dict[str, Any]
 
 
-def draw(api: Bound, rows: pa.Table, key: Sequence[str]) -> list[Request]:
+def draw(api: BoundApi, rows: pa.Table, key: Sequence[str]) -> list[Request]:
     """Requests from rows: 200 by hash of their key, then of each column one with its least, greatest, a missing value.
 
     Rows that the contract refuses are passed over. The same rows, in whatever order, give the same 200.
@@ -40,7 +39,7 @@ def draw(api: Bound, rows: pa.Table, key: Sequence[str]) -> list[Request]:
     return unique([*drawn, *_extremes(rows.select(names), accepted)])
 
 
-def read(path: Path, name: str, api: Bound) -> list[Request]:
+def read(path: Path, name: str, api: BoundApi) -> list[Request]:
     """The requests of a JSON-lines file; empty lines are passed over.
 
     Raises:
@@ -80,9 +79,6 @@ def unique(requests: Sequence[Request]) -> list[Request]:
 
 def _by_hash(rows: pa.Table, names: Sequence[str]) -> list[int]:
     """The numbers of the first rows by hash of these columns; twice as many as are drawn, for some may be refused."""
-    import numpy as np
-    import pyarrow as pa
-
     columns = [f"c{index}" for index in range(len(names))]
     table = pa.table([*(rows.column(n) for n in names), np.arange(rows.num_rows)], names=[*columns, "n"])
     text = ", ".join(f"coalesce(CAST({column} AS VARCHAR), chr(0))" for column in columns)
@@ -98,7 +94,7 @@ def _by_hash(rows: pa.Table, names: Sequence[str]) -> list[int]:
 _Accepted = Callable[[int], list[Request]]
 
 
-def _accepted(api: Bound, rows: pa.Table) -> _Accepted:
+def _accepted(api: BoundApi, rows: pa.Table) -> _Accepted:
     """Row number → that row as a request in a list, or an empty one where the contract refuses it."""
 
     def one(number: int) -> list[Request]:
@@ -120,9 +116,6 @@ def _first(count: int, requests: Iterator[Request]) -> list[Request]:
 
 
 def _extremes(rows: pa.Table, accepted: _Accepted) -> list[Request]:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     found: list[Request] = []
     for column in rows.columns:
         if pa.types.is_floating(column.type):
@@ -136,8 +129,6 @@ def _extremes(rows: pa.Table, accepted: _Accepted) -> list[Request]:
 
 def _extreme(column: pa.ChunkedArray, side: str, accepted: _Accepted) -> list[Request]:
     """A request with the least (or greatest) value whose row the contract takes."""
-    import pyarrow.compute as pc
-
     left = column
     for _ in range(TRIES):
         value = pc.min_max(left)[side]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from funade.declare import proto
-from funade.declare.numbers import wire
+from funade.contract import proto
+from funade.contract.wire import wire
 from funade.errors import CutIncomplete, Misuse, closest
-from funade.store.metadata import Metadata
 from funade.store.records import Candidate
+from funade.store.sqlite.metadata import Metadata
 
 
 def protos(metadata: Metadata, apis: Sequence[str] = (), *, candidate: bool = False) -> dict[str, str]:

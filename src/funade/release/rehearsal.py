@@ -7,21 +7,30 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import msgspec
+import pyarrow.parquet as pq
 
+from funade.bind.evaluate import behind
 from funade.declare.graph import Graph
 from funade.declare.spec import Edge, Spec
-from funade.judging import behind
 from funade.release import disjoint
-from funade.release.bars import Compared
-from funade.release.beside import Beside, Silent, hosted
-from funade.release.promise import broken
-from funade.release.replay import Answer, Answered, Judge, Numbers, Rehearse, Rehearsed, Trouble
-from funade.store import tables
-from funade.store.opened import Store
+from funade.release.bars import Comparison
+from funade.release.host import HostProcess, HostSilent, hosted
+from funade.release.host_process import (
+    Answer,
+    EvaluationResult,
+    Judge,
+    RehearsalResult,
+    Rehearse,
+    ReplayedRows,
+    Trouble,
+)
+from funade.release.obligations import broken
 from funade.store.records import Candidate, RowSet, Version
+from funade.store.store import Store
+from funade.store.warehouse import versions
 
 
-class Side(msgspec.Struct, frozen=True):
+class Contender(msgspec.Struct, frozen=True):
     """One of the two that are compared; ``release`` is 0 for the candidate."""
 
     candidate: Candidate
@@ -33,11 +42,11 @@ class Rehearsal(msgspec.Struct, frozen=True):
     """What the two processes said: whether the candidate loads, what its apis answered, numbers side by side."""
 
     trouble: Trouble | None
-    apis: tuple[Rehearsed, ...]
-    compared: tuple[Compared, ...]
+    apis: tuple[RehearsalResult, ...]
+    compared: tuple[Comparison, ...]
 
 
-class _Judging(msgspec.Struct):
+class _EvaluationPlan(msgspec.Struct):
     """One evaluation of the candidate: its inputs with the files of their rows, and what keeps it from comparing."""
 
     spec: Spec
@@ -48,39 +57,39 @@ class _Judging(msgspec.Struct):
     numbers: dict[str, float | None] | None = None
 
 
-def rehearse(ours: Side, theirs: Side | None, store: Store, proofs: disjoint.Proofs, folder: Path) -> Rehearsal:
+def rehearse(
+    ours: Contender, theirs: Contender | None, store: Store, proofs: disjoint.Proofs, folder: Path
+) -> Rehearsal:
     """Rehearse the candidate and compare it with the current release; each has a process, both run at once.
 
     ``folder`` takes the rows that both are asked about.
     """
-    with Beside(hosted(store, ours.candidate), folder / "candidate") as mine:
+    with HostProcess(hosted(store, ours.candidate), folder / "candidate") as mine:
         judged = _side_by_side(ours, theirs, store, proofs, folder)
         asked = _ask_numbers(mine, judged, theirs)
         mine.ask(Rehearse(_golden_rows(judged)))  # alone on the machine by now, for it is timed
         trouble = mine.loaded()
         _hear_numbers(mine, asked, trouble)
-        apis: tuple[Rehearsed, ...] = ()
+        apis: tuple[RehearsalResult, ...] = ()
         try:
-            apis = () if trouble else mine.answer(tuple[Rehearsed, ...])
-        except Silent as silent:
+            apis = () if trouble else mine.answer(tuple[RehearsalResult, ...])
+        except HostSilent as silent:
             trouble = Trouble(str(silent))
     return Rehearsal(trouble, apis, tuple(_compared(j, theirs) for j in judged))
 
 
 def _side_by_side(
-    ours: Side, theirs: Side | None, store: Store, proofs: disjoint.Proofs, folder: Path
-) -> list[_Judging]:
+    ours: Contender, theirs: Contender | None, store: Store, proofs: disjoint.Proofs, folder: Path
+) -> list[_EvaluationPlan]:
     if theirs is None:
         return list(_judged(ours, store, folder))
-    with Beside(hosted(store, theirs.candidate), folder / "current") as other:
+    with HostProcess(hosted(store, theirs.candidate), folder / "current") as other:
         judged = list(_judged(ours, store, folder))
         _replay(other, judged, ours, theirs, store, proofs)
     return judged
 
 
-def _judged(ours: Side, store: Store, folder: Path) -> Iterator[_Judging]:
-    import pyarrow.parquet as pq
-
+def _judged(ours: Contender, store: Store, folder: Path) -> Iterator[_EvaluationPlan]:
     zone = ZoneInfo(ours.candidate.timezone or "UTC")
     files: dict[RowSet, str] = {}
     for spec in ours.graph.of_kind("evaluation"):
@@ -91,14 +100,14 @@ def _judged(ours: Side, store: Store, folder: Path) -> Iterator[_Judging]:
         for edge, rows, _ in disjoint.judging(spec, version, ours.graph, store, zone):
             if rows not in files:
                 taken = store.version(rows.version)
-                table = tables.read(taken, store.metadata, store.blobs, interval=rows.interval, part=rows.part)
+                table = versions.read(taken, store.metadata, store.blobs, interval=rows.interval, part=rows.part)
                 files[rows] = str(folder / f"rows-{len(files)}.parquet")
                 pq.write_table(table, files[rows])
             inputs.append((edge, rows, files[rows]))
-        yield _Judging(spec, version, inputs)
+        yield _EvaluationPlan(spec, version, inputs)
 
 
-def _golden_rows(judged: list[_Judging]) -> dict[str, tuple[str, tuple[str, ...]]]:
+def _golden_rows(judged: list[_EvaluationPlan]) -> dict[str, tuple[str, tuple[str, ...]]]:
     """Api → the rows of its first evaluation."""
     found: dict[str, tuple[str, tuple[str, ...]]] = {}
     for judging in judged:
@@ -109,7 +118,12 @@ def _golden_rows(judged: list[_Judging]) -> dict[str, tuple[str, tuple[str, ...]
 
 
 def _replay(
-    other: Beside, judged: list[_Judging], ours: Side, theirs: Side, store: Store, proofs: disjoint.Proofs
+    other: HostProcess,
+    judged: list[_EvaluationPlan],
+    ours: Contender,
+    theirs: Contender,
+    store: Store,
+    proofs: disjoint.Proofs,
 ) -> None:
     """The current release's answers for every evaluation that can be compared."""
     waiting = []
@@ -125,9 +139,9 @@ def _replay(
     refused: dict[str, int] = {}
     for judging, edge, into in waiting:
         try:
-            answered = other.answer(Answered) if trouble is None else Answered(failed=trouble)
-        except Silent as silent:
-            answered = Answered(failed=Trouble(str(silent)))
+            answered = other.answer(ReplayedRows) if trouble is None else ReplayedRows(failed=trouble)
+        except HostSilent as silent:
+            answered = ReplayedRows(failed=Trouble(str(silent)))
         _take(judging, edge, answered, into)
         refused[judging.spec.name] = refused.get(judging.spec.name, 0) + answered.refused
     for judging in judged:
@@ -135,7 +149,7 @@ def _replay(
             judging.why = f"it refuses {refused[judging.spec.name]} of the rows, not {judging.version.refused}"
 
 
-def _take(judging: _Judging, edge: Edge, answered: Answered, into: str) -> None:
+def _take(judging: _EvaluationPlan, edge: Edge, answered: ReplayedRows, into: str) -> None:
     if answered.failed is not None:
         judging.why = judging.why or f"its `{edge.api}` fails on the rows ({answered.failed.what})"
     elif answered.absent and edge.replaced:
@@ -146,7 +160,9 @@ def _take(judging: _Judging, edge: Edge, answered: Answered, into: str) -> None:
         judging.answered[edge.parameter] = into
 
 
-def _incomparable(judging: _Judging, ours: Side, theirs: Side, store: Store, proofs: disjoint.Proofs) -> str:
+def _incomparable(
+    judging: _EvaluationPlan, ours: Contender, theirs: Contender, store: Store, proofs: disjoint.Proofs
+) -> str:
     """Why the current release cannot be judged by an evaluation of the candidate; "" when it can."""
     spec, old, pins = judging.spec, theirs.graph, theirs.candidate.pins
     if spec.places or spec.secrets:
@@ -171,7 +187,9 @@ def _incomparable(judging: _Judging, ours: Side, theirs: Side, store: Store, pro
     return ""
 
 
-def _ask_numbers(mine: Beside, judged: list[_Judging], theirs: Side | None) -> list[tuple[_Judging, int]]:
+def _ask_numbers(
+    mine: HostProcess, judged: list[_EvaluationPlan], theirs: Contender | None
+) -> list[tuple[_EvaluationPlan, int]]:
     """Ask the candidate's process to judge the current release's answers; how many answers come before each number."""
     asked = []
     for judging in judged if theirs is not None else ():
@@ -189,15 +207,15 @@ def _ask_numbers(mine: Beside, judged: list[_Judging], theirs: Side | None) -> l
     return asked
 
 
-def _hear_numbers(mine: Beside, asked: list[tuple[_Judging, int]], trouble: Trouble | None) -> None:
+def _hear_numbers(mine: HostProcess, asked: list[tuple[_EvaluationPlan, int]], trouble: Trouble | None) -> None:
     for judging, before in asked:
         try:
             if trouble is not None:
-                raise Silent(f"the candidate gives no numbers ({trouble.what})")
+                raise HostSilent(f"the candidate gives no numbers ({trouble.what})")
             for _ in range(before):
-                mine.answer(Answered)
-            numbers = mine.answer(Numbers)
-        except Silent as silent:
+                mine.answer(ReplayedRows)
+            numbers = mine.answer(EvaluationResult)
+        except HostSilent as silent:
             judging.why = str(silent)
             continue
         if numbers.failed is not None:
@@ -206,9 +224,9 @@ def _hear_numbers(mine: Beside, asked: list[tuple[_Judging, int]], trouble: Trou
             judging.numbers = numbers.metrics
 
 
-def _compared(judging: _Judging, theirs: Side | None) -> Compared:
+def _compared(judging: _EvaluationPlan, theirs: Contender | None) -> Comparison:
     version = judging.version
-    return Compared(
+    return Comparison(
         evaluation=judging.spec.name,
         metrics=version.metrics,
         rows=version.judged_rows,

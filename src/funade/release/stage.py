@@ -8,16 +8,17 @@ from pathlib import Path
 
 import msgspec
 
-from funade import plan as plans
 from funade.declare.graph import Graph
 from funade.digest import of_value
 from funade.errors import CutIncomplete, CutInconsistent, Misuse
-from funade.plan import Plan
+from funade.plan import plan as plans
+from funade.plan.differences import differences
+from funade.plan.plan import Plan
 from funade.release import cut
-from funade.store import code
-from funade.store.metadata import Metadata
-from funade.store.opened import Store
+from funade.store import code_snapshot
 from funade.store.records import Candidate, Hold, Version
+from funade.store.sqlite.metadata import Metadata
+from funade.store.store import Store
 
 
 def hold(version: Version, metadata: Metadata, now: datetime) -> Hold:
@@ -62,7 +63,7 @@ def candidate(
         if steps[name].spec.kind in ("api", "source") and store.metadata.version(pins[name]) is None:
             store.metadata.add_version(plans.unbuilt(steps[name], store.metadata, now))
     refuse(cut.disagreements(pins, graph, store.metadata))
-    snapshot = code.keep(store.blobs, root, files)
+    snapshot = code_snapshot.keep(store.blobs, root, files)
     specs = tuple(graph[name] for name in line)
     settings = {name: steps[name].settings for name in line}
     content = of_value([pins, msgspec.to_builtins(specs), snapshot, settings, timezone])
@@ -99,7 +100,7 @@ def _check_built(steps: Plan, line: Sequence[str], graph: Graph, metadata: Metad
     if pairs and pairs[0].node == missing[0]:
         raise CutInconsistent(str(pairs[0]), at=pairs[0].at, do=do, pairs=pairs, missing=missing)
     old = newest[missing[0]]
-    why = "; ".join(plans.differences(old, first)) if old else ""
+    why = "; ".join(differences(old, first)) if old else ""
     raise CutIncomplete(
         f"release expected `{plans.short(missing[0], first.version)}` built, got "
         + (f"`{plans.short(old.node, old.id)}` ({why})" if old else "none"),

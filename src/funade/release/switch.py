@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from funade import points
+from funade.clock import Clock
 from funade.errors import CutIncomplete, RollbackRefused
 from funade.release import gate
+from funade.release.gate import GateReport
 from funade.store.records import Candidate, Release, Switch
-
-if TYPE_CHECKING:
-    from funade.clock import Clock
-    from funade.release.gate import Judged
-    from funade.store.opened import Store
+from funade.store.store import Store
 
 
-def release(store: Store, *, because: str, who: str, now: Clock) -> tuple[Release, Judged | None]:
+def release(store: Store, *, because: str, who: str, now: Clock) -> tuple[Release, GateReport | None]:
     """Gate the latest candidate against the current release and switch to it.
 
     Gives the release and what the gate found; the present release and None when it already is the candidate.

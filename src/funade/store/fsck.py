@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import msgspec
 
 from funade.digest import SHORT
 from funade.errors import BlobMissing, StoreError
+from funade.store.blobs import Blobs
 from funade.store.naming import short
+from funade.store.records import Pins
 from funade.store.references import named, references
-
-if TYPE_CHECKING:
-    from funade.store.blobs import Blobs
-    from funade.store.metadata import Metadata
-    from funade.store.records import Pins
+from funade.store.sqlite.metadata import Metadata
 
 SWEPT_AFTER_S = 3600.0
 """How old a leftover in ``tmp`` is before it is removed."""

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from funade.declare.numbers import Wire
+from funade.contract.wire import Wire
 from funade.declare.spec import Kind, Spec
 from funade.declare.window import Interval
 
@@ -129,7 +129,7 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
     do: str = ""
 
 
-class Checked(msgspec.Struct, frozen=True, omit_defaults=True):
+class CheckRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     """The data checks of one version, under the policies whose digest is ``policies``."""
 
     version: str
@@ -164,7 +164,7 @@ class Candidate(msgspec.Struct, frozen=True, omit_defaults=True):
     wires: dict[str, Wire] = {}
 
 
-class Golden(msgspec.Struct, frozen=True):
+class GoldenRows(msgspec.Struct, frozen=True):
     """Requests of one api and the answers that every worker must reproduce (JSON values)."""
 
     api: str

@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from funade.digest import SHORT
 from funade.errors import StoreError, VersionInUse
+from funade.store.blobs import Blobs
 from funade.store.naming import short
-
-if TYPE_CHECKING:
-    from funade.store.blobs import Blobs
-    from funade.store.metadata import Metadata
-    from funade.store.records import Finding, Version
+from funade.store.records import Finding, Version
+from funade.store.sqlite.metadata import Metadata
 
 
 def references(metadata: Metadata, blobs: Blobs) -> dict[str, list[str]]:
@@ -131,7 +128,7 @@ def _kept_aside(findings: Iterable[Finding], holder: str) -> Iterator[tuple[str,
 
 def _code(metadata: Metadata, blobs: Blobs) -> Iterator[tuple[str, str]]:
     """A candidate holds its code's manifest and every file that names; so does the release made of it."""
-    from funade.store import code
+    from funade.store import code_snapshot
 
     releases = defaultdict(list)
     for release in metadata.releases():
@@ -139,7 +136,7 @@ def _code(metadata: Metadata, blobs: Blobs) -> Iterator[tuple[str, str]]:
     for candidate in metadata.candidates():
         digests = [candidate.code] if candidate.code else []
         with suppress(StoreError, msgspec.DecodeError):  # named as a problem of the manifest's own blob
-            digests += code.manifest(blobs, candidate.code).values()
+            digests += code_snapshot.manifest(blobs, candidate.code).values()
         holders = [*releases[candidate.id], f"candidate {candidate.id[:SHORT]}"]
         yield from ((digest, holder) for digest in digests for holder in holders)
 

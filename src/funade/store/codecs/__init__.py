@@ -11,21 +11,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, Protocol, get_args, get_origin
+from typing import Any, Protocol, get_args, get_origin
 
 from funade import digest
-from funade.declare.form import form_of
+from funade.contract.form import form_of
 from funade.errors import BlobDamaged, CodecError, DeclarationError, DiskFull, FunadeError, ResultRefused
-from funade.store import snapshots
-from funade.store.codecs.json_value import JsonValue
-from funade.store.codecs.lightgbm_model import LightgbmModel
-from funade.store.codecs.onnx_model import OnnxModel
-from funade.store.codecs.python_class import PythonClass
-from funade.store.codecs.skops_estimator import SkopsEstimator
+from funade.store.blobs import Blobs
+from funade.store.codecs.json import JsonValue
+from funade.store.codecs.lightgbm import LightgbmModel
+from funade.store.codecs.onnx.codec import OnnxModel
+from funade.store.codecs.python import PythonClass
+from funade.store.codecs.skops import SkopsEstimator
 from funade.store.records import Artifact
-
-if TYPE_CHECKING:
-    from funade.store.blobs import Blobs
 
 MOST_FILES = 10_000
 FRAME = "frame"
@@ -154,6 +151,8 @@ def encode(
         CodecError: something inside it cannot be kept.
     """
     if codec == FRAME:
+        from funade.store.warehouse import snapshots  # Arrow, only for rows
+
         return snapshots.write(blobs, value)
     keeper = _named(codec)
     if not keeper.fits(type(value)):
@@ -176,6 +175,8 @@ def decode(artifact: Artifact, blobs: Blobs, *, project_types: Sequence[str] = (
         CodecError: a file is missing, or the codec cannot read it.
     """
     if artifact.codec == FRAME:
+        from funade.store.warehouse import snapshots
+
         return snapshots.read([_sound(blobs, found) for found in artifact.files.values()])
     codec = _named(artifact.codec)
     with _folder(None) as folder, _named_errors(title, ""):

@@ -1,0 +1,170 @@
+"""Answers for one table of rows: what goes into the table, and what is refused."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from funade.batch.plan import FALLBACK, RELEASE
+from funade.bind.api import BoundApi
+from funade.contract import outcome
+from funade.contract.arrays import Columns
+from funade.contract.outcome import Fault, Outcome
+from funade.contract.table import ColumnsCheck
+from funade.errors import BuildFailed, FunadeError
+from funade.fingerprint.importing import told
+
+MOST_RAISED, MOST_AT_ONCE = 2000, 100
+"""Calls of the function in one table of rows that may raise until the run ends with its error: in all, and before any
+succeeds. The first are the calls that find about 250 bad rows among 8,192.
+"""
+
+
+class TableAnswers(NamedTuple):
+    """Rows with their answers, and the refused ones with the reason; how many the fallback answered."""
+
+    answers: pa.Table
+    refused: pa.Table
+    fallback: int
+
+
+class TableApi:
+    """One api of one release, answering tables of rows.
+
+    Args:
+        api: the api.
+        release: the release's number.
+        schema: the rows' columns.
+        carried: those of them that stand beside the answers.
+    """
+
+    def __init__(self, api: BoundApi, release: int, schema: pa.Schema, carried: Sequence[str]) -> None:
+        self._api = api
+        self._release = release
+        self._carried = list(carried)
+        self._check = ColumnsCheck(api.requests)
+        self._fallback = api.answers.constant(api.fallback) if api.fallback is not None else None
+        self._gives = pa.schema([(f.name, arrow_type(f.type)) for f in api.contract.gives_fields])
+        more = pa.schema([(FALLBACK, pa.string()), (RELEASE, pa.int64())])
+        self.schema = pa.schema([*[schema.field(name) for name in self._carried], *self._gives, *more])
+        self.refused_schema = pa.schema([*schema, *self.refused_columns(schema)])
+
+    @staticmethod
+    def refused_columns(schema: pa.Schema) -> list[Any]:
+        """What a refused row says beside its own columns: its number, from 0, and why."""
+        names = {name.lower() for name in schema.names}
+        free = [next(n for n in (base, f"refused_{base}", f"funade_{base}") if n not in names) for base in _SAID]
+        return [pa.field(free[0], pa.int64()), pa.field(free[1], pa.string())]
+
+    def score(self, table: pa.Table, start: int) -> TableAnswers:
+        """The answers for a table's rows; its first row has the number ``start``.
+
+        Raises:
+            Exception: whatever the api's function raises, again and again.
+        """
+        held = self._check.hold(table)
+        places = np.arange(table.num_rows) if held.kept is None else np.flatnonzero(held.kept)
+        refused = list(held.refused)
+        codes = np.zeros(len(places), dtype=np.uint8)
+        answered = np.ones(len(places), dtype=bool)
+        pieces = []
+        for first, given in self._given(held.taken.columns, len(places)):
+            pieces.append(given.columns)
+            for row, fault in given.faults.items():
+                if fault.code == outcome.REFUSED or self._fallback is None:
+                    answered[first + row] = False
+                    refused.append((int(places[first + row]), fault.text))
+                else:
+                    codes[first + row] = fault.code
+        columns = self._table(pieces, codes, answered)
+        chosen = places[answered]
+        rows = table.select(self._carried)
+        rows = rows if len(chosen) == table.num_rows else rows.take(chosen)
+        return TableAnswers(
+            self._beside(rows, columns, codes[answered]), self._refused(table, refused, start), int((codes > 0).sum())
+        )
+
+    def _given(self, columns: Columns, rows: int) -> Iterator[tuple[int, Outcome]]:
+        """What the function gives: (first row, answers), in order; a row on which it raises is alone."""
+        raised, most = 0, MOST_AT_ONCE
+        waiting = [(0, rows)]
+        while waiting:
+            start, stop = waiting.pop()
+            # The function may write into its batch, as it may into a request's: these columns are Arrow's memory.
+            batch = {name: values[start:stop].copy() for name, values in columns.items()}
+            try:
+                given = self._api.give(batch, stop - start)
+                most = MOST_RAISED
+                yield start, given
+            except Exception as error:
+                raised += 1
+                if raised > most:
+                    raise self._failure(error) from error
+                if stop - start == 1:
+                    text = f"the function raised {told(error)}"
+                    one = self._fallback or self._api.answers.blank()
+                    yield start, Outcome(one, {0: Fault(outcome.ERROR, text)})
+                    continue
+                half = (start + stop) // 2
+                waiting += [(half, stop), (start, half)]
+
+    def _failure(self, error: Exception) -> FunadeError:
+        if isinstance(error, FunadeError):
+            return error
+        return BuildFailed(
+            f"api `{self._api.name}` expected to answer, got {told(error)}",
+            at=self._api.spec.place,
+            do="release one that does",
+            traceback="".join(traceback.format_exception(error)),
+        )
+
+    def _table(self, pieces: Sequence[Columns], codes: Any, answered: Any) -> pa.Table:
+        arrays = []
+        for field in self._gives:
+            parts = [_array(piece[field.name], field.type) for piece in pieces]
+            array = pa.concat_arrays(parts) if len(parts) != 1 else parts[0]
+            if codes.any() and self._fallback is not None:
+                one = _array(self._fallback[field.name], field.type)
+                array = pa.concat_arrays([array, one]).take(
+                    pa.array(np.where(codes > 0, len(array), np.arange(len(array))))
+                )
+            arrays.append(array if answered.all() else array.filter(pa.array(answered)))
+        return pa.table(arrays, schema=self._gives)
+
+    def _beside(self, rows: pa.Table, answers: pa.Table, codes: Any) -> pa.Table:
+        number = answers.num_rows
+        words = pa.array([outcome.NAMES.get(code, "") for code in range(outcome.NAN + 1)])
+        spoke = words.take(pa.array(codes)) if codes.any() else pa.repeat("", number)
+        release = pa.array(np.full(number, self._release, dtype=np.int64))
+        return pa.table([*rows.columns, *answers.columns, spoke, release], schema=self.schema)
+
+    def _refused(self, table: pa.Table, refused: Sequence[tuple[int, str]], start: int) -> pa.Table:
+        ordered = sorted(refused)
+        rows = table.take(pa.array([place for place, _ in ordered], pa.int64()))
+        said = [pa.array([start + p for p, _ in ordered], pa.int64()), pa.array([r for _, r in ordered], pa.string())]
+        return pa.table([*rows.columns, *said], schema=self.refused_schema)
+
+
+_SAID = ("row", "reason")
+
+
+def arrow_type(kind: str) -> pa.DataType:
+    """How a field of the contract stands in the table."""
+    found = {
+        "bool": pa.bool_(), "int": pa.int64(), "float": pa.float64(), "str": pa.string(),
+        "datetime": pa.timestamp("us", tz="UTC"), "date": pa.date32(),
+    }  # fmt: skip
+    return found[kind]
+
+
+def _array(values: Any, kind: pa.DataType) -> pa.Array:
+    """Checked answers as Arrow; missing (NaN, NaT, None) is null."""
+    if values.dtype.kind == "M" and pa.types.is_date(kind):
+        return pa.array(values.astype("datetime64[D]"), kind)
+    if values.dtype.kind == "O" or values.dtype.kind == "M":
+        return pa.array(values, kind, from_pandas=True)
+    return pa.array(values, from_pandas=True).cast(kind)

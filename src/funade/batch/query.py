@@ -1,0 +1,69 @@
+"""The rows that a query gives, written to a file before they are answered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+import pyarrow as pa
+
+from funade.batch.writer import written
+from funade.store.warehouse import query
+
+GROUP = 1 << 16
+"""Rows per row group of a query's file."""
+
+_STEP = 1 << 13
+"""Rows that are in motion at once."""
+
+_MEMORY_MB = 256
+
+Tables = Mapping[str, Sequence[Path] | query.Select]
+
+
+class Query(msgspec.Struct, frozen=True, tag=True):
+    """One SELECT, the tables it may read and the file its rows go to, as a process is told of them.
+
+    ``selects``: tables that are themselves SELECTs: their text and the files they read.
+    """
+
+    text: str
+    files: dict[str, list[str]]
+    selects: dict[str, tuple[str, list[str]]]
+    path: str
+
+    @classmethod
+    def of(cls, text: str, tables: Tables, path: Path) -> Query:
+        """The order to write the rows of ``text`` to ``path``."""
+        files, selects = {}, {}
+        for name, rows in tables.items():
+            if isinstance(rows, query.Select):
+                selects[name] = (rows.text, [str(one) for one in rows.paths])
+            else:
+                files[name] = [str(one) for one in rows]
+        return cls(text, files, selects, str(path))
+
+    @property
+    def tables(self) -> dict[str, Sequence[Path] | query.Select]:
+        """The tables by name."""
+        found: dict[str, Sequence[Path] | query.Select] = {
+            name: query.Select(text, tuple(map(Path, files))) for name, (text, files) in self.selects.items()
+        }
+        return found | {name: [Path(one) for one in files] for name, files in self.files.items()}
+
+
+def materialise(asked: Query) -> None:
+    """Write the rows of one SELECT to a Parquet file, few at a time; their order is then settled.
+
+    Raises:
+        ResultRefused: DuckDB refuses the query.
+    """
+    spill = Path(asked.path).with_name("spill")  # what a kill leaves there is swept with the run
+    with query.streamed(
+        asked.text, asked.tables, rows=_STEP, memory_mb=_MEMORY_MB, spill=spill, what="--rows"
+    ) as reader:
+        schema = reader.schema.remove_metadata()
+        with written(Path(asked.path), schema, GROUP) as writer:
+            for batch in reader:
+                writer.add(pa.Table.from_batches([batch], schema))

@@ -1,0 +1,154 @@
+"""Guards at run time: a function's answers held back, clamped or replaced."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, MutableMapping, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from funade.contract.answer import AnswerSchema
+from funade.contract.arrays import Array, Columns, Masks
+from funade.contract.field import Contract, Field
+from funade.contract.outcome import GUARD, REFUSED, Fault, Outcome
+from funade.declare.guard import Bounds, GuardFunction
+from funade.declare.policy import Guard
+from funade.errors import AnswerError
+
+_SAID = {"clamp": "clamped", "fallback": "fallback", "reject": "rejected"}
+
+
+_CODES = {"fallback": GUARD, "reject": REFUSED}
+
+
+class Guards:
+    """The guards of one api, ready to judge its answers.
+
+    Args:
+        api: its name, for errors.
+        guards: in the order in which they are applied.
+        contract: the api's.
+        arguments: the api's inputs and settings, by name.
+    """
+
+    def __init__(
+        self, api: str, guards: Sequence[Guard | GuardFunction], contract: Contract, arguments: Mapping[str, Any]
+    ) -> None:
+        self._api = api
+        self._guards = tuple(guards)
+        self._takes = {
+            one.function: tuple(inspect.signature(one.function).parameters)
+            for one in guards
+            if isinstance(one, GuardFunction)
+        }
+        self._arguments = arguments
+        # A guard's bounds are often the contract's own: what is beyond them is the guard's to judge first.
+        self._typed = AnswerSchema(tuple(_unlimited(f) for f in contract.gives_fields))
+        self._answers = AnswerSchema(contract)
+
+    def judge(self, answers: Columns, request: Columns, rows: int) -> Outcome:
+        """What may leave of a function's answers, in the contract's order and types.
+
+        Rows whose number is not finite, or that another guard held back, are no guard's to judge.
+
+        Raises:
+            AnswerError: as ``AnswerSchema.judge``; a guard's function gave something else than a bool for each row.
+        """
+        columns, faults = self._typed.judge(answers, rows, api=self._api)
+        masks: Masks = {}
+        for one in self._guards:
+            if isinstance(one, GuardFunction):
+                self._ask(one, columns, request, rows, faults, masks)
+            else:
+                for name, bound in one.bounds.items():
+                    _hold(name, bound, one.otherwise, columns, faults, masks)
+        settled, broken = self._answers.judge(columns, rows, api=self._api)
+        held = {row: fault for row, fault in faults.items() if fault.code in (GUARD, REFUSED)}
+        return Outcome(settled, {**faults, **broken, **held}, masks or None)
+
+    def _ask(
+        self,
+        one: GuardFunction,
+        columns: Columns,
+        request: Columns,
+        rows: int,
+        faults: MutableMapping[int, Fault],
+        masks: Masks,
+    ) -> None:
+        free = np.ones(rows, dtype=np.bool_)
+        free[list(faults)] = False
+        if not free.any():
+            return
+        name = one.function.__name__
+        given = self._given(one.function, columns, request, None if free.all() else free)
+        found = np.asarray(one.function(**given))
+        expected = int(np.count_nonzero(free))
+        if found.shape != (expected,) or found.dtype != np.bool_:
+            raise AnswerError(
+                f"guard `{name}` of api `{self._api}` gave {found.dtype} of shape {found.shape}, "
+                f"expected a bool for each of {expected} rows",
+                do="return true where the answer may leave",
+            )
+        held = np.zeros(rows, dtype=np.bool_)
+        held[free] = ~found
+        if held.any():
+            _mark(masks, f"{name} {_SAID[one.otherwise]}", held)
+            fault = Fault(_CODES[one.otherwise], f"values that guard `{name}` does not let pass")
+            faults.update(dict.fromkeys(np.flatnonzero(held).tolist(), fault))
+
+    def _given(self, function: Any, columns: Columns, request: Columns, free: Array | None) -> dict[str, Any]:
+        given: dict[str, Any] = {}
+        for name in self._takes[function]:
+            array = columns.get(name, request.get(name))
+            if array is not None:
+                given[name] = _read_only(array if free is None else array[free])
+            elif name in self._arguments:
+                given[name] = self._arguments[name]
+        return given
+
+
+def _unlimited(field: Field) -> Field:
+    return msgspec.structs.replace(
+        field, ge=None, gt=None, le=None, lt=None, multiple_of=None, min_length=None, max_length=None, pattern=None,
+        values=(), tz=None,
+    )  # fmt: skip
+
+
+def _hold(
+    name: str,
+    bound: Bounds,
+    otherwise: str,
+    columns: Columns,
+    faults: MutableMapping[int, Fault],
+    masks: Masks,
+) -> None:
+    """Hold one column between bounds."""
+    array, (least, greatest) = columns[name], bound
+    out = np.zeros(len(array), dtype=np.bool_)
+    if least is not None:
+        out |= array < least
+    if greatest is not None:
+        out |= array > greatest
+    out[list(faults)] = False
+    if not out.any():
+        return
+    _mark(masks, f"{name} {_SAID[otherwise]}", out)
+    if otherwise == "clamp":
+        columns[name] = array.copy()
+        columns[name][out] = np.clip(array[out], least, greatest)
+        return
+    within = " and ".join(f"{sign} {b:.15g}" for sign, b in ((">=", least), ("<=", greatest)) if b is not None)
+    for row in np.flatnonzero(out).tolist():
+        faults[row] = Fault(_CODES[otherwise], f"`{name}` {array[row].item()!r}, expected {within} by its guard")
+
+
+def _mark(masks: Masks, label: str, rows: Array) -> None:
+    masks[label] = masks[label] | rows if label in masks else rows
+
+
+def _read_only(array: Array) -> Array:
+    found = array.view()
+    found.flags.writeable = False
+    return found

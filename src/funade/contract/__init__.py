@@ -1,0 +1,1 @@
+"""The contract of an api at run time: requests read, answers checked, documents written."""

@@ -1,0 +1,62 @@
+"""Requests as columns, with the values that a declared default filled in, and what is kept of them."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from funade.contract.arrays import Columns, Masks
+
+
+class PackedFields(NamedTuple):
+    """Fields of one number type, none of whose values is missing: the rows' bytes, one row after the other.
+
+    ``kind`` is NumPy's name of the type: "<f8", "<i8".
+    """
+
+    names: tuple[str, ...]
+    kind: str
+    data: bytes
+
+    def columns(self) -> np.ndarray[Any, Any]:
+        """The values anew, a row for each field."""
+        return np.array(np.frombuffer(self.data, self.kind).reshape(-1, len(self.names)).T, order="C")
+
+    def chosen(self, rows: np.ndarray[Any, np.dtype[np.bool_]]) -> PackedFields:
+        """Only the rows of a mask."""
+        table = np.frombuffer(self.data, self.kind).reshape(-1, len(self.names))
+        return self._replace(data=table[rows].tobytes())
+
+
+class Batch(NamedTuple):
+    """Rows as an api's function takes them.
+
+    ``defaults``: field → bool[n], True where its declared default stands for a missing value; None where none does.
+    ``packed`` has some of the columns once more, out of the function's reach, which may write into ``columns``.
+    """
+
+    columns: Columns
+    defaults: Masks | None = None
+    packed: tuple[PackedFields, ...] = ()
+
+    def kept(self) -> FrozenRows:
+        """What is left of the rows after the function had them; to be taken before."""
+        there = {name for one in self.packed for name in one.names}
+        if len(there) == len(self.columns):
+            return FrozenRows((*self.columns,), {}, self.packed)
+        others = {name: column.copy() for name, column in self.columns.items() if name not in there}
+        return FrozenRows((*self.columns,), others, self.packed)
+
+
+class FrozenRows(NamedTuple):
+    """Rows that nobody writes into: the values of ``names``, in this order, are in ``columns`` or else ``packed``."""
+
+    names: tuple[str, ...]
+    columns: Columns
+    packed: tuple[PackedFields, ...] = ()
+
+    def chosen(self, rows: np.ndarray[Any, np.dtype[np.bool_]]) -> FrozenRows:
+        """Only the rows of a mask."""
+        columns = {name: column[rows] for name, column in self.columns.items()}
+        return FrozenRows(self.names, columns, tuple(one.chosen(rows) for one in self.packed))

@@ -1,0 +1,220 @@
+"""An answer's column in its canonical type, with the rows whose values break the contract."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable
+from datetime import date
+from typing import Any
+
+import numpy as np
+
+from funade.contract.arrays import Array
+from funade.contract.breaks import admits, limits
+from funade.contract.field import EXACT, Field
+from funade.contract.outcome import ERROR, NAN, Fault
+
+Settled = tuple["Array", dict[int, Fault]]
+"""A column in its canonical type, and row → what is wrong with its value."""
+
+
+class CoercedField:
+    """A field with what is asked of its values worked out: numbers lie in [low, high], if plain nothing more."""
+
+    def __init__(self, field: Field) -> None:
+        self.field = field
+        self.nullable = field.nullable
+        self.low, self.high = _inside(field)
+        self.plain = not (field.values or field.multiple_of)
+        self.limited = bool(limits(field))
+
+
+Settle = Callable[[CoercedField, "Array"], Settled | None]
+"""Gives None for a column of another type altogether."""
+
+
+def _settle_float(target: CoercedField, array: Array) -> Settled | None:
+    if array.dtype.kind == "O":
+        array = _numbers(array)
+    if array.dtype.kind in "iu":
+        if array.size and max(abs(int(array.min())), abs(int(array.max()))) > EXACT:
+            return None
+    elif array.dtype.kind != "f":
+        return None
+    array = array.astype(np.float64, copy=False)
+    return array, _number_faults(target, array)
+
+
+def _settle_int(target: CoercedField, array: Array) -> Settled | None:
+    given, array = array, _numbers(array) if array.dtype.kind == "O" else array
+    if array.dtype.kind == "f":
+        present = array[np.isfinite(array)]
+        if not (np.trunc(present) == present).all() or (np.abs(present) > EXACT).any():
+            return None
+        if given is not array and any(not _missing(v) and abs(v) > EXACT for v in given.tolist()):
+            return None  # 2**53 + 1 became 2**53
+        faults = _number_faults(target, array)
+        if len(present) < len(array) and target.nullable:
+            return np.where(np.isinf(array), np.nan, array), faults
+        return np.nan_to_num(array, posinf=0, neginf=0).astype(np.int64), faults
+    if array.dtype.kind not in "iu" or (array.dtype == np.uint64 and array.size and array.max() > 2**63 - 1):
+        return None
+    array = array.astype(np.int64, copy=False)
+    return array, _number_faults(target, array)
+
+
+def _settle_bool(target: CoercedField, array: Array) -> Settled | None:
+    if array.dtype.kind == "b":
+        return array, {}
+    if array.dtype.kind in "iu":
+        return (array.astype(np.bool_), {}) if ((array == 0) | (array == 1)).all() else None
+    if array.dtype.kind != "O":
+        return None
+    return _settle_objects(target, array, lambda v: v if isinstance(v, (bool, np.bool_)) else _REFUSED, np.bool_)
+
+
+def _settle_str(target: CoercedField, array: Array) -> Settled | None:
+    if array.dtype.kind not in "OU":
+        return None
+
+    def keep(value: Any) -> Any:
+        if not isinstance(value, str):
+            return _REFUSED
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return _REFUSED
+        return _OUTSIDE if target.limited and not admits(target.field, value) else str(value)
+
+    return _settle_objects(target, array.astype(object, copy=False), keep, None)
+
+
+def _settle_datetime(target: CoercedField, array: Array) -> Settled | None:
+    return _settle_time(target, array, "datetime64[us]")
+
+
+def _settle_date(target: CoercedField, array: Array) -> Settled | None:
+    return _settle_time(target, array, "datetime64[D]")
+
+
+_DAYS = (date.min.toordinal() - date(1970, 1, 1).toordinal(), date.max.toordinal() - date(1970, 1, 1).toordinal())
+_YEARS = {
+    "datetime64[D]": _DAYS,
+    "datetime64[us]": (_DAYS[0] * 86_400_000_000, (_DAYS[1] + 1) * 86_400_000_000 - 1),
+}
+"""The years 1 to 9999, which Python's own times have, in the type's units since 1970; both ends included."""
+
+
+def _settle_time(target: CoercedField, array: Array, dtype: str) -> Settled | None:
+    if array.dtype.kind == "O" and all(_missing(v) for v in array.tolist()):
+        array = np.full(len(array), "NaT", dtype=dtype)
+    if array.dtype.kind != "M":
+        return None
+    kept = array.astype(dtype, copy=False)
+    if dtype == "datetime64[D]" and not (np.isnat(array) | (kept == array)).all():
+        return None
+    count, first, last = kept.view(np.int64), *_YEARS[dtype]
+    if not count.size or (first <= np.minimum.reduce(count) and np.maximum.reduce(count) <= last):
+        return kept, {}  # NaT is the least number and takes the long way
+    missing = np.isnat(kept)
+    faults = {} if target.nullable else _all(missing, Fault(ERROR, "missing, expected a time"))
+    out = ~missing & ((count < first) | (count > last))
+    return kept, faults | _all(out, Fault(ERROR, "outside the years 1 to 9999"))
+
+
+def _all(rows: Array, fault: Fault) -> dict[int, Fault]:
+    return dict.fromkeys(np.flatnonzero(rows).tolist(), fault)
+
+
+SETTLERS: dict[str, Settle] = {
+    "bool": _settle_bool,
+    "int": _settle_int,
+    "float": _settle_float,
+    "str": _settle_str,
+    "datetime": _settle_datetime,
+    "date": _settle_date,
+}
+
+_REFUSED, _OUTSIDE = object(), object()
+
+
+def _settle_objects(target: CoercedField, array: Array, keep: Callable[[Any], Any], dtype: Any) -> Settled:
+    """Values one by one; ``dtype`` is taken when none is missing."""
+    faults: dict[int, Fault] = {}
+    kept = np.empty(len(array), dtype=object)
+    for row, value in enumerate(array.tolist()):
+        if _missing(value):
+            if not target.nullable:
+                faults[row] = Fault(ERROR, f"missing, expected {_expected(target.field)}")
+            continue
+        found = keep(value)
+        if found is _REFUSED or found is _OUTSIDE:
+            faults[row] = Fault(ERROR, f"{value!r}, expected {_expected(target.field)}")
+            continue
+        kept[row] = found
+    if dtype is not None and not faults and not any(v is None for v in kept.tolist()):
+        kept = kept.astype(dtype)
+    return kept, faults
+
+
+def _numbers(array: Array) -> Array:
+    """Objects that are all numbers or missing as int64 or float64; unchanged where one is something else."""
+    values = array.tolist()
+    kinds = {type(v) for v in values if not _missing(v)}
+    if kinds == {int}:
+        complete = not any(_missing(v) for v in values)
+        try:
+            return array.astype(np.int64) if complete else np.array([_nan(v) for v in values], dtype=np.float64)
+        except OverflowError:
+            return array
+    if kinds <= {int, float} or all(issubclass(k, (int, float, np.number)) and k is not bool for k in kinds):
+        return np.array([_nan(v) for v in values], dtype=np.float64)
+    return array
+
+
+def _nan(value: Any) -> Any:
+    return math.nan if _missing(value) else value
+
+
+def _missing(value: Any) -> bool:
+    """None, NaN, NaT or pandas' NA, which is neither equal nor unequal to itself."""
+    return value is None or type(value).__name__ == "NAType" or bool(value != value)
+
+
+def _number_faults(target: CoercedField, array: Array) -> dict[int, Fault]:
+    """Rows whose number is missing where it must not be, infinite, or outside the field's limits."""
+    if not array.size:
+        return {}
+    field, low, high = target.field, target.low, target.high
+    if target.plain and low <= np.minimum.reduce(array) and np.maximum.reduce(array) <= high:
+        return {}  # NaN compares false and takes the long way
+    missing = np.isnan(array) if array.dtype.kind == "f" else np.zeros(len(array), dtype=np.bool_)
+    fine = (array >= low) & (array <= high)
+    if not target.plain:
+        fine &= np.array([v == v and admits(field, v) for v in array.tolist()], dtype=np.bool_)
+    bad = ~fine & ~missing if target.nullable else ~fine
+    found = {int(row): array[row].item() for row in np.flatnonzero(bad)}
+    return {row: Fault(_code(value), f"{value!r}, expected {_expected(field)}") for row, value in found.items()}
+
+
+def _code(value: float) -> int:
+    return ERROR if math.isfinite(value) else NAN
+
+
+def _inside(field: Field) -> tuple[float, float]:
+    """The least and greatest number the field takes, both included."""
+    if field.type == "int":
+        low = math.floor(field.gt) + 1 if field.gt is not None else -(2**63) if field.ge is None else field.ge
+        high = math.ceil(field.lt) - 1 if field.lt is not None else 2**63 - 1 if field.le is None else field.le
+        return low, high
+    greatest = sys.float_info.max
+    low = math.nextafter(field.gt, math.inf) if field.gt is not None else -greatest if field.ge is None else field.ge
+    high = math.nextafter(field.lt, -math.inf) if field.lt is not None else greatest if field.le is None else field.le
+    return low, high
+
+
+def _expected(field: Field) -> str:
+    kind = "a finite number" if field.type == "float" else field.type
+    found = limits(field)
+    return " ".join([kind, " and ".join(found)]) if found else kind

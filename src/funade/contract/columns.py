@@ -1,0 +1,135 @@
+"""How columns are read from the rows of a request."""
+
+from __future__ import annotations
+
+import enum
+import struct
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import chain
+from operator import attrgetter
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from funade.contract.arrays import Array
+from funade.contract.batch import PackedFields
+from funade.contract.field import Field, floats
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_NAT = -(2**63)
+
+Read = Callable[[Sequence[Any]], Iterable[Any]]
+Pack = Callable[[Sequence[Any]], PackedFields]
+
+
+class Layout(NamedTuple):
+    """How rows are read: groups of fields that are packed, and the columns of the others by their names."""
+
+    packs: list[Pack]
+    reads: list[tuple[tuple[str, ...], Read]]
+
+
+def layout(fields: Iterable[Field], zone: ZoneInfo) -> Layout:
+    """How columns are read from rows: fields of one number type together, in one pass."""
+    groups: dict[tuple[str, bool], list[str]] = {}
+    single: list[tuple[tuple[str, ...], Read]] = []
+    for field in fields:
+        dtype = dtype_of(field)
+        if dtype in ("float64", "int64", "bool") and not field.values:
+            groups.setdefault((dtype, field.nullable), []).append(field.name)
+        else:
+            single.append(((field.name,), _alone(field, zone)))
+    quick = {key for key in groups if key[0] in _FORMATS and not key[1]}
+    packs = [_packing(names, key[0]) for key, names in groups.items() if key in quick]
+    read = [((*names,), together(names, key[0])) for key, names in groups.items() if key not in quick]
+    return Layout(packs, read + single)
+
+
+def dtype_of(field: Field) -> str:
+    """The type of a field's column; a field that has a declared default is never missing."""
+    if floats(field):
+        return "float64"
+    if field.nullable and not field.filled and field.type == "bool":
+        return "object"
+    return _DTYPES[field.type]
+
+
+_DTYPES = {
+    "bool": "bool", "int": "int64", "float": "float64", "str": "object",
+    "datetime": "datetime64[us]", "date": "datetime64[D]",
+}  # fmt: skip
+
+
+_FORMATS = {"float64": "d", "int64": "q"}
+
+
+def _packing(names: Sequence[str], dtype: str) -> Pack:
+    """As ``together`` does, for numbers of which none is missing: a quarter less time at 20 fields of 64 rows."""
+    get, count, letter = attrgetter(*names), len(names), _FORMATS[dtype]
+    named, kind = (*names,), np.dtype(dtype).str
+
+    def pack(rows: Sequence[Any]) -> PackedFields:
+        values = map(get, rows) if count == 1 else chain.from_iterable(map(get, rows))
+        return PackedFields(named, kind, struct.pack(f"={len(rows) * count}{letter}", *values))
+
+    return pack
+
+
+def together(names: Sequence[str], dtype: str) -> Read:
+    """What reads fields of one number type in one pass: a row of the result per field; None reads as NaN."""
+    get, count = attrgetter(*names), len(names)
+
+    def read(rows: Sequence[Any]) -> Iterable[Any]:
+        table = np.array([get(row) for row in rows], dtype=dtype)
+        return np.ascontiguousarray(table.reshape(len(rows), count).T)
+
+    return read
+
+
+def _alone(field: Field, zone: ZoneInfo) -> Read:
+    get, made = attrgetter(field.name), column(field, zone)
+
+    def read(rows: Sequence[Any]) -> Iterable[Any]:
+        return (made([get(row) for row in rows]),)
+
+    return read
+
+
+def column(field: Field, zone: ZoneInfo) -> Callable[[list[Any]], Array]:
+    """What makes the array of a field's values, as a request's struct holds them."""
+    dtype = dtype_of(field)
+
+    def made(values: list[Any]) -> Array:
+        if field.values:
+            values = [v.value if isinstance(v, enum.Enum) else v for v in values]
+        if field.type == "datetime":
+            return np.array([_microseconds(v, zone) for v in values], dtype="int64").view(dtype)
+        if dtype != "object":
+            return np.array(values, dtype=dtype)
+        found = np.empty(len(values), dtype=object)
+        found[:] = values
+        return found
+
+    return made
+
+
+def _microseconds(moment: datetime | None, zone: ZoneInfo) -> int:
+    if moment is None:
+        return _NAT
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=zone)
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def nans(values: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.bool_]] | None:
+    """The mask of NaN among floats; None where there is none."""
+    # A sum is NaN where one value is, or infinities of both signs are: cheaper than a mask of a column without.
+    with np.errstate(invalid="ignore", over="ignore"):
+        total = values.sum()
+    if total == total:
+        return None
+    found = np.isnan(values)
+    return found if found.any() else None

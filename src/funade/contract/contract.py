@@ -1,0 +1,263 @@
+"""The contract of an api, read from two structs; its data, breaks and OpenAPI form are importable from here too."""
+
+from __future__ import annotations
+
+import enum
+import math
+import typing
+from datetime import date, datetime
+from typing import Any, TypeVar
+
+import msgspec
+
+from funade.contract.breaks import limits
+from funade.contract.field import EXACT, Contract, Field, FieldType, floats
+from funade.errors import DeclarationError
+
+_A = TypeVar("_A")
+
+
+class Unit(msgspec.Struct, frozen=True):
+    """What a number counts, as an annotation: ``m``, ``s``, ``JPY``."""
+
+    text: str
+
+
+def unit(text: str) -> Unit:
+    """Say what a field's number counts: ``Annotated[float, unit("m")]``.
+
+    Raises:
+        DeclarationError: no text.
+    """
+    if not isinstance(text, str) or not text.strip():
+        raise DeclarationError(f"unit expected text like 'm' or 'JPY', got {text!r}")
+    return Unit(text)
+
+
+class Default(msgspec.Struct, frozen=True):
+    """What stands for a missing value of a request, as an annotation."""
+
+    value: Any
+
+
+def default(value: Any) -> Default:
+    """Say what stands for a missing value: ``Annotated[float, default(0.0)]``; each time it does is counted and logged.
+
+    Raises:
+        DeclarationError: no value.
+    """
+    if value is None:
+        raise DeclarationError(
+            "default expected a value, got None", do="write `| None = None` for a value that may be missing"
+        )
+    return Default(value)
+
+
+def contract_of(takes: type[msgspec.Struct], gives: type[msgspec.Struct], *, place: str) -> Contract:
+    """The contract two structs declare; ``place`` is the file:line that errors name.
+
+    Raises:
+        DeclarationError: not a struct, no field, or a field that is not a plain value; a request's whole number that
+            may be missing and has a default or choice beyond 2**53.
+    """
+    found = Contract(
+        takes=getattr(takes, "__name__", str(takes)),
+        gives=getattr(gives, "__name__", str(gives)),
+        takes_fields=fields_of(takes, place=place),
+        gives_fields=fields_of(gives, place=place),
+        doc=_doc(takes),
+        gives_doc=_doc(gives),
+        closed=takes.__struct_config__.forbid_unknown_fields,
+    )
+    if filled := next((f for f in found.gives_fields if f.filled), None):
+        raise DeclarationError(
+            f"struct `{found.gives}` field `{filled.name}` expected no fn.default in an answer, got one",
+            at=place,
+            do="write `= value`, or say fn.fallback(…)",
+        )
+    for field in filter(floats, found.takes_fields):
+        if far := [value for value in (*field.values, field.default or 0) if abs(value) > EXACT]:
+            raise DeclarationError(
+                f"struct `{found.takes}` field `{field.name}` expected whole numbers up to {EXACT}, got {far[0]}",
+                at=place,
+                do="write fn.default(…) in place of `| None`, or `str`",
+            )
+    return found
+
+
+def fields_of(struct: type[msgspec.Struct], *, place: str) -> tuple[Field, ...]:
+    """The fields of one struct, in order of declaration.
+
+    Raises:
+        DeclarationError: as ``contract_of``.
+    """
+    from msgspec import inspect
+
+    if not (isinstance(struct, type) and issubclass(struct, msgspec.Struct)):
+        raise DeclarationError(
+            f"contract expected a msgspec.Struct, got {_shown(struct)}", at=place, do="write class Name(msgspec.Struct)"
+        )
+    try:
+        info = inspect.type_info(struct)
+        hints = typing.get_type_hints(struct, include_extras=True)
+    except (NameError, TypeError) as error:
+        raise DeclarationError(
+            f"struct `{struct.__name__}` expected annotations that can be read, got: {error}",
+            at=place,
+            do="define its types at the top of a module" if isinstance(error, NameError) else "change the annotation",
+        ) from None
+    assert isinstance(info, inspect.StructType)
+    if info.array_like or info.tag_field is not None or not info.fields:
+        got = "array_like" if info.array_like else "a tag" if info.tag_field is not None else "none"
+        raise DeclarationError(
+            f"struct `{struct.__name__}` expected named fields, got {got}", at=place, do="declare plain fields"
+        )
+    return tuple(_field(struct, f, hints[f.name], place) for f in info.fields)
+
+
+def _field(struct: type[msgspec.Struct], found: Any, hint: Any, place: str) -> Field:
+    label = f"struct `{struct.__name__}` field `{found.name}`"
+    facts = _facts(found.type)
+    if facts is None:
+        raise DeclarationError(f"{label} expected {_SUPPORTED}, got {_shown(hint)}", at=place, do=_remedy(found.type))
+    if found.encode_name != found.name:
+        raise DeclarationError(
+            f"{label} expected one name, got `{found.encode_name}` in JSON",
+            at=place,
+            do=f"call the field `{found.encode_name}`",
+        )
+    if found.default_factory is not msgspec.NODEFAULT:
+        raise DeclarationError(
+            f"{label} expected a constant default, got default_factory", at=place, do="write = value"
+        )
+    required = found.required
+    if found.default is not msgspec.NODEFAULT:
+        facts["default"] = _default(label, found.default, hint, facts, place)
+    if (stands := _annotation(hint, Default)) is not None:
+        if not required:
+            raise DeclarationError(
+                f"{label} expected one default, got fn.default(…) and another", at=place, do="take `= value` away"
+            )
+        required = False
+        facts |= {"default": _default(label, stands.value, hint, facts, place), "nullable": True, "filled": True}
+    unit = _annotation(hint, Unit)
+    return Field(name=found.name, required=required, unit=unit.text if unit else "", **facts)
+
+
+_SUPPORTED = "bool, int, float, str, datetime, date, Literal or Enum, also `| None`"
+_BOUNDS = ("ge", "gt", "le", "lt", "multiple_of")
+_PLAIN = (*_BOUNDS, "min_length", "max_length", "pattern", "tz")
+
+
+def _facts(kind: Any) -> dict[str, Any] | None:
+    """A type as keyword arguments of ``Field``, or None where it is no plain value."""
+    from msgspec import inspect
+
+    if isinstance(kind, inspect.Metadata):
+        facts = _facts(kind.type)
+        doc = (kind.extra_json_schema or {}).get("description")
+        return facts if facts is None or not doc else facts | {"doc": doc}
+    if isinstance(kind, inspect.UnionType):
+        others = [t for t in kind.types if not isinstance(t, inspect.NoneType)]
+        facts = _facts(others[0]) if len(others) == 1 else None
+        return None if facts is None else facts | {"nullable": True}
+    if isinstance(kind, inspect.LiteralType):
+        return _choice(kind.values)
+    if isinstance(kind, inspect.EnumType):
+        return _choice(tuple(member.value for member in kind.cls))
+    name = _TYPES.get(type(kind).__name__)
+    if name is None:
+        return None
+    given = {key: value for key in _PLAIN if (value := getattr(kind, key, None)) is not None}
+    return {"type": name} | {k: float(v) if k in _BOUNDS else v for k, v in given.items()}
+
+
+_TYPES: dict[str, FieldType] = {
+    "BoolType": "bool",
+    "IntType": "int",
+    "FloatType": "float",
+    "StrType": "str",
+    "DateTimeType": "datetime",
+    "DateType": "date",
+}
+
+
+def _choice(values: tuple[Any, ...]) -> dict[str, Any] | None:
+    present = tuple(v for v in values if v is not None)
+    kinds = {type(v) for v in present}
+    if kinds not in ({int}, {str}):
+        return None
+    facts: dict[str, Any] = {"type": kinds.pop().__name__, "values": tuple(sorted(present))}
+    return facts | {"nullable": True} if len(present) < len(values) else facts
+
+
+def _default(label: str, value: Any, hint: Any, facts: dict[str, Any], place: str) -> Any:
+    try:
+        if isinstance(value, float) and not math.isfinite(value):
+            raise msgspec.ValidationError("not finite")
+        msgspec.convert(msgspec.to_builtins(value), hint)
+    except (msgspec.ValidationError, TypeError):
+        optional = value is None or (isinstance(value, float) and math.isnan(value))
+        raise DeclarationError(
+            f"{label} expected a default that a client could send, got {value!r}",
+            at=place,
+            do="write `| None = None` for a value that may be missing"
+            if optional
+            else "change the default or the bounds",
+        ) from None
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    return float(value) if facts["type"] == "float" and value is not None else value
+
+
+def _annotation(hint: Any, kind: type[_A]) -> _A | None:
+    """What of one kind is found in an annotation, also below ``| None``."""
+    own = [extra for extra in getattr(hint, "__metadata__", ()) if isinstance(extra, kind)]
+    below = [_annotation(part, kind) for part in typing.get_args(hint)]
+    return next((found for found in (*own, *below) if found is not None), None)
+
+
+def _doc(struct: type) -> str:
+    return " ".join((struct.__dict__.get("__doc__") or "").split())
+
+
+def _shown(kind: Any) -> str:
+    text = kind.__name__ if isinstance(kind, type) and not typing.get_args(kind) else str(kind)
+    return f"`{text.replace('typing.', '').replace('datetime.datetime', 'datetime')}`"
+
+
+def _remedy(kind: Any) -> str:
+    from msgspec import inspect
+
+    if isinstance(kind, inspect.Metadata):
+        return _remedy(kind.type)
+    if isinstance(kind, inspect.UnionType):
+        numbers = {type(t) for t in kind.types} <= {inspect.IntType, inspect.FloatType, inspect.NoneType}
+        return "write `float`" if numbers else "choose one type"
+    if isinstance(kind, inspect.LiteralType):
+        return "write values of one type, text or whole numbers"
+    if isinstance(kind, inspect.StructType):
+        return "write its fields flat, one by one"
+    return "write one field per value"
+
+
+def describe(contract: Contract) -> str:
+    """The contract for people: a heading, the request's doc, then one line per field."""
+    lines = [f"{contract.takes} -> {contract.gives}", *([contract.doc] if contract.doc else [])]
+    for heading, fields in (("takes", contract.takes_fields), ("gives", contract.gives_fields)):
+        width = max((len(f.name) for f in fields), default=0)
+        lines.append(heading)
+        lines += [f"  {f.name:<{width}}  {_line(f)}" for f in fields]
+    return "\n".join(lines)
+
+
+def _line(field: Field) -> str:
+    nullable = field.nullable and not field.filled
+    parts = [field.type + (" | None" if nullable else ""), *limits(field), *([field.unit] if field.unit else [])]
+    if field.filled:
+        parts.append(f"{field.default} where missing")
+    elif not field.required:
+        parts.append(f"default {field.default}")
+    return ", ".join(parts) + (f": {field.doc}" if field.doc else "")

@@ -1,0 +1,206 @@
+"""What a user's function returned for a batch, as columns."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from funade.contract.arrays import Array, Columns
+from funade.contract.form import Form
+from funade.errors import AnswerError
+
+_UTC = ZoneInfo("UTC")
+
+
+def from_frame(
+    result: Any,
+    *,
+    form: Form | str,
+    rows: int,
+    names: Sequence[str],
+    api: str = "",
+    zone: ZoneInfo = _UTC,
+    extra: bool = False,
+) -> Columns:
+    """What a user's function returned as columns of ``rows`` values each.
+
+    A time without an offset is read in ``zone``, in a dict of NumPy arrays in UTC. With ``extra`` only ``names`` are
+    taken and each must be there; else every column is, for ``Answers.check`` to judge.
+
+    Raises:
+        AnswerError: no frame, another number of rows, an index that is not the batch's, one column twice.
+    """
+    who = f"api `{api}`" if api else "the api"
+    found = _read(result, who, rows, form, zone, frozenset(names) if extra else None)
+    if extra:
+        absent = [name for name in names if name not in found]
+        if absent:
+            raise AnswerError(f"{who} expected column `{absent[0]}`, got {', '.join(map(str, found)) or 'none'}")
+    for name, array in found.items():
+        if array.ndim != 1:
+            raise AnswerError(f"{who} answered `{name}` with shape {array.shape}, expected one value a row")
+        if len(array) != rows:
+            raise _wrong_rows(who, len(array), rows)
+    return found
+
+
+def _wrong_rows(who: str, got: int, rows: int) -> AnswerError:
+    return AnswerError(
+        f"{who} answered {got} rows, expected {rows}", do="return one answer per row, in the batch's order"
+    )
+
+
+def _read(result: Any, who: str, rows: int, form: str, zone: ZoneInfo, wanted: frozenset[str] | None) -> Columns:
+    if isinstance(result, Mapping):
+        chosen = {str(n): np.asarray(v) for n, v in result.items() if wanted is None or n in wanted}
+        return {name: _array(values, _UTC) for name, values in chosen.items()}
+    root = type(result).__module__.partition(".")[0].lstrip("_")
+    if root == "pandas" and hasattr(result, "columns"):
+        _refuse_index(result.index, rows, who)
+        columns = list(result.columns)
+        _refuse_repeats(columns, who)
+        return {str(n): _series(result[n], zone) for n in columns if wanted is None or n in wanted}
+    table = _table(result, root)
+    if table is None:
+        expected = {"": "a frame", "columns": "a dict of NumPy arrays"}.get(form, f"a {form} frame")
+        got = "None" if result is None else type(result).__name__
+        raise AnswerError(f"{who} answered {got}, expected {expected}", do="return one column per field")
+    _refuse_repeats(table.column_names, who)
+    if table.num_rows != rows:
+        raise _wrong_rows(who, table.num_rows, rows)
+    chosen_names = [n for n in table.column_names if wanted is None or n in wanted]
+    return {name: _arrow_values(table.column(name), zone) for name in chosen_names}
+
+
+def _table(result: Any, root: str) -> Any:
+    import pyarrow as pa
+
+    kind = (root, type(result).__name__)
+    if kind == ("polars", "LazyFrame"):
+        return result.collect().to_arrow()
+    if kind == ("polars", "DataFrame"):
+        return result.to_arrow()
+    if isinstance(result, pa.Table):
+        return result
+    if isinstance(result, pa.RecordBatch):
+        return pa.Table.from_batches([result])
+    if isinstance(result, pa.RecordBatchReader):
+        return result.read_all()
+    return result.to_arrow_table() if root == "duckdb" and hasattr(result, "to_arrow_table") else None
+
+
+def _refuse_repeats(columns: Iterable[Any], who: str) -> None:
+    seen: set[Any] = set()
+    for name in columns:
+        if name in seen:
+            raise AnswerError(f"{who} answered column `{name}` twice, expected each once", do="drop or rename one")
+        seen.add(name)
+
+
+def _refuse_index(index: Any, rows: int, who: str) -> None:
+    """Answers align by position, so their index must say so too."""
+    if len(index) != rows:
+        raise _wrong_rows(who, len(index), rows)
+    if type(index).__name__ == "RangeIndex" and index.start == 0 and index.step == 1:
+        return
+    labels = index.tolist()
+    if labels == list(range(rows)):
+        return
+    expected = f"0 to {rows - 1} in order"
+    try:
+        permuted = sorted(labels) == list(range(rows))
+    except TypeError:
+        permuted = False
+    row = next(i for i, label in enumerate(labels) if label != i)
+    if permuted:
+        raise AnswerError(
+            f"{who} answered a permuted index (row {row} is labelled {labels[row]}), expected {expected}",
+            do="answers align by position: return them in the batch's order",
+        )
+    raise AnswerError(
+        f"{who} answered another index (row {row} is labelled {labels[row]!r}), expected {expected}",
+        do="answers align by position: keep the batch's index, or reset_index(drop=True)",
+    )
+
+
+def _series(series: Any, zone: ZoneInfo) -> Array:
+    dtype = series.dtype
+    if isinstance(dtype, np.dtype):
+        return _array(series.to_numpy(), zone)
+    if getattr(dtype, "tz", None) is not None:
+        return _array(series.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy(), _UTC)
+    return _array(series.to_numpy(dtype=object), zone)
+
+
+def _arrow_values(column: Any, zone: ZoneInfo) -> Array:
+    import pyarrow as pa
+
+    types = pa.types
+    if types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if types.is_timestamp(column.type):
+        known = _UTC if column.type.tz else zone
+        return _array(column.cast(pa.timestamp(column.type.unit)).to_numpy(), known)
+    if types.is_decimal(column.type):
+        column = column.cast(pa.float64())
+    if types.is_integer(column.type) or types.is_floating(column.type) or types.is_date(column.type):
+        return _array(column.to_numpy(), zone)
+    if types.is_boolean(column.type) and not column.null_count:
+        return _array(column.to_numpy(), zone)
+    return _array(_objects(column.to_pylist()), zone)
+
+
+def _objects(values: list[Any]) -> Array:
+    found = np.empty(len(values), dtype=object)
+    found[:] = values
+    return found
+
+
+def _array(values: Array, zone: ZoneInfo) -> Array:
+    """An array of any type in the one that columns have; unchanged where there is none."""
+    kind = values.dtype.kind
+    if kind == "f":
+        return values.astype(np.float64, copy=False)
+    if kind in "iu" and values.dtype != np.uint64:
+        return values.astype(np.int64, copy=False)
+    if kind in "UT":
+        return values.astype(object)
+    if kind == "M" and np.datetime_data(values.dtype)[0] != "D":
+        return _utc(values.astype("datetime64[us]", copy=False), zone)
+    return _guessed(values, zone) if kind == "O" and values.ndim == 1 else values
+
+
+def _utc(values: Array, zone: ZoneInfo) -> Array:
+    """Times without an offset, read in ``zone``, as UTC."""
+    if zone.key == "UTC":
+        return values
+    moments = [_moved(v, zone) if isinstance(v, datetime) else v for v in values.tolist()]
+    return np.array(moments, dtype="datetime64[us]")
+
+
+def _moved(moment: datetime, zone: ZoneInfo) -> datetime:
+    aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=zone)
+    return aware.astimezone(UTC).replace(tzinfo=None)
+
+
+def _guessed(values: Array, zone: ZoneInfo) -> Array:
+    """Objects that are all times or all dates as such; other objects with None for every kind of missing."""
+    listed = [None if _missing(v) else v for v in values.tolist()]
+    present = [v for v in listed if v is not None]
+    if present and all(isinstance(v, datetime) for v in present):
+        return np.array([None if v is None else _moved(v, zone) for v in listed], dtype="datetime64[us]")
+    if present and all(isinstance(v, date) and not isinstance(v, datetime) for v in present):
+        return np.array(listed, dtype="datetime64[D]")
+    if present and len(present) == len(listed) and all(type(v) is bool for v in present):
+        return np.array(listed, dtype=np.bool_)
+    return _objects([v.value if isinstance(v, enum.Enum) else v for v in listed])
+
+
+def _missing(value: Any) -> bool:
+    """None, NaN, NaT or pandas' NA, which is neither equal nor unequal to itself."""
+    return value is None or type(value).__name__ == "NAType" or bool(value != value)

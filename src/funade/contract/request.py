@@ -1,0 +1,176 @@
+"""Rows under a contract: requests from JSON to columns, answers from columns to JSON.
+
+``Columns`` are a dict of NumPy arrays of one length: ``float64`` (missing is NaN), ``int64``, ``bool_``,
+``datetime64[us]`` meaning UTC, ``datetime64[D]``, else ``object`` with None for missing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from funade.contract.arrays import Columns
+from funade.contract.batch import Batch
+from funade.contract.columns import layout
+from funade.contract.contract import fields_of
+from funade.contract.defaults import Defaults
+from funade.contract.field import Field
+from funade.contract.strict import strict
+from funade.errors import ContractViolation
+
+
+class RequestSchema:
+    """Requests of one struct, prepared once: decoded and validated in one pass.
+
+    Refused whatever the struct's own bounds: whole numbers beyond 64 bits, or beyond 2**53 where one may be missing and
+    no declared default stands for it, since its column is of floats; in ``convert``, infinite numbers.
+
+    Args:
+        takes: the struct of one row.
+        zone: where a time without an offset was read off the clock.
+        most_rows: the most rows that one request may hold.
+    """
+
+    def __init__(self, takes: type[msgspec.Struct], *, zone: ZoneInfo, most_rows: int = 100_000) -> None:
+        self.fields = fields_of(takes, place=takes.__module__)
+        self._row = strict(takes, self.fields)
+        self._zone = zone
+        self._most_rows = most_rows
+        rows = Annotated[list[self._row], msgspec.Meta(max_length=most_rows)]  # type: ignore[name-defined]
+        self._decoder = msgspec.json.Decoder(self._row | rows)
+        self._names = tuple(f.name for f in self.fields)
+        self._nullable = tuple(f.name for f in self.fields if f.nullable)
+        self._whole = tuple(f.name for f in self.fields if f.type == "int")
+        self._layout = layout([f for f in self.fields if not f.filled], zone)
+        self._defaults = Defaults(self.fields, zone) if any(f.filled for f in self.fields) else None
+
+    @property
+    def row(self) -> type[msgspec.Struct]:
+        """The struct that one decoded row is of: the contract's own, with the bounds that ``strict`` adds."""
+        return self._row
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """Where a time without an offset was read off the clock."""
+        return self._zone
+
+    def decode(self, body: bytes) -> tuple[list[Any], bool]:
+        """The rows of a JSON body, and whether it held one object rather than an array.
+
+        Raises:
+            ContractViolation: whatever is wrong with the body; ``path`` points at it (``$[3].fare_yen``).
+        """
+        try:
+            if not body.isascii():
+                body.decode()  # msgspec does not look into values it skips
+            rows = self._decoder.decode(body)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise self._violation(error) from None
+        return (rows, False) if type(rows) is list else ([rows], True)
+
+    def convert(self, rows: Iterable[dict[str, Any]]) -> tuple[list[Any], list[tuple[int, str]]]:
+        """Rows of a table read as if each were a request, and the refused ones as (index, reason).
+
+        Columns that the struct does not name are left out. None and NaN are missing: null where the field takes it,
+        else the default. A whole number that missing neighbours made a float (3.0) counts as whole.
+        """
+        kept: list[Any] = []
+        refused: list[tuple[int, str]] = []
+        convert, kind = msgspec.convert, self._row
+        for index, row in enumerate(rows):
+            try:
+                kept.append(convert(self._present(row), kind))
+            except msgspec.ValidationError as error:
+                violation = self._violation(error)
+                refused.append((index, str(violation).removeprefix("request ")))
+        return kept, refused
+
+    def columns(self, rows: Sequence[Any]) -> Columns:
+        """The rows' values by field, in the struct's order; one array per field, declared defaults filled in."""
+        return self.take(rows).columns
+
+    def take(self, rows: Sequence[Any]) -> Batch:
+        """The rows' values by field, in the struct's order, and where a declared default stands for a missing one."""
+        found: dict[str, Any] = dict.fromkeys(self._names)  # keeps the struct's order
+        packed = tuple([pack(rows) for pack in self._layout.packs])
+        for one in packed:
+            found.update(zip(one.names, one.columns(), strict=True))
+        for names, read in self._layout.reads:
+            found.update(zip(names, read(rows), strict=True))
+        return Batch(found, self._defaults.read(rows, found) if self._defaults else None, packed)
+
+    def fill_defaults(self, columns: Columns, rows: int) -> Batch:
+        """Columns of ``rows`` values each with declared defaults in the place of None, NaN, NaT and absent columns.
+
+        Other columns are left as they are.
+        """
+        return self._defaults.fill(columns, rows) if self._defaults else Batch(columns)
+
+    def _present(self, row: dict[str, Any]) -> dict[str, Any]:
+        get = row.get
+        found = {name: v for name in self._names if (v := get(name)) is not None and v == v}
+        for name in self._nullable:
+            if name not in found and name in row:
+                found[name] = None
+        for name in self._whole:
+            value = found.get(name)
+            if type(value) is float and value.is_integer():
+                found[name] = int(value)
+        return found
+
+    def _violation(self, error: Exception) -> ContractViolation:
+        what, path = (_short(text) for text in self._told(error))
+        return ContractViolation(f"request {what}", at=path, path=path)
+
+    def _told(self, error: Exception) -> tuple[str, str]:
+        """What is wrong, in our words, and the path of the value."""
+        if isinstance(error, UnicodeDecodeError):
+            return f"expected UTF-8, got another encoding (byte {error.start})", "$"
+        if isinstance(error, RecursionError):
+            return "expected flat rows, got too many levels", "$"
+        message, _, rest = str(error).partition(" - at `")
+        path = rest.rstrip("`") or "$"
+        for pattern, text in _WORDS:
+            if match := re.fullmatch(pattern, message, re.DOTALL):
+                return text(match, self._field(path)), path + (
+                    f".{match['field']}" if "field" in match.groupdict() else ""
+                )
+        return f"expected a valid row, got: {message}", path
+
+    def _field(self, path: str) -> Field | None:
+        name = path.rpartition(".")[2]
+        return next((f for f in self.fields if f.name == name), None)
+
+
+_Words = Callable[["re.Match[str]", "Field | None"], str]
+
+_EXAMPLES: dict[str, str] = {"datetime": "2022-03-01T12:00:00Z", "date": "2022-03-01"}
+
+_WORDS: tuple[tuple[str, _Words], ...] = (
+    (r"Object missing required field `(?P<field>.+)`", lambda m, f: f"expected field `{m['field']}`, got none"),
+    (r"Object contains unknown field `(?P<field>.+)`", lambda m, f: f"expected no field `{m['field']}`"),
+    (r"Invalid enum value (.*)", lambda m, f: f"expected one of {_listed(f)}, got {m[1]}"),
+    (r"Invalid RFC3339 encoded (\w+)", lambda m, f: f"expected an RFC 3339 {m[1]} like {_EXAMPLES[m[1]]}"),
+    (r"Number out of range", lambda m, f: "expected a finite number, got one out of range"),
+    (
+        r"Expected `float` [<>]= -?1\.7976931348623157e\+308",
+        lambda m, f: "expected a finite number, got infinity",
+    ),
+    (r"JSON is malformed: (.*)", lambda m, f: f"expected JSON, got {m[1]}"),
+    (r"Input data was truncated", lambda m, f: "expected JSON, got a truncated body"),
+    (r"E(xpected .*)", lambda m, f: f"e{m[1]}"),
+)
+
+
+def _short(text: str) -> str:
+    """One line of at most 200 characters, whatever a client put into it."""
+    line = "".join(c if c.isprintable() else " " for c in text[:201])
+    return line if len(line) <= 200 else line[:199] + "…"
+
+
+def _listed(field: Field | None) -> str:
+    return ", ".join(repr(v) for v in field.values) if field else "its values"

@@ -1,0 +1,68 @@
+"""The numbers that fields bear over gRPC: given once, never given to another field."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from funade.contract.field import Contract, Field
+
+
+class Slot(msgspec.Struct, frozen=True, array_like=True):
+    """One number: the field and the contract's type it was given to."""
+
+    name: str
+    type: str
+    number: int
+
+
+class Wire(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An api's messages over gRPC: its package, and every number ever given in its request and its answer."""
+
+    package: str = "funade"
+    takes: tuple[Slot, ...] = ()
+    gives: tuple[Slot, ...] = ()
+
+
+def wire(api: str, contract: Contract, before: Wire | None = None, module: str = "") -> Wire:
+    """An api's messages under a contract; a field keeps its number as long as its type is the same.
+
+    A field that comes back gets its old number back, if with its old type.
+
+    Args:
+        api: the api's name.
+        contract: what it takes and gives now.
+        before: its messages so far.
+        module: where it is declared; the first part of it is part of the package.
+    """
+    if before is None:
+        top = module.partition(".")[0]
+        before = Wire(".".join(["funade", *([_ascii(top)] if top else []), _ascii(api)]))
+    return Wire(
+        before.package, _numbered(contract.takes_fields, before.takes), _numbered(contract.gives_fields, before.gives)
+    )
+
+
+def numbers(fields: Iterable[Field], slots: Iterable[Slot]) -> dict[str, int]:
+    """Field name → its number."""
+    known = {(slot.name, slot.type): slot.number for slot in slots}
+    return {field.name: known[field.name, field.type] for field in fields}
+
+
+_FIRST_FORBIDDEN, _LAST_FORBIDDEN = 19_000, 19_999  # Protocol Buffers keeps these numbers for itself
+
+
+def _numbered(fields: Iterable[Field], slots: tuple[Slot, ...]) -> tuple[Slot, ...]:
+    known = {(slot.name, slot.type) for slot in slots}
+    number = max((slot.number for slot in slots), default=0)
+    made = []
+    for field in fields:
+        if (field.name, field.type) not in known:
+            number = _LAST_FORBIDDEN + 1 if number + 1 == _FIRST_FORBIDDEN else number + 1
+            made.append(Slot(field.name, field.type, number))
+    return (*slots, *made)
+
+
+def _ascii(name: str) -> str:
+    return "".join(c if c.isascii() else f"u{ord(c):x}" for c in name)

@@ -1,0 +1,1 @@
+"""Logged answers traced to what they were made from, and given again."""

@@ -1,0 +1,1 @@
+"""Which code a node reaches, and its digest."""

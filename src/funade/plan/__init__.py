@@ -1,0 +1,1 @@
+"""Which version each node has under its present recipe, and why another one differs."""

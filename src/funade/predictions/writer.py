@@ -1,0 +1,391 @@
+"""The prediction log's part in a worker: answers are noted in memory and written by a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from funade import points
+from funade.contract.arrays import Array
+from funade.contract.batch import PackedFields
+from funade.events import EventLog
+from funade.predictions import segments, wal
+from funade.predictions.record import DOORS, Record
+
+MOST_ROWS = 200_000
+"""Rows that may wait to be written; beyond, they are lost and counted."""
+
+MOST_SIZE = 256 << 20
+"""Bytes of values that may wait to be written; of text, characters."""
+
+FLUSH_S = 0.25
+FILE_BYTES = 64 << 20
+_TOLD_S = 5.0
+_AT_ONCE = 512
+
+
+class _Waiting(NamedTuple):
+    """An entry and who waits until it is written."""
+
+    entry: Record
+    size: int
+    then: Callable[[bool], None] | None
+
+
+class LogWriter:
+    """Notes answers and writes them as frames to ``<folder>/open/<mark>.<n>.wal``; ``lost`` and ``logged`` count rows.
+
+    The file is locked while this process writes to it.
+
+    Args:
+        folder: the store's folder of logged predictions; made if absent.
+        mark: what this worker's prediction ids begin with.
+        release: the release that answers.
+        without: api → fields that are not kept.
+        loop: on which ``keep`` calls back.
+        journal: told when rows are lost.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        mark: str,
+        release: int,
+        without: Mapping[str, frozenset[str]],
+        loop: asyncio.AbstractEventLoop,
+        events: EventLog,
+    ) -> None:
+        self._folder = folder / "open"
+        if not self._folder.is_dir():
+            self._folder.mkdir(parents=True, exist_ok=True)
+            segments.sync(folder)
+            segments.sync(folder.parent)
+        self._mark = mark
+        self._release = release
+        self._without = without
+        self._loop = loop
+        self._events = events
+        self._noted: deque[_Waiting] = deque()
+        self._came_rows = self._came_size = 0  # counted on the loop
+        self._went_rows = self._went_size = 0  # on the writing thread
+        self._weighed: dict[str, Callable[[Record], int]] = {}
+        self._wake = threading.Event()
+        self._closed = False
+        self._told = -_TOLD_S
+        self._failing = False
+        self._file = -1
+        self._number = 0
+        self._size = 0
+        self._dropped = 0
+        self._unwritten = 0
+        self.logged = 0
+        self._thread = threading.Thread(target=self._write_on, daemon=True, name="funade-log")
+        self._thread.start()
+
+    def add(self, entry: Record) -> None:
+        """Note answers; on the loop."""
+        size = self._size_of(entry)
+        if self._full(entry.rows, size):
+            self._dropped += entry.rows
+            self._tell("predictions lost", why="more than can be written")
+        else:
+            self._take(entry, size, None)
+
+    def keep(self, entry: Record, then: Callable[[bool], None]) -> None:
+        """Write answers before they are sent: ``then`` is called on the loop with whether they are on the disk.
+
+        Those that are not count as refused, not as lost.
+        """
+        size = self._size_of(entry)
+        if self._full(entry.rows, size):
+            self._loop.call_soon(then, False)
+        else:
+            self._take(entry, size, then)
+            self._wake.set()
+
+    @property
+    def lost(self) -> int:
+        """Rows that were answered and are not in the log."""
+        return self._dropped + self._unwritten
+
+    def _size_of(self, entry: Record) -> int:
+        weigh = self._weighed.get(entry.api)
+        if weigh is None:
+            weigh = self._weighed[entry.api] = _weighing(entry)
+        return weigh(entry)
+
+    def _full(self, rows: int, size: int) -> bool:
+        waiting, held = self._came_rows - self._went_rows, self._came_size - self._went_size
+        return waiting + rows > MOST_ROWS or held + size > MOST_SIZE
+
+    def _take(self, entry: Record, size: int, then: Callable[[bool], None] | None) -> None:
+        self._came_rows += entry.rows
+        self._came_size += size
+        self._noted.append(_Waiting(entry, size, then))
+
+    def close(self) -> None:
+        """Write what is noted and end; from any thread but the writing one."""
+        self._closed = True
+        self._wake.set()
+        self._thread.join(5.0)
+
+    def _write_on(self) -> None:
+        while not self._closed:
+            self._wake.wait(FLUSH_S)
+            self._wake.clear()
+            self._flush()
+        self._flush()
+        self._close_file()
+
+    def _flush(self) -> None:
+        if self._size > FILE_BYTES:  # between two flushes: what is waited for is in one file
+            self._close_file()
+        noted = [self._noted.popleft() for _ in range(len(self._noted))]
+        written = [(group, self._written(group)) for group in _groups(noted)]
+        synced = self._synced() if any(kept and group[0].then for group, kept in written) else True
+        thens = [(one.then, kept and synced) for group, kept in written for one in group if one.then is not None]
+        for group, kept in written:
+            self._count(group, kept=kept and (synced or group[0].then is None))
+        if thens:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                self._loop.call_soon_threadsafe(_call, thens)
+
+    def _count(self, group: Sequence[_Waiting], *, kept: bool) -> None:
+        rows = sum([one.entry.rows for one in group])
+        self._went_rows += rows
+        self._went_size += sum([one.size for one in group])
+        if kept:
+            self.logged += rows
+            if self._failing:
+                self._failing = False
+                self._events.event("predictions logged again", lost=self.lost)
+        elif group[0].then is None:
+            self._unwritten += rows
+
+    def _written(self, group: Sequence[_Waiting]) -> bool:
+        """Whether one frame is in the file whole; what is torn is taken back, for it would hide what follows."""
+        try:
+            pieces = self._frame([one.entry for one in group])
+            if self._file < 0:
+                self._open_file()
+            points.passing("log.before")
+            try:
+                self._size += _written(self._file, pieces)
+            except OSError:
+                self._take_back()
+                raise
+            points.passing("log.after")
+        except Exception as error:  # a full disk, most of all; nothing of the log may stop the server
+            self._tell("predictions cannot be written", why=f"{type(error).__name__}: {error}")
+            return False
+        return True
+
+    def _synced(self) -> bool:
+        try:
+            os.fdatasync(self._file)
+        except OSError as error:
+            self._tell("predictions cannot be written", why=f"{type(error).__name__}: {error}")
+            return False
+        return True
+
+    def _take_back(self) -> None:
+        try:
+            os.ftruncate(self._file, self._size)
+        except OSError:
+            self._close_file()  # what comes next goes into another
+            raise
+
+    def _open_file(self) -> None:
+        path = self._folder / f"{self._mark}.{self._number}.wal"
+        fresh = path.with_suffix(".fresh")
+        self._number += 1
+        file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)  # before the keeper sees the file, and takes it for a dead worker's
+            fresh.replace(path)
+            segments.sync(self._folder)
+        except OSError:
+            os.close(file)
+            raise
+        self._file, self._size = file, 0
+
+    def _close_file(self) -> None:
+        if self._file >= 0:
+            os.close(self._file)
+        self._file = -1
+
+    def _frame(self, entries: Sequence[Record]) -> list[wal.Piece]:
+        first = entries[0]
+        rows = sum([entry.rows for entry in entries])
+        without = self._without.get(first.api, frozenset())
+        columns = _facts(entries)
+        columns |= _columns([entry.request.columns for entry in entries], "q:", without)
+        columns |= _columns([entry.answers for entry in entries], "a:", without)
+        for side, letter in (("defaults", "d:"), ("guards", "g:")):
+            columns |= _masks(entries, side, letter)
+        blocks = []
+        for parts in zip(*[entry.request.packed for entry in entries], strict=True):
+            if without.isdisjoint(parts[0].names):
+                names = tuple(["q:" + name for name in parts[0].names])
+                blocks.append(wal.PackedColumns(names, parts[0].kind, [one.data for one in parts]))
+            else:
+                columns |= _unpacked(parts, "q:", without)
+        order = ["q:" + name for name in first.request.names if name not in without]
+        return wal.framed(first.api, self._release, rows, columns, blocks, order)
+
+    def _tell(self, what: str, **facts: Any) -> None:
+        now = time.monotonic()
+        if now - self._told > _TOLD_S:
+            self._failing = True  # only what was told is taken back: a disk that is all but full fails now and then
+            self._told = now
+            self._events.event("alert", what=what, lost=self.lost, **facts)
+
+
+def _call(thens: Sequence[tuple[Callable[[bool], None], bool]]) -> None:
+    for then, kept in thens:
+        then(kept)
+
+
+def _weighing(first: Record) -> Callable[[Record], int]:
+    """How the bytes of an api's entries are told: eight a value, of text its characters.
+
+    Which columns are text follows from the contract, so that one entry shows it for all.
+    """
+
+    def texts(columns: Mapping[str, Array]) -> list[str]:
+        return [name for name, column in columns.items() if column.dtype.kind == "O"]
+
+    width = 8 * (len(first.request.names) + len(first.answers))
+    request, answers = texts(first.request.columns), texts(first.answers)
+
+    def weigh(entry: Record) -> int:
+        columns = [*[entry.request.columns[name] for name in request], *[entry.answers[name] for name in answers]]
+        return entry.rows * width + sum([_text(column) for column in columns])
+
+    return weigh if request or answers else lambda entry: entry.rows * width
+
+
+def _text(column: Array) -> int:
+    return sum([len(value) for value in column.tolist() if isinstance(value, str)])
+
+
+def _groups(noted: Sequence[_Waiting]) -> list[list[_Waiting]]:
+    """Those that fit into one frame: of one api, with the same columns, all waited for or none."""
+    found: dict[tuple[Any, ...], list[_Waiting]] = {}
+    for one in noted:
+        entry = one.entry
+        request = entry.request
+        packed = tuple([part.names for part in request.packed])
+        key = (entry.api, one.then is None, packed, request.names, tuple(request.columns), tuple(entry.answers))
+        found.setdefault(key, []).append(one)
+    return list(found.values())
+
+
+def _columns(tables: Sequence[Mapping[str, Array]], letter: str, without: frozenset[str]) -> dict[str, Array]:
+    pieces = zip(*[table.values() for table in tables], strict=True)
+    named = zip(tables[0], pieces, strict=True)
+    return {letter + name: _joined(arrays) for name, arrays in named if name not in without}
+
+
+def _unpacked(parts: Sequence[PackedFields], letter: str, without: frozenset[str]) -> dict[str, Array]:
+    """The columns of a block of which some are not kept."""
+    return _columns([dict(zip(one.names, one.columns(), strict=True)) for one in parts], letter, without)
+
+
+def _joined(arrays: Sequence[Array]) -> Array:
+    if len(arrays) == 1:
+        return np.ascontiguousarray(arrays[0])
+    joined = np.concatenate(arrays)
+    if joined.dtype.kind != "f" or all(array.dtype.kind == "f" for array in arrays):
+        return joined
+    # Whole numbers, now with and now without missing ones: as floats the great ones would lose digits.
+    return np.concatenate([array.astype(object) for array in arrays])
+
+
+def _facts(entries: Sequence[Record]) -> dict[str, Array]:
+    """What the log tells of each row besides its values."""
+    rows = [entry.rows for entry in entries]
+    total = sum(rows)
+    counts = [count for entry in entries for count in entry.counts]
+    requests = len(counts)
+
+    def each(values: Array) -> Array:
+        return values if requests == total else np.repeat(values, counts)
+
+    def whole(values: Sequence[int]) -> Array:
+        return np.repeat(np.array(values, dtype="i8"), rows)
+
+    came = np.array([since for entry in entries for since in entry.since])
+    went = np.repeat(np.array([entry.now for entry in entries]), [len(entry.counts) for entry in entries])
+    return {
+        "number": each(np.concatenate([_numbers(entry.numbers) for entry in entries])),
+        "row": _rows(entries, counts, total),
+        "call": whole([entry.numbers[0] for entry in entries]),
+        "at": whole([int(entry.at * 1e6) for entry in entries]),
+        "latency_ms": each(((went - came) * 1e3).astype("f4")),
+        "door": each(_doors([door for entry in entries for door in entry.doors])),
+        "spoke": _spoke(entries, total),
+    }
+
+
+def _numbers(numbers: Sequence[int]) -> Array:
+    if isinstance(numbers, range):
+        return np.arange(numbers.start, numbers.stop, dtype="i8")
+    return np.array(numbers, dtype="i8")
+
+
+def _spoke(entries: Sequence[Record], total: int) -> Array:
+    if all(entry.spoke is None for entry in entries):
+        return np.zeros(total, "u1")
+    return np.concatenate([np.zeros(e.rows, "u1") if e.spoke is None else e.spoke for e in entries])
+
+
+def _doors(doors: Sequence[str]) -> Array:
+    if doors.count(doors[0]) == len(doors):
+        return np.full(len(doors), DOORS.index(doors[0]), dtype="u1")
+    return np.array([DOORS.index(door) for door in doors], dtype="u1")
+
+
+def _rows(entries: Sequence[Record], counts: Sequence[int], total: int) -> Array:
+    """Each row's place in its request; -1 where the request was one object."""
+    if all(all(entry.singles) for entry in entries):
+        return np.full(total, -1, dtype="i4")
+    singles = np.repeat([single for entry in entries for single in entry.singles], counts)
+    first = np.repeat(np.cumsum([0, *counts[:-1]]), counts)
+    return np.where(singles, -1, np.arange(total) - first).astype("i4")
+
+
+def _masks(entries: Sequence[Record], side: str, letter: str) -> dict[str, Array]:
+    given = [getattr(entry, side) or {} for entry in entries]
+    names = dict.fromkeys(name for masks in given for name in masks)
+    return {
+        letter + name: np.concatenate(
+            [masks.get(name, np.zeros(entry.rows, dtype=np.bool_)) for entry, masks in zip(entries, given, strict=True)]
+        )
+        for name in names
+    }
+
+
+def _written(file: int, pieces: Sequence[wal.Piece]) -> int:
+    """Write all of it; returns how many bytes."""
+    done = 0
+    for first in range(0, len(pieces), _AT_ONCE):
+        some = pieces[first : first + _AT_ONCE]
+        size = sum(map(len, some))
+        wrote = os.writev(file, some)
+        done += size
+        if wrote < size:
+            rest = memoryview(b"".join(some))
+            while wrote < size:
+                wrote += os.write(file, rest[wrote:])
+    return done

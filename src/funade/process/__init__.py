@@ -1,0 +1,1 @@
+"""Child processes: begun, told, heard, and their deaths told, one way."""

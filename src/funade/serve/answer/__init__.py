@@ -1,0 +1,1 @@
+"""The funnel: every door's requests are admitted, queued and answered here."""

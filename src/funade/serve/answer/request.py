@@ -1,0 +1,70 @@
+"""One request as the queue of its api sees it, whichever door it came by."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any, NamedTuple, Protocol
+
+from funade.contract.arrays import Columns
+
+
+class Notes(NamedTuple):
+    """What an answer says besides its rows; "" where there is nothing to say.
+
+    ``fallback``: ``error; rows=3 17``; ``guard``: ``eta clamped; rows=2``; ``defaults``: ``rides_30d; rows=0 4``. A
+    single object's bears no rows.
+    """
+
+    fallback: str = ""
+    guard: str = ""
+    defaults: str = ""
+
+
+PLAIN = Notes()
+
+
+class ApiAnswers:
+    """The answers of one call, in the contract's order and types.
+
+    Args:
+        columns: the answers.
+        structs: makes one struct a row of JSON values from them.
+    """
+
+    def __init__(self, columns: Columns, structs: Callable[[Columns], list[Any]]) -> None:
+        self.columns = columns
+        self._structs = structs
+
+    @cached_property
+    def structs(self) -> list[Any]:
+        """One struct a row, whose values are ready to be written as JSON."""
+        return self._structs(self.columns)
+
+
+class AnswerRequest(Protocol):
+    """One request.
+
+    ``rows`` are instances of the api's request struct; ``done`` says that it was answered or that nobody waits any
+    more; ``since`` is when it came (``time.monotonic``).
+    """
+
+    rows: list[Any]
+    single: bool
+    done: bool
+    timer: asyncio.TimerHandle | None
+    since: float
+
+    @property
+    def door(self) -> str:
+        """By which door it came: ``http``, ``grpc``, ``oip`` or ``queue``."""
+
+    def write(self, answers: ApiAnswers, start: int, stop: int) -> Any:
+        """Rows [start, stop) as this door sends them; called where the api's function runs."""
+
+    def answer(self, body: Any, number: int, said: Notes = PLAIN) -> None:
+        """Send what ``write`` gave, under the prediction id of that number; called on the loop."""
+
+    def refuse(self, status: int, error: str, path: str = "") -> None:
+        """Send an error, its kind said as an HTTP status; called on the loop."""

@@ -1,0 +1,1 @@
+"""A bare model file served without a project."""

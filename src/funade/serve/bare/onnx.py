@@ -1,0 +1,225 @@
+"""An ONNX file as a scorer: its inputs are fields by name and type, its outputs the answer's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import msgspec
+import numpy as np
+
+from funade.contract.arrays import Columns
+from funade.errors import ServeError
+from funade.serve.bare.file import PROJECT, ModelColumn, ModelScorer, columns, needed, unread
+
+NAMES = "feature_names"
+"""Under it, in the file's own metadata, stand the names of a single matrix's columns: a JSON array, or with commas."""
+
+_FLOATS = {"float": "float32", "double": "float64", "float16": "float16"}
+_INTS = {f"{sign}int{bits}": f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
+_DTYPES = _FLOATS | _INTS | {"bool": "bool", "string": "object"}
+
+
+class _TensorIn(NamedTuple):
+    """One tensor of ``dtype``; ``width`` is None where it has a value a row without a second dimension."""
+
+    name: str
+    dtype: str
+    width: int | None
+
+
+class _TensorOut(NamedTuple):
+    """One tensor or, with ``keys``, a list of dicts; ``number`` of values a row, one without a second dimension."""
+
+    name: str
+    type: Any
+    number: int
+    flat: bool
+    keys: tuple[Any, ...] = ()
+
+
+def read(path: Path) -> ModelScorer:
+    """The model, run by onnxruntime on one thread.
+
+    Raises:
+        ServeError: onnxruntime is not installed or cannot read the file, or an input or output is no value or list of
+            values a row.
+    """
+    needed("onnxruntime")
+    from funade.store.codecs.onnx.codec import session_of
+
+    try:
+        session = session_of(str(path))
+    except Exception as error:
+        raise unread(path, error) from None
+    inputs = [_input(put, path) for put in session.get_inputs()]
+    takes = columns(_taken(inputs, session), path.name)
+    fixed = _fixed(session, path)
+    for count in (fixed,) if fixed else (2, 5):  # an output that only happens to be as long is none
+        outputs = _outputs(session, _feed(inputs, _blank(inputs, takes, count), takes), count, path)
+    gives = columns(_given(outputs), path.name)
+    run = _Run(session, inputs, takes, outputs, gives, fixed)
+    return ModelScorer(takes, gives, run)
+
+
+class _Run:
+    """Columns in, columns out; a graph of a fixed number of rows gets its rows in parts, the last filled up."""
+
+    def __init__(
+        self,
+        session: Any,
+        inputs: list[_TensorIn],
+        takes: tuple[ModelColumn, ...],
+        outputs: list[_TensorOut],
+        gives: tuple[ModelColumn, ...],
+        fixed: int,
+    ) -> None:
+        self._session, self._inputs, self._takes, self._fixed = session, inputs, takes, fixed
+        self._outputs, self._gives = outputs, [column.name for column in gives]
+        self._asked = [output.name for output in outputs]
+
+    def __call__(self, rows: Columns) -> Columns:
+        feed = _feed(self._inputs, rows, self._takes)
+        count, most = len(next(iter(rows.values()))), self._fixed
+        if not most:
+            return self._answers(self._session.run(self._asked, feed), count)
+        parts = []
+        for start in range(0, count, most):
+            part = {name: _filled(tensor[start : start + most], most) for name, tensor in feed.items()}
+            parts.append(self._answers(self._session.run(self._asked, part), min(most, count - start)))
+        return {name: np.concatenate([part[name] for part in parts]) for name in self._gives}
+
+    def _answers(self, found: Sequence[Any], count: int) -> Columns:
+        values: list[Any] = []
+        for output, tensor in zip(self._outputs, found, strict=True):
+            values += _split(output, tensor[:count])
+        return dict(zip(self._gives, values, strict=True))
+
+
+def _input(put: Any, path: Path) -> _TensorIn:
+    dtype, shape = _DTYPES.get(_element(put.type), ""), list(put.shape)
+    told = f"`{path}` expected inputs of one value or one list of values a row, got `{put.name}`"
+    if not dtype or not put.type.startswith("tensor("):
+        raise ServeError(f"{told} of type {put.type}", do=PROJECT)
+    if not shape:
+        raise ServeError(f"{told} of unknown shape", do=PROJECT)
+    if len(shape) > 2 or (len(shape) == 1 and isinstance(shape[0], int) and shape[0] > 1):
+        raise ServeError(f"{told} of shape {_shown(shape)}", do=PROJECT)
+    if len(shape) == 2 and not (isinstance(shape[1], int) and shape[1] > 0):
+        raise ServeError(f"{told} of shape {_shown(shape)}", do="export it with a fixed number of features")
+    return _TensorIn(put.name, dtype, shape[1] if len(shape) == 2 else None)
+
+
+def _element(kind: str) -> str:
+    return kind.partition("(")[2].rstrip(")")
+
+
+def _shown(shape: Sequence[Any]) -> str:
+    return "×".join(str(side) if isinstance(side, int) else "?" for side in shape)
+
+
+def _fixed(session: Any, path: Path) -> int:
+    """How many rows the graph was exported for; 0 where any number will do."""
+    told = {put.shape[0] for put in session.get_inputs() if isinstance(put.shape[0], int) and put.shape[0] > 0}
+    if len(told) > 1:
+        raise ServeError(f"`{path}` expected one number of rows for all inputs, got {sorted(told)}", do=PROJECT)
+    return int(next(iter(told), 0))
+
+
+def _taken(inputs: list[_TensorIn], session: Any) -> Iterator[tuple[str, Any]]:
+    """Fields by the inputs' names; a single matrix's by the names of its columns."""
+    for one in inputs:
+        kind = _type(one.dtype)
+        if one.width is None or (one.width == 1 and len(inputs) > 1):
+            yield one.name, kind
+        elif len(inputs) == 1:
+            yield from ((name, kind) for name in _names(session, one.width))
+        else:
+            yield from ((f"{one.name}_{index}", kind) for index in range(one.width))
+
+
+def _names(session: Any, width: int) -> list[str]:
+    told = session.get_modelmeta().custom_metadata_map.get(NAMES, "")
+    try:
+        names = msgspec.json.decode(told, type=list[str])
+    except (msgspec.DecodeError, msgspec.ValidationError):
+        names = [part.strip() for part in told.split(",") if part.strip()]
+    return names if len(names) == width else [f"f{index}" for index in range(width)]
+
+
+def _type(dtype: str) -> Any:
+    """The type of a field whose values a tensor's elements hold."""
+    if dtype in _INTS.values():
+        span = np.iinfo(dtype)
+        narrow = Annotated[int, msgspec.Meta(ge=int(span.min), le=min(int(span.max), 2**63 - 1))]
+        return int if dtype == "int64" else narrow
+    return {"bool": bool, "object": str}.get(dtype, float)
+
+
+def _blank(inputs: list[_TensorIn], takes: tuple[ModelColumn, ...], count: int) -> Columns:
+    """Rows of nothing: zeros, no text."""
+    dtypes = [one.dtype for one in inputs for _ in range(one.width or 1)]
+    return {
+        column.name: np.full(count, "", object) if dtype == "object" else np.zeros(count, dtype)
+        for column, dtype in zip(takes, dtypes, strict=True)
+    }
+
+
+def _feed(inputs: list[_TensorIn], rows: Columns, takes: tuple[ModelColumn, ...]) -> dict[str, Any]:
+    feed, at = {}, 0
+    for one in inputs:
+        taken = [rows[column.name] for column in takes[at : at + (one.width or 1)]]
+        at += len(taken)
+        with np.errstate(over="ignore"):
+            if one.width is None:
+                feed[one.name] = taken[0].astype(one.dtype, copy=False)
+            else:
+                flat = np.concatenate(taken, dtype=one.dtype, casting="unsafe")
+                feed[one.name] = np.ascontiguousarray(flat.reshape(len(taken), -1).T)
+    return feed
+
+
+def _filled(tensor: Any, count: int) -> Any:
+    """The rows, their last repeated up to so many."""
+    return tensor if len(tensor) == count else np.concatenate([tensor, tensor[-1:].repeat(count - len(tensor), 0)])
+
+
+def _outputs(session: Any, feed: dict[str, Any], count: int, path: Path) -> list[_TensorOut]:
+    """What the graph's outputs are, seen on blank rows: shapes are often not said."""
+    try:
+        found = session.run(None, feed)
+    except Exception as error:
+        raise unread(path, error) from None
+    return [_output(put, tensor, count, path) for put, tensor in zip(session.get_outputs(), found, strict=True)]
+
+
+def _output(put: Any, found: Any, count: int, path: Path) -> _TensorOut:
+    told = f"`{path}` expected outputs of one value or one list of values a row, got `{put.name}`"
+    if isinstance(found, list) and found and isinstance(found[0], dict) and len(found) == count:
+        keys = tuple(found[0])
+        return _TensorOut(put.name, float, len(keys), flat=False, keys=keys)
+    shape = getattr(found, "shape", None)
+    if shape is None:
+        raise ServeError(f"{told} of type {put.type}", do=PROJECT)
+    if shape[:1] != (count,) or len(shape) > 2 or 0 in shape:
+        raise ServeError(f"{told} of shape {_shown(shape)} for {count} rows", do=PROJECT)
+    kinds = {"b": bool, "i": int, "u": int, "f": float, "O": str, "U": str}
+    if found.dtype.kind not in kinds:
+        raise ServeError(f"{told} of type {put.type}", do=PROJECT)
+    return _TensorOut(put.name, kinds[found.dtype.kind], shape[1] if len(shape) == 2 else 1, flat=len(shape) == 1)
+
+
+def _given(outputs: list[_TensorOut]) -> Iterator[tuple[str, Any]]:
+    for one in outputs:
+        if one.number == 1 and not one.keys:
+            yield one.name, one.type
+        else:
+            yield from ((f"{one.name}_{key}", one.type) for key in one.keys or range(one.number))
+
+
+def _split(output: _TensorOut, found: Any) -> list[Any]:
+    """One array a field."""
+    if output.keys:
+        return [np.array([row[key] for row in found], np.float64) for key in output.keys]
+    return [found] if output.flat else list(found.T)

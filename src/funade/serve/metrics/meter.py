@@ -1,0 +1,128 @@
+"""What one worker counts of its answers."""
+
+from __future__ import annotations
+
+import os
+import time
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+from funade.contract import outcome
+from funade.contract.arrays import Masks
+from funade.predictions.record import Record
+from funade.serve.metrics.counters import CALL_ROWS, TOOK_S, ApiCounters, Counters, bump
+from funade.serve.metrics.file import MetricsFile
+
+
+class Meter:
+    """Counts what one worker answers; every method on the loop's thread.
+
+    ``queue``, where there is a queue of asynchronous requests, says what it holds: "waiting", "dead" and
+    "oldest_age_seconds". It is called on a thread of its own.
+
+    Args:
+        mark: the worker's own name, 12 hexadecimal characters.
+        folder: the server's own folder, where the counts are kept; "" keeps none.
+        apis: names of the apis that are counted; requests of others count under "".
+    """
+
+    def __init__(self, mark: str, folder: str | Path, apis: Iterable[str]) -> None:
+        self.counts = Counters(apis={name: ApiCounters() for name in ("", *apis)}, pids=(os.getpid(),))
+        self.folder = Path(folder) if folder else None
+        self.queue: Callable[[], Mapping[str, float]] | None = None
+        self._file = MetricsFile(self.folder, mark) if self.folder is not None else None
+        self.tick({})
+
+    def batch(self, entry: Record) -> None:
+        """Count an entry's answered requests and rows; of its refused ones the door tells (``refused``)."""
+        counters = self.counts.apis.get(entry.api) or self.counts.apis[""]
+        if entry.spoke is None:
+            _called(counters, entry.rows)
+            _answered(counters, entry.since, entry.doors, entry.now)
+        elif answered := _spoken(counters, entry):
+            _answered(counters, [entry.since[i] for i in answered], [entry.doors[i] for i in answered], entry.now)
+        if entry.defaults is not None:
+            _marked(counters.defaults, entry.defaults)
+        if entry.guards is not None:
+            _marked(counters.guards, entry.guards)
+
+    def refused(self, api: str, status: int, door: str = "http") -> None:
+        """Count one request that got an error instead of answers; ``status`` as HTTP has it, ``api`` "" for none."""
+        counters = self.counts.apis.get(api) or self.counts.apis[""]
+        bump(counters.requests, f"{door} {status}", 1)
+
+    def tick(self, waiting: Mapping[str, int], *, logged: int = 0, lost: int = 0) -> None:
+        """About once a second: note what is held now, and keep the counts.
+
+        Args:
+            waiting: api → rows that wait for it.
+            logged: rows that the prediction log has taken since the worker began.
+            lost: rows that it has lost.
+        """
+        counts = self.counts
+        for name, rows in waiting.items():
+            counts.apis[name].waiting = rows
+        counts.logged, counts.lost = logged, lost
+        self.keep()
+
+    def close(self) -> None:
+        """Keep the counts a last time: the worker ends."""
+        self.keep()
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def keep(self) -> None:
+        """Write the counts where a scrape of any worker finds them."""
+        if self._file is not None:
+            self.counts.cpu_s = time.process_time()
+            self._file.write(self.counts)
+
+
+def _called(counters: ApiCounters, rows: int) -> None:
+    counters.rows += rows
+    counters.calls[bisect_left(CALL_ROWS, rows)] += 1
+    counters.call_rows += rows
+
+
+def _spoken(counters: ApiCounters, entry: Record) -> Sequence[int]:
+    """Count rows by who spoke; gives the places of the requests that were answered."""
+    spoke = entry.spoke
+    assert spoke is not None
+    found = {int(code): int((spoke == code).sum()) for code in set(spoke.tolist())}
+    if not found.keys() <= {outcome.BUSY, outcome.LATE, outcome.REFUSED}:
+        counters.calls[bisect_left(CALL_ROWS, len(spoke))] += 1
+        counters.call_rows += len(spoke)
+    refused = found.pop(outcome.REFUSED, 0)
+    counters.rows += len(spoke) - refused
+    for code, rows in found.items():
+        if code != outcome.OWN:
+            bump(counters.fallback, outcome.NAMES.get(code, str(code)), rows)
+    if not refused:
+        return range(len(entry.counts))
+    answered, start = [], 0
+    for place, count in enumerate(entry.counts):
+        if not (spoke[start : start + count] == outcome.REFUSED).any():
+            answered.append(place)
+        start += count
+    return answered
+
+
+def _answered(counters: ApiCounters, since: Sequence[float], doors: Sequence[str], now: float) -> None:
+    number = len(since)
+    counters.took_s += number * now - sum(since)
+    first = bisect_left(TOOK_S, now - max(since))
+    if first == len(TOOK_S) or now - min(since) <= TOOK_S[first]:
+        counters.took[first] += number
+    else:
+        for then in since:
+            counters.took[bisect_left(TOOK_S, now - then)] += 1
+    for door in {*doors}:
+        bump(counters.requests, door + " 200", doors.count(door))
+
+
+def _marked(counts: dict[str, int], masks: Masks) -> None:
+    for label, mask in masks.items():
+        if rows := int(mask.sum()):
+            bump(counts, label, rows)

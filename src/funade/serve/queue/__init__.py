@@ -1,0 +1,1 @@
+"""The queue's door: requests submitted, consumed and called back."""

@@ -1,0 +1,160 @@
+"""The door for requests that are answered later: kept in the queue, claimed from it, answered by the same apis."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from funade import clock as clocks
+from funade.clock import Clock
+from funade.queue.queue import Queue
+from funade.queue.records import Sweep
+from funade.queue.rules import QueueRules
+from funade.serve.control.messages import Begin
+from funade.serve.queue.background import BackgroundThread
+from funade.serve.queue.callbacks import CallbackSender
+from funade.serve.queue.consumer import Consumer
+from funade.serve.queue.submit import Submitter
+
+if TYPE_CHECKING:
+    from funade.serve.answer.runtime import Runtime
+
+_BEAT_S = 0.05
+
+
+class _QueueState:
+    """What a look at the queue found: something to claim, who is waited for in vain, something to deliver."""
+
+    __slots__ = ("calls", "due", "ended")
+
+    def __init__(self, due: bool, ended: list[str], calls: bool) -> None:
+        self.due = due
+        self.ended = ended
+        self.calls = calls
+
+
+class QueueDoor:
+    """A ``door.Door``; other workers, and other servers, share its queue.
+
+    It looks twenty times a second whether others have left something in the queue or answered what is waited for here.
+
+    Args:
+        desk: the worker's.
+        path: the queue's file.
+        rules: its bounds.
+        clock: gives the time.
+    """
+
+    def __init__(self, runtime: Runtime, path: Path, rules: QueueRules, clock: Clock) -> None:
+        self._runtime = runtime
+        self._queue = Queue(path, clock=clock, rules=rules, seed=int(runtime.mark, 16))
+        self._writer = BackgroundThread(runtime.loop, "funade-queue-write")
+        self._reader = BackgroundThread(runtime.loop, "funade-queue-read")
+        self.front = Submitter(runtime, self._queue, self._writer, self._reader, lambda: self._claims.look())
+        self._claims = Consumer(runtime, self._queue, self._writer, self.front.tell)
+        self._caller = CallbackSender(self._queue, runtime.events)
+        self._looking = False
+        self._sweeping = False
+        self._ended = False
+
+    @property
+    def runtime(self) -> Runtime:
+        """The worker's."""
+        return self._runtime
+
+    def gauges(self) -> Mapping[str, float]:
+        """What the queue holds, for ``/metrics``; reads the file, on any thread."""
+        return self._queue.gauges()
+
+    def start(self) -> None:
+        """Claim from now on."""
+        if not self._claims.on and not self._ended:
+            self._claims.on = True
+            self._sweep()
+            self._beat()
+
+    def retire(self) -> None:
+        """Claim no more: the newer release does. Nobody is kept waiting; what is begun is finished."""
+        if not self._ended:
+            self._ended = True
+            self.front.patient = False
+            self._claims.stop()
+            self._caller.close()
+        self.front.tick()
+
+    def shut(self) -> None:
+        """As ``retire``."""
+        self.retire()
+
+    def cut(self) -> None:
+        """What is not answered goes back into the queue."""
+        self.retire()
+        self._claims.cut()
+
+    def tick(self) -> None:
+        """About once a second: take back what others left, keep what is held here."""
+        self._claims.tick()
+        if self._claims.on:
+            self._sweep()
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is left."""
+        return self._claims.empty and self.front.empty
+
+    def _beat(self) -> None:
+        if self._ended:
+            return
+        self._runtime.loop.call_later(_BEAT_S, self._beat)
+        self._claims.feed()
+        self.front.tick()
+        if not self._looking:
+            self._looking = True
+            self._reader.ask(self._see, self.front.waiting, self._seen)
+
+    def _see(self, waiting: list[list[str]]) -> list[_QueueState]:
+        ended = self._queue.ended(waiting[0]) if waiting[0] else []
+        return [_QueueState(self._queue.due(), ended, self._caller.due())]
+
+    def _seen(self, seen: _QueueState | Exception) -> None:
+        self._looking = False
+        if isinstance(seen, Exception):
+            self._runtime.events.failed("queue", seen)
+            return
+        self.front.tell(seen.ended)
+        if seen.due:
+            self._claims.look()
+        if seen.calls and not self._ended:
+            self._caller.wake()
+
+    def _sweep(self) -> None:
+        if not self._sweeping:
+            self._sweeping = True
+            self._writer.ask(self._do_sweep, None, self._swept)
+
+    def _do_sweep(self, asked: list[None]) -> list[Sweep]:
+        return [self._queue.sweep()] * len(asked)
+
+    def _swept(self, swept: Sweep | Exception) -> None:
+        self._sweeping = False
+        if isinstance(swept, Exception):
+            self._runtime.events.failed("queue", swept)
+            return
+        if swept.lapsed:
+            self._runtime.events.event("claims taken back", requests=swept.lapsed, dead=swept.dead)
+        if swept.forgotten and self._claims.on:  # there may be more: it forgets a bounded number at once
+            self._sweep()
+
+
+def of(runtime: Runtime, begin: Begin) -> QueueDoor | None:
+    """The door that the supervisor's word asks for; None where it names no queue.
+
+    Raises:
+        ServeError: a callback prefix is no URL.
+    """
+    if not begin.queue:
+        return None
+    door = QueueDoor(runtime, Path(begin.queue), begin.queue_rules, clocks.system)
+    runtime.meter.queue = door.gauges
+    return door

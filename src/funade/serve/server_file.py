@@ -1,0 +1,78 @@
+"""What a running server says of itself in a file, so that other commands see which release it answers from."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from pathlib import Path
+
+import msgspec
+
+
+class ServerState(msgspec.Struct, frozen=True):
+    """One supervisor: where it listens and what its workers answer from.
+
+    ``coming`` is the release that is being brought up (0 for none); ``failed`` says why the last one did not come up.
+    """
+
+    pid: int
+    host: str
+    port: int
+    release: int
+    generation: int
+    workers: tuple[int, ...] = ()
+    coming: int = 0
+    failed: str = ""
+
+
+class ServerFile:
+    """This supervisor's file in a folder; its lock shows that the process lives.
+
+    Args:
+        folder: where servers say what they are; made if absent.
+        port: the port, which names the file.
+    """
+
+    def __init__(self, folder: Path, port: int) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._path = folder / f"{port}.json"
+        self._path.unlink(missing_ok=True)  # a dead server's; our lock must not make it seem alive
+        self._lock = os.open(folder / f"{port}.lock", os.O_RDWR | os.O_CREAT, 0o644)
+        with contextlib.suppress(OSError):  # another machine's server on this folder; ours still says what it is
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def write(self, server: ServerState) -> None:
+        """Replace what is said; a full disk never stops the server."""
+        fresh = self._path.with_suffix(f".{os.getpid()}.new")
+        with contextlib.suppress(OSError):
+            fresh.write_bytes(msgspec.json.encode(server))
+            fresh.replace(self._path)
+
+    def remove(self) -> None:
+        """Say nothing any more."""
+        with contextlib.suppress(OSError):
+            self._path.unlink()
+        os.close(self._lock)
+
+
+def servers(folder: Path) -> list[ServerState]:
+    """The servers that live now, by port."""
+    found = []
+    for path in sorted(folder.glob("*.json")):
+        with contextlib.suppress(OSError, msgspec.DecodeError):
+            server = msgspec.json.decode(path.read_bytes(), type=ServerState)
+            if _locked(path.with_suffix(".lock")):
+                found.append(server)
+    return found
+
+
+def _locked(path: Path) -> bool:
+    file = os.open(path, os.O_RDWR)
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(file)
+    return False

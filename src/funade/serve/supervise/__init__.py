@@ -1,0 +1,1 @@
+"""The supervisor: generations of workers, begun, switched and ended."""

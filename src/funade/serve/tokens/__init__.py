@@ -1,0 +1,1 @@
+"""Who may ask: tokens, and the file that holds their digests."""

@@ -1,0 +1,293 @@
+"""A worker process: one release loaded, warmed, and answered until it is told to retire.
+
+Started by the supervisor as ``python -m funade.serve.worker.worker JSON``. Users' code runs on the main thread; where
+the event loop runs is the executor's to say.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import importlib
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from funade import clock, points
+from funade.errors import FunadeError, ServeError
+from funade.events import EventLog
+from funade.predictions import segments
+from funade.predictions.writer import LogWriter
+from funade.serve.answer.api import ServableRelease
+from funade.serve.answer.executor import Executor
+from funade.serve.answer.runtime import Runtime
+from funade.serve.control.channel import Channel
+from funade.serve.control.messages import Begin, Failed, Handed, Message, Ready, Retire, Retired, Start, Stop, Take
+from funade.serve.door import Door
+from funade.serve.grpc import door as grpc_door
+from funade.serve.http.door import HttpDoor
+from funade.serve.http.routes import Routes
+from funade.serve.limits import more_files
+from funade.serve.metrics.meter import Meter
+from funade.serve.queue import door as queue_door
+from funade.serve.tls import Tls
+from funade.serve.tokens.tokens import Tokens
+from funade.serve.worker import endpoints
+
+_LOOK_S = 0.02
+_LAST_WRITES_S = 1.0
+_STUCK = 75
+_OTHER_FILES = 128
+
+
+class Worker:
+    """One release in one process; every method but ``load`` runs on the loop's thread.
+
+    Args:
+        begin: what the supervisor said.
+        loop: the event loop.
+        journal: the log.
+    """
+
+    def __init__(self, begin: Begin, loop: asyncio.AbstractEventLoop, events: EventLog) -> None:
+        self._begin = begin
+        self._loop = loop
+        loop.set_exception_handler(lambda _, facts: events.event("defect", **_plain(facts)))
+        self._events = events
+        self.executor = Executor(loop)
+        self._doors: list[Door] = []
+        self._http: HttpDoor | None = None
+        self._socket = _adopted(begin.listener)
+        self._grpc = _adopted(begin.grpc_listener) if begin.grpc_listener >= 0 else None
+        self._channel = Channel(_adopted(begin.control), loop, self._hear, self._orphaned)
+        self._ending = False
+        self._shut = False
+
+    def load(self) -> ServableRelease:
+        """The release, warmed; on the main thread.
+
+        Raises:
+            ServeError: its golden rows were answered differently; or whatever the user's code raised.
+        """
+        begin = self._begin
+        self._tokens = Tokens(begin.tokens, clock.system, begin.predict, self._not_read("tokens"))
+        self._tls = Tls(begin.certificate, begin.key, self._not_read("certificate")) if begin.certificate else None
+        module, _, name = begin.loader.partition(":")
+        loader = getattr(importlib.import_module(module), name)
+        loaded: ServableRelease = loader({**begin.argument, "release": begin.release})
+        if loaded.release != begin.release:
+            raise ServeError(f"loader expected release {begin.release}, got {loaded.release}")
+        loaded.warm()
+        return loaded
+
+    def _not_read(self, what: str) -> Callable[[str], None]:
+        return lambda why: self._events.event(f"{what} not read", error=why)
+
+    def open(self, loaded: ServableRelease) -> None:
+        """The release is ready: wait for the supervisor's word."""
+        begin = self._begin
+        mark = os.urandom(6).hex()
+        meter = Meter(mark, begin.folder, loaded.apis)
+        hosts = frozenset(h.lower().encode() for h in begin.hosts) or None
+        most = min(begin.limits.connections, max(more_files() - _OTHER_FILES, 16))
+        try:
+            runtime = Runtime(
+                self._loop,
+                self.executor,
+                self._events,
+                begin.limits,
+                loaded,
+                mark=mark,
+                meter=meter,
+                tokens=self._tokens,
+                log=self._log(loaded, mark),
+            )
+            self._runtime = runtime
+            runtime.later = queue_door.of(runtime, begin)
+            routes = Routes(runtime, endpoints.routes(runtime))
+            self._http = HttpDoor(runtime, routes, self._socket, most=most, hosts=hosts, hand=self._hand, tls=self._tls)
+            later = [runtime.later] if runtime.later is not None else []
+            self._doors = [self._http, *later, *grpc_door.doors(runtime, begin, self._grpc, endpoints.services)]
+        except (FunadeError, OSError) as error:
+            self.fail(_told(error))
+            return
+        self._tick()
+        self._channel.send(Ready())
+
+    def _log(self, loaded: ServableRelease, mark: str) -> LogWriter | None:
+        if not self._begin.store:
+            return None
+        without = {name: api.unlogged for name, api in loaded.apis.items()}
+        folder = Path(self._begin.store) / segments.FOLDER
+        return LogWriter(folder, mark, loaded.release, without, self._loop, self._events)
+
+    def fail(self, error: str) -> None:
+        """The release did not come up: say so and end."""
+        self._channel.send(Failed(error))
+        self._leave_process(1)
+
+    def stop(self) -> None:
+        """Accept no more, finish what is begun, end."""
+        self._wind_down(handing=False)
+
+    def _hear(self, message: Message, file: int | None) -> None:
+        if isinstance(message, Start):
+            for door in self._doors:
+                door.start()
+        elif isinstance(message, Take) and file is not None:
+            os.set_inheritable(file, False)
+            assert self._http is not None
+            self._http.adopt(socket.socket(fileno=file), message.unread)
+        elif isinstance(message, Retire):
+            self._wind_down(handing=True)
+        elif isinstance(message, Stop):
+            self._wind_down(handing=False)
+
+    def _orphaned(self) -> None:
+        """The supervisor is gone: finish what is begun and end."""
+        if not self._doors:
+            os._exit(1)
+        self._events.event("supervisor gone")
+        self._wind_down(handing=False)
+
+    def _hand(self, file: int, unread: bytes) -> None:
+        points.passing("swap.handing")
+        self._channel.send(Handed(unread), file)
+        points.passing("swap.handed")
+
+    def _wind_down(self, *, handing: bool) -> None:
+        if not self._doors:
+            os._exit(0)
+        self._shut = self._shut or not handing
+        for door in self._doors:
+            (door.shut if self._shut else door.retire)()
+        if handing:
+            self._channel.send(Retired())
+        if not self._ending:
+            self._ending = True
+            self._wait_for_the_end(self._loop.time() + self._begin.drain_s)
+
+    def _wait_for_the_end(self, deadline: float) -> None:
+        """Look every 20 ms whether all doors are empty."""
+        now = self._loop.time()
+        if (all(door.empty for door in self._doors) and self._channel.empty) or now > deadline + _LAST_WRITES_S:
+            self._leave_process(0)
+            return
+        for door in self._doors:
+            if now > deadline:
+                door.cut()
+            elif self._shut:
+                door.shut()
+            else:
+                door.retire()
+        self._loop.call_later(_LOOK_S, self._wait_for_the_end, deadline)
+
+    def _tick(self) -> None:
+        for door in self._doors:
+            door.tick()
+        log, waiting = self._runtime.log, {name: queue.waiting_rows for name, queue in self._runtime.queues.items()}
+        self._runtime.meter.tick(waiting, logged=log.logged if log else 0, lost=log.lost if log else 0)
+        if self.executor.busy and time.monotonic() - self.executor.since > self._begin.limits.call_s:
+            self._stuck()
+        self._loop.call_later(1.0, self._tick)
+
+    def _stuck(self) -> None:
+        """A call that does not end holds up every api of this process: another process must take over."""
+        self._events.event("stuck", seconds=self._begin.limits.call_s)
+        for door in self._doors:
+            door.shut()
+            door.cut()
+        self._loop.call_later(_LOOK_S, os._exit, _STUCK)
+
+    def guard(self) -> None:
+        """End the process when a call does not end that the loop itself waits for; for a thread of its own."""
+        while True:
+            time.sleep(1.0)
+            if self.executor.together and self.executor.busy:
+                waited = time.monotonic() - self.executor.since
+                if waited > self._begin.limits.call_s + 1.0:
+                    self._events.event("stuck", seconds=self._begin.limits.call_s)
+                    os._exit(_STUCK)
+
+    def _leave_process(self, code: int) -> None:
+        """End through the main thread where users' functions are done, else at once."""
+        self._events.event("worker ended")
+        if self._doors:
+            if self._runtime.log is not None:
+                self._runtime.log.close()
+            self._runtime.meter.close()
+        if self.executor.busy or code:
+            os._exit(code)
+        self.executor.close()
+        guard = threading.Timer(2.0, os._exit, (code,))  # a thread of the user's may never end
+        guard.daemon = True
+        guard.start()
+
+
+def _adopted(file: int) -> socket.socket:
+    os.set_inheritable(file, False)
+    return socket.socket(fileno=file)
+
+
+def _plain(facts: dict[str, Any]) -> dict[str, str]:
+    error = facts.get("exception")
+    text = "".join(traceback.format_exception(error))[-8000:] if error is not None else ""
+    return {"error": str(facts.get("message", "")), "traceback": text}
+
+
+def _told(error: BaseException) -> str:
+    return error.line() if isinstance(error, FunadeError) else f"{type(error).__name__}: {error}"[:500]
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Serve as the supervisor says."""
+    import uvloop
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to the whole group; the supervisor decides
+    begin = msgspec.json.decode(arguments[0], type=Begin)
+    events = EventLog(clock.system, begin.log, worker=os.getpid(), release=begin.release)
+    sys.setswitchinterval(0.001)
+    loop = uvloop.new_event_loop()
+    worker = Worker(begin, loop, events)
+    signal.signal(signal.SIGTERM, lambda *_: loop.call_soon_threadsafe(worker.stop))
+    worker.executor.start(lambda: _spin(loop, worker.executor))
+    threading.Thread(target=worker.guard, daemon=True, name="funade-guard").start()
+    gc.disable()  # an import makes many things to last, and little to collect
+    try:
+        loaded: Any = worker.load()
+    except BaseException as error:  # whatever the user's code does, the supervisor hears why
+        events.event("not ready", error=_told(error), traceback="".join(traceback.format_exception(error))[-8000:])
+        loop.call_soon_threadsafe(worker.fail, _told(error))
+        worker.executor.run()
+        return
+    gc.collect()
+    gc.freeze()
+    gc.enable()
+    loop.call_soon_threadsafe(worker.open, loaded)
+    worker.executor.run()
+
+
+def _spin(loop: asyncio.AbstractEventLoop, executor: Executor) -> None:
+    """Run the loop until the lane stops it."""
+    asyncio.set_event_loop(loop)
+    try:
+        loop.run_forever()
+    finally:
+        if not executor.stopping:
+            os._exit(70)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # the loop's thread and libraries' own still run; tearing the interpreter down under them may crash

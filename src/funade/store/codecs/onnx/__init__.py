@@ -1,0 +1,1 @@
+"""Models as ONNX: converted, proven and served."""

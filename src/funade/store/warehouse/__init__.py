@@ -1,0 +1,1 @@
+"""Rows as Parquet: snapshots, versions and queries over them."""

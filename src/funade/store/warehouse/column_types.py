@@ -1,0 +1,125 @@
+"""The types in which a column is kept, and how any column is brought into one of them.
+
+bool, whole and floating numbers, text, bytes, date, time and duration in µs, decimal, ``timestamp[us, UTC]``, and
+lists and structs of these. Dictionaries and categories are kept as their plain values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import types
+
+from funade.errors import ResultRefused
+
+_PIECE = 1 << 20
+"""Rows per piece when text is narrowed to 32-bit offsets: a piece then rarely holds 2 GiB."""
+
+
+class ColumnPlace(msgspec.Struct, frozen=True):
+    """Which column of whose result an error is about."""
+
+    column: str
+    place: str
+    what: str
+
+    def refusal(self, expected: str, got: str, do: str = "") -> ResultRefused:
+        """The error that this column is not as expected."""
+        told = f"{self.what} expected column `{self.column}` {expected}, got {got}"
+        return ResultRefused(told, at=self.place, do=do, column=self.column)
+
+
+def kept(column: pa.ChunkedArray, zone: str, where: ColumnPlace) -> pa.ChunkedArray:
+    """The column in its kept type; naive times are wall-clock time of ``zone``, ns are cut to µs.
+
+    Raises:
+        ResultRefused: no kept type holds it.
+    """
+    if isinstance(column.type, pa.BaseExtensionType):
+        column = _storage(column, where)
+    if pa.types.is_dictionary(column.type) or pa.types.is_run_end_encoded(column.type):
+        column = _cast(column, column.type.value_type, where)
+    if pa.types.is_timestamp(column.type):
+        return _utc(column, zone, where)
+    wanted = _type(column.type, where)
+    return column if wanted == column.type else _cast(column, wanted, where)
+
+
+def _storage(column: pa.ChunkedArray, where: ColumnPlace) -> pa.ChunkedArray:
+    """The plain values below an extension type, where they mean the same."""
+    if getattr(column.type, "extension_name", "") not in ("arrow.json", "arrow.bool8"):
+        raise _unkept(column.type, where)
+    plain = pa.chunked_array([chunk.storage for chunk in column.chunks], column.type.storage_type)
+    return plain.cast(pa.bool_()) if column.type.extension_name == "arrow.bool8" else plain
+
+
+def _utc(column: pa.ChunkedArray, zone: str, where: ColumnPlace) -> pa.ChunkedArray:
+    safe = column.type.unit != "ns"  # cutting ns to µs is meant, losing years is not
+    try:
+        if column.type.tz is None:
+            naive = column.cast(pa.timestamp("us"), safe=safe)
+            return pc.assume_timezone(naive, zone, ambiguous="earliest", nonexistent="earliest").cast(_moment())
+        return column if column.type == _moment() else column.cast(_moment(), safe=safe)
+    except pa.ArrowException as error:
+        raise where.refusal("with times that microseconds can count", str(error).splitlines()[0]) from error
+
+
+def _moment() -> pa.DataType:
+    return pa.timestamp("us", tz="UTC")
+
+
+def _type(kind: pa.DataType, where: ColumnPlace) -> pa.DataType:
+    """The kept type that stands for a type."""
+    types = pa.types
+    for test, wanted in _replaced():
+        if test(kind):
+            return wanted
+    if any(test(kind) for test in (types.is_list, types.is_large_list, types.is_list_view, types.is_large_list_view)):
+        return pa.list_(_type(kind.value_type, where))
+    if types.is_fixed_size_list(kind):
+        return pa.list_(_type(kind.value_type, where), kind.list_size)
+    if types.is_struct(kind) and kind.num_fields:
+        return pa.struct([(field.name, _type(field.type, where)) for field in kind.fields])
+    if types.is_timestamp(kind) and kind.tz is not None:
+        return _moment()
+    if any(test(kind) for test in _plain()):
+        return kind
+    raise _unkept(kind, where)
+
+
+def _unkept(kind: pa.DataType, where: ColumnPlace) -> ResultRefused:
+    return where.refusal("of a plain type", str(kind), "convert it, for instance to text")
+
+
+def _replaced() -> tuple[tuple[Callable[[Any], bool], Any], ...]:
+    return (
+        (pa.types.is_large_string, pa.string()),
+        (pa.types.is_string_view, pa.string()),
+        (pa.types.is_large_binary, pa.binary()),
+        (pa.types.is_binary_view, pa.binary()),
+        (pa.types.is_fixed_size_binary, pa.binary()),
+        (pa.types.is_date64, pa.date32()),
+        (pa.types.is_time, pa.time64("us")),
+        (pa.types.is_float16, pa.float32()),
+        (pa.types.is_duration, pa.duration("us")),
+    )
+
+
+def _plain() -> tuple[Callable[[Any], bool], ...]:
+    return (
+        types.is_boolean, types.is_integer, types.is_floating, types.is_string, types.is_binary, types.is_date32,
+        types.is_decimal128, types.is_null,
+    )  # fmt: skip
+
+
+def _cast(column: pa.ChunkedArray, wanted: pa.DataType, where: ColumnPlace) -> pa.ChunkedArray:
+    pieces = [chunk.slice(at, _PIECE) for chunk in column.chunks for at in range(0, len(chunk), _PIECE)]
+    safe = not (pa.types.is_duration(wanted) or pa.types.is_time(wanted))
+    try:
+        return pa.chunked_array([piece.cast(wanted, safe=safe) for piece in pieces], wanted)
+    except pa.ArrowException as error:
+        raise where.refusal(f"that fits {wanted}", str(error).splitlines()[0]) from error
