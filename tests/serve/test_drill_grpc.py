@@ -22,7 +22,6 @@ from serve import stock
 from serve.serve_client import Running, until
 
 HERE = Path(__file__).parent
-LIBRARIES = ["grpcio", "native"]
 ROW = b"\x09" + struct.pack("<d", 3.0)
 
 
@@ -42,16 +41,7 @@ def steady(server: Running, threads: int) -> Iterator[dict[str, Any]]:
 
 @pytest.mark.slow
 def test_drill_w21_stock_clients_lose_no_call_in_thirty_switches(run: Callable[..., Running]) -> None:
-    _switches(run, "grpcio", 30)
-
-
-@pytest.mark.slow
-def test_drill_w21_stock_clients_lose_no_call_when_the_native_library_switches(run: Callable[..., Running]) -> None:
-    _switches(run, "native", 30)
-
-
-def _switches(run: Callable[..., Running], library: str, times: int) -> None:
-    server = run(grpc_port=stock.free_port(), grpc=library, drain_s=5.0)
+    server, times = run(grpc_port=stock.free_port(), drain_s=5.0), 30
     server.serving(1)
     with steady(server, 8) as seen:
         time.sleep(0.5)
@@ -66,9 +56,8 @@ def _switches(run: Callable[..., Running], library: str, times: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("library", LIBRARIES)
-def test_drill_t11_a_killed_worker_costs_no_call_with_retries(run: Callable[..., Running], library: str) -> None:
-    server = run(grpc_port=stock.free_port(), grpc=library, workers=3)
+def test_drill_t11_a_killed_worker_costs_no_call_with_retries(run: Callable[..., Running]) -> None:
+    server = run(grpc_port=stock.free_port(), workers=3)
     server.serving(1)
     with steady(server, 8) as seen:
         for _ in range(3):
@@ -241,11 +230,8 @@ def memory_mb(pid: int) -> float:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("library", LIBRARIES)
-def test_drill_w24_hostile_clients_keep_nobody_else_from_being_answered(
-    run: Callable[..., Running], library: str
-) -> None:
-    server = run(grpc_port=stock.free_port(), grpc=library, workers=1)
+def test_drill_w24_hostile_clients_keep_nobody_else_from_being_answered(run: Callable[..., Running]) -> None:
+    server = run(grpc_port=stock.free_port(), workers=1)
     (worker,) = server.serving(1).workers
     told: list[tuple[str, float, int]] = []
     with grpc.insecure_channel(f"127.0.0.1:{server.settings.grpc_port}") as channel:
@@ -265,8 +251,7 @@ def test_drill_w24_hostile_clients_keep_nobody_else_from_being_answered(
             hostile.close()
             told.append((attack.__name__, round(sorted(took)[45] * 1000, 1), round(grown)))
             assert server.state.workers == (worker,), told
-            # pygrpc-native takes in a message of any length before anybody can refuse it (docs/decisions).
-            assert grown < 150 or (library == "native" and attack is giant_message), told
-        print(library, told)
+            assert grown < 150, told
+        print(told)
         with grpc.insecure_channel(f"127.0.0.1:{server.settings.grpc_port}") as fresh:
             until(lambda: fresh.unary_unary("/funade.arrival.Api/One")(ROW, timeout=5))

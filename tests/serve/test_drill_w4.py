@@ -52,10 +52,9 @@ def _accepts(port: int) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("library", ["grpcio", "native"])
-def test_drill_w4_what_one_release_keeps_is_never_told_as_another_s(tmp_path: Path, library: str) -> None:
+def test_drill_w4_what_one_release_keeps_is_never_told_as_another_s(tmp_path: Path) -> None:
     root, port, grpc_port = tmp_path / "w4", free_port(), free_port()
-    toy.write(root, {"funade.toml": toy.TOML.replace("toy", "w4") + f'[serve]\ngrpc = "{library}"\n'})
+    toy.write(root, {"funade.toml": toy.TOML.replace("toy", "w4")})
     token = token_file.add(w4_project.ship(root, 1).tokens, "tests", "submit", now=datetime.now(UTC), expires=None)
     steps = [None, lambda: w4_project.ship(root, 2), lambda: w4_project.ship(root, 3), Project(root).rollback]
     later: list[dict[str, Any]] = []

@@ -129,14 +129,13 @@ def test_a_closed_contract_refuses_a_number_it_does_not_know() -> None:
 # -- a server
 
 
-@pytest.fixture(scope="module", params=["grpcio", "native"])
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     running = Running(
         tmp_path_factory.mktemp("server"),
         loader="grpc_server:load",
         workers=1,
         grpc_port=stock.free_port(),
-        grpc=request.param,
     )
     try:
         running.serving(1)

@@ -82,12 +82,12 @@ def test_bytes_that_are_no_message_end_a_stream_in_words(place: fuzz_grpc.Place,
 # -- a running server
 
 
-@pytest.fixture(scope="module", params=["grpcio", "native"])
-def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """A server with one worker; no input was a defect of it, and none is written about where nothing bounds it."""
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A server with one worker; no input was a defect of it, and none is written about."""
     folder = tmp_path_factory.mktemp("server")
     port = stock.free_port()
-    made = Running(folder, loader="grpc_server:load", workers=1, grpc_port=port, grpc=request.param)
+    made = Running(folder, loader="grpc_server:load", workers=1, grpc_port=port)
     try:
         made.serving(1)
         stderr, made.process.stderr = made.process.stderr, None
@@ -96,9 +96,7 @@ def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
             said = reading.submit(stderr.read)
             yield made
             made.end()
-            assert (
-                said.result() == "" or request.param == "native"
-            )  # grpcio's own server, behind it, says what it likes
+            assert said.result() == ""
     finally:
         if made.process.poll() is None:
             made.end()

@@ -1,4 +1,4 @@
-"""Every library that carries gRPC keeps one contract: calls in, answers out, nothing lost when another takes over."""
+"""The gRPC port: calls in, answers out, and nothing is lost when another takes over."""
 
 from __future__ import annotations
 
@@ -19,8 +19,7 @@ import uvloop
 from funade import clock
 from funade.events import EventLog
 from funade.serve.grpc import port as rpc
-from funade.serve.grpc.door import port_of
-from funade.serve.grpc.native_socket import Lent
+from funade.serve.grpc.grpcio import GrpcioPort
 from serve.serve_client import until
 
 BOUNDS = rpc.PortBounds(message_bytes=100_000, metadata_bytes=8192, drain_s=3.0)
@@ -29,8 +28,7 @@ BOUNDS = rpc.PortBounds(message_bytes=100_000, metadata_bytes=8192, drain_s=3.0)
 class Place:
     """A loop on a thread of its own, a listening socket, and ports on it one after another."""
 
-    def __init__(self, library: str, folder: Path) -> None:
-        self.library = library
+    def __init__(self, folder: Path) -> None:
         self.log = folder / "log"
         self.loop = uvloop.new_event_loop()
         self.thread = threading.Thread(target=self._run, daemon=True)
@@ -77,7 +75,7 @@ class Place:
         events = EventLog(clock.system, str(self.log))
 
         def made() -> rpc.Port:
-            port = port_of(self.library)(self.loop, events, methods, others, self.listener.dup(), BOUNDS)
+            port = GrpcioPort(self.loop, events, methods, others, self.listener.dup(), BOUNDS)
             port.start()
             return port
 
@@ -96,9 +94,9 @@ class Place:
         self.loop.close()
 
 
-@pytest.fixture(params=["grpcio", "native"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
-    made = Place(request.param, tmp_path)
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    made = Place(tmp_path)
     yield made
     made.end()
 
@@ -257,14 +255,6 @@ def test_two_ports_share_one_listening_socket(place: Place) -> None:
 
 def test_a_port_that_was_never_started_can_be_stopped(place: Place) -> None:
     events = EventLog(clock.system, str(place.log))
-    made = place.do(lambda: port_of(place.library)(place.loop, events, {}, [], place.listener.dup(), BOUNDS))
+    made = place.do(lambda: GrpcioPort(place.loop, events, {}, [], place.listener.dup(), BOUNDS))
     place.do(made.stop)
     until(lambda: place.do(lambda: made.empty))
-
-
-def test_a_library_that_opens_no_socket_is_told_of() -> None:
-    from funade.errors import ServeError
-
-    with socket.create_server(("127.0.0.1", 0)) as listener, pytest.raises(ServeError) as caught:
-        Lent(listener, lambda: None)
-    assert str(caught.value) == "gRPC library expected to open one socket on Linux, got 0; set grpc_port = 0"

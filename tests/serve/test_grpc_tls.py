@@ -37,14 +37,3 @@ def test_a_client_that_trusts_the_certificate_is_answered_and_no_other(
         with stranger as channel, pytest.raises(grpc.RpcError) as refused:
             channel.unary_unary(PATH)(ROW, timeout=5)
         assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
-
-
-def test_a_library_that_speaks_no_tls_is_refused_with_a_certificate_before_anything_starts(
-    run: Callable[..., Running], tmp_path: Path
-) -> None:
-    pem, key = certificate(tmp_path / "pem")
-    server = run(workers=1, grpc_port=stock.free_port(), grpc="native", certificate=pem, key=key)
-    assert server.process.wait(20) != 0
-    assert server.process.stderr is not None
-    assert "pygrpc-native expected no certificate" in server.process.stderr.read()
-    assert server.events("started") == []

@@ -121,8 +121,8 @@ DOORS: dict[str, Callable[[Rows, Running], Rows]] = {
 """Door → what it answers to rows; one more door is one more line."""
 
 
-@pytest.fixture(scope="module", params=["grpcio", "native"])
-def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     port, folder = stock.free_port(), tmp_path_factory.mktemp("server")
     started: list[Running] = []
 
@@ -131,7 +131,7 @@ def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         return started[0]
 
     try:
-        yield queued(start, folder, loader="grpc_server:load", grpc_port=port, grpc=request.param)
+        yield queued(start, folder, loader="grpc_server:load", grpc_port=port)
     finally:
         for server in started:
             server.end()

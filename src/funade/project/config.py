@@ -37,7 +37,7 @@ class ServeSection(_Section, frozen=True):
     """``[serve]``: how the server listens.
 
     ``drain_s`` is how long a begun request may still take after a switch; ``hosts`` are names it answers for
-    besides its own; ``grpc_port`` 0 opens no gRPC door, which the library ``grpc`` carries; ``certificate`` and
+    besides its own; ``grpc_port`` 0 opens no gRPC door; ``certificate`` and
     ``key`` are PEM files; ``tokens`` is the file of tokens, and ``predict`` says whether asking for answers needs
     one. ``peers`` are all servers of the store ("host:port"), for what is put before them.
     """
@@ -48,7 +48,6 @@ class ServeSection(_Section, frozen=True):
     drain_s: Annotated[float, msgspec.Meta(ge=0)] = 30.0
     hosts: tuple[str, ...] = ()
     grpc_port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0
-    grpc: Literal["grpcio", "native"] = "grpcio"
     certificate: str = ""
     key: str = ""
     tokens: str = ""

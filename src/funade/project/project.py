@@ -416,7 +416,6 @@ class Project:
             hosts=told.hosts,
             store=str(self.store.root),
             grpc_port=told.grpc_port if grpc_port is None else grpc_port,
-            grpc=told.grpc,
             queue=str(self.queue.path),
             queue_rules=self.queue.rules,
             certificate=self._file(told.certificate),

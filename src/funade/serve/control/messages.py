@@ -14,10 +14,9 @@ class Begin(msgspec.Struct, frozen=True):
     """What a worker is started with, as its one argument.
 
     ``loader`` names the function ("package.module:function") that, given ``argument``, returns the release. ``folder``
-    is the server's own, ``store`` the store's ("" for none); ``grpc_port`` 0 opens no gRPC door; ``grpc`` names the
-    library that carries it and ``grpc_listener`` its listening socket; ``queue`` is the queue's file and
-    ``queue_rules`` its bounds, ``certificate`` and ``key`` are PEM files, ``tokens`` the file of tokens; "" where there
-    is none.
+    is the server's own, ``store`` the store's ("" for none); ``grpc_port`` 0 opens no gRPC door, and
+    ``grpc_listener`` is its listening socket; ``queue`` is the queue's file and ``queue_rules`` its bounds,
+    ``certificate`` and ``key`` are PEM files, ``tokens`` the file of tokens; "" where there is none.
     """
 
     loader: str
@@ -34,7 +33,6 @@ class Begin(msgspec.Struct, frozen=True):
     grpc_host: str = "127.0.0.1"
     grpc_port: int = 0
     grpc_listener: int = -1
-    grpc: str = "grpcio"
     queue: str = ""
     queue_rules: QueueRules = QueueRules()
     certificate: str = ""

@@ -6,19 +6,19 @@ import asyncio
 import os
 import socket
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from funade.errors import ServeError
-from funade.events import EventLog
 from funade.serve.answer.runtime import Runtime
 from funade.serve.control.messages import Begin
 from funade.serve.door import Door
 from funade.serve.grpc import port as rpc
+from funade.serve.grpc.grpcio import GrpcioPort
 
 if TYPE_CHECKING:
     from google.protobuf.descriptor_pool import DescriptorPool
 
-PortOf = Callable[..., rpc.Port]
 Services = Callable[[Runtime], Iterable[rpc.Service]]
 
 _HEALTH = "grpc.health.v1.Health"
@@ -33,8 +33,12 @@ def doors(runtime: Runtime, begin: Begin, listener: socket.socket | None, servic
     if listener is None:
         return []
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # else its core writes a line of a client's own for any bad bytes
-    port = port_of(begin.grpc, certificate=begin.certificate, key=begin.key)
-    return [GrpcDoor(runtime, services(runtime), listener, port, drain_s=begin.drain_s)]
+    if find_spec("grpc_reflection") is None:
+        raise ServeError(
+            "gRPC door expected `grpc_reflection`, got none installed", do="run: pip install 'funade[grpc]'"
+        )
+    certificate = (begin.certificate, begin.key) if begin.certificate else None
+    return [GrpcDoor(runtime, services(runtime), listener, certificate, drain_s=begin.drain_s)]
 
 
 class GrpcDoor:
@@ -44,7 +48,7 @@ class GrpcDoor:
         desk: the worker's.
         services: what is offered besides health and reflection.
         listener: the supervisor's listening socket.
-        port: makes the port that carries it (``port_of``).
+        certificate: PEM files of the certificate and its key; None for no TLS.
         drain_s: how long begun calls may take after the door is closed.
     """
 
@@ -53,7 +57,7 @@ class GrpcDoor:
         runtime: Runtime,
         services: Iterable[rpc.Service],
         listener: socket.socket,
-        port: PortOf,
+        certificate: tuple[str, str] | None,
         *,
         drain_s: float,
     ) -> None:
@@ -72,7 +76,9 @@ class GrpcDoor:
             drain_s=drain_s,
         )
         carried = {**methods, f"/{_HEALTH}/Check": self._health.check}
-        self._port = port(runtime.loop, runtime.events, carried, others, listener, bounds)
+        self._port = GrpcioPort(
+            runtime.loop, runtime.events, carried, others, listener, bounds, certificate=certificate
+        )
 
     def start(self) -> None:
         """Accept from now on."""
@@ -100,44 +106,6 @@ class GrpcDoor:
     def empty(self) -> bool:
         """Whether nothing is left."""
         return self._port.empty
-
-
-def port_of(library: str, *, certificate: str = "", key: str = "") -> PortOf:
-    """What makes the port that a library carries: "grpcio" or "native", which speaks no TLS.
-
-    Raises:
-        ServeError: the library is not installed.
-    """
-    if library == "native":
-        _installed("pygrpc_native", "grpc-native")
-        _installed("grpc_reflection", "grpc")
-        from funade.serve.grpc.native import NativePort
-
-        return NativePort
-    _installed("grpc_reflection", "grpc")
-    from funade.serve.grpc.grpcio import GrpcioPort
-
-    if not certificate:
-        return GrpcioPort
-
-    def secure(
-        loop: asyncio.AbstractEventLoop,
-        events: EventLog,
-        methods: rpc.Methods,
-        others: rpc.Others,
-        listener: socket.socket,
-        bounds: rpc.PortBounds,
-    ) -> rpc.Port:
-        return GrpcioPort(loop, events, methods, others, listener, bounds, certificate=(certificate, key))
-
-    return secure
-
-
-def _installed(module: str, extra: str) -> None:
-    from importlib.util import find_spec
-
-    if find_spec(module) is None:
-        raise ServeError(f"gRPC door expected `{module}`, got none installed", do=f"run: pip install 'funade[{extra}]'")
 
 
 def _guarded(runtime: Runtime, role: str, method: rpc.Method) -> rpc.Method:

@@ -312,12 +312,3 @@ def options(bounds: rpc.PortBounds) -> tuple[tuple[str, int], ...]:
         ("grpc.server.max_pending_requests", _PENDING),
         ("grpc.server.max_pending_requests_hard_limit", _PENDING),
     )
-
-
-def server_of(others: rpc.Others, bounds: rpc.PortBounds) -> Any:
-    """A server of grpcio's ``aio`` for methods that stream, without a port."""
-    import grpc.aio
-
-    server = grpc.aio.server(options=options(bounds), maximum_concurrent_rpcs=bounds.calls)
-    server.add_generic_rpc_handlers(tuple(others))
-    return server

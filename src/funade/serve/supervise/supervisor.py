@@ -67,7 +67,6 @@ class ServerSettings(msgspec.Struct, frozen=True):
     limits: Limits = Limits()
     store: str = ""
     grpc_port: int = 0
-    grpc: str = "grpcio"
     queue: str = ""
     queue_rules: QueueRules = QueueRules()
     certificate: str = ""
@@ -296,7 +295,6 @@ class Supervisor:
             grpc_host=given.host,
             grpc_port=given.grpc_port,
             grpc_listener=self._grpc.fileno() if self._grpc is not None else -1,
-            grpc=given.grpc,
             queue=given.queue,
             queue_rules=given.queue_rules,
             certificate=given.certificate,
@@ -417,12 +415,6 @@ def _check(given: ServerSettings) -> None:
     allowed_urls.prefixes(given.queue_rules.callbacks)
     if given.certificate or given.key:
         tls.context(given.certificate, given.key)
-    if given.certificate and given.grpc_port and given.grpc == "native":
-        raise ServeError(
-            "gRPC by pygrpc-native expected no certificate, got one: it speaks no TLS",
-            at="[serve] grpc",
-            do='write grpc = "grpcio", or leave certificate out and let a proxy in front encrypt',
-        )
 
 
 def _own_folder(folder: str, port: int) -> str:
