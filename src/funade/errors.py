@@ -21,6 +21,17 @@ def closest(name: str, known: Iterable[str]) -> str:
     return f"did you mean `{matches[0]}`?" if matches else ""
 
 
+def headline(error: BaseException) -> str:
+    """An exception in one line: its class and its message's first line.
+
+    >>> headline(KeyError("fare"))
+    "KeyError: 'fare'"
+    """
+    message = error.msg if isinstance(error, SyntaxError) else str(error)
+    first = next(iter(message.splitlines()), "")
+    return type(error).__name__ + (f": {first}" if first else "")
+
+
 class FunadeError(Exception):
     """The root of every expected failure.
 

@@ -1,1 +1,1 @@
-"""Child processes: begun, told, heard, and their deaths told, one way."""
+"""Child processes: one way to begin one, to exchange messages, to report an error and to tell how it ended."""
