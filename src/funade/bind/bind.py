@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
-
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from funade.bind.api import BoundApi
+from funade.contract.form import form_of
 from funade.contract.from_frame import from_frame
 from funade.contract.to_frame import to_frame
 from funade.declare.graph import Graph
 from funade.declare.node import Node
-from funade.declare.spec import Spec
+from funade.declare.spec import Edge, Spec
 from funade.errors import CutIncomplete
 from funade.store.records import Pins
 from funade.store.store import Store
@@ -52,51 +49,72 @@ def bind(
     Raises:
         CutIncomplete: something an api takes is not pinned.
     """
-    found: dict[str, BoundApi] = {}
-    loaded: dict[str, Any] = dict(given or {})
+    replacements = {name: replaced or {} for name in only or ()}
+    binding = _Binding(
+        graph, nodes, pins, store, settings, zone, replacements, project_types, artifacts=dict(given or {})
+    )
+    for spec in graph.of_kind("api"):
+        if only is None or spec.name in only:
+            binding.api(spec.name)
+    return binding.apis
 
-    def value(spec: Spec, parameter: str) -> Any:
-        edge = next(e for e in spec.edges if e.parameter == parameter)
-        name = (replaced or {}).get(parameter, edge.node) if spec.name in (only or ()) else edge.node
-        if graph[name].kind == "api":
-            return _as_function(one(name), edge.form)
-        if name not in pins:
+
+@dataclass
+class _Binding:
+    """Apis being bound: each is bound once and each artifact loaded once, whoever takes it."""
+
+    graph: Graph
+    nodes: Mapping[str, Node[Any, Any]]
+    pins: Pins
+    store: Store
+    settings: Mapping[str, Mapping[str, Any]]
+    zone: ZoneInfo
+    replacements: Mapping[str, Mapping[str, str]]
+    project_types: Sequence[str]
+    artifacts: dict[str, Any]
+    apis: dict[str, BoundApi] = field(default_factory=dict)
+
+    def api(self, name: str) -> BoundApi:
+        if name not in self.apis:
+            spec = self.graph[name]
+            inputs = {edge.parameter: self._input(spec, edge) for edge in spec.edges}
+            settings = spec.settings | dict(self.settings.get(name, {}))
+            self.apis[name] = BoundApi(spec, self.nodes[name], inputs, settings, self.zone)
+        return self.apis[name]
+
+    def _input(self, spec: Spec, edge: Edge) -> Any:
+        name = self.replacements.get(spec.name, {}).get(edge.parameter, edge.node)
+        kind = self.graph[name].kind
+        if kind == "api":
+            return _as_function(self.api(name))
+        if name not in self.pins:
             raise CutIncomplete(
                 f"api `{spec.name}` expected a version of `{name}`, got none", do=f"run: funade build {name}"
             )
-        if graph[name].kind == "dataset":
-            version = store.version(pins[name])
-            from funade.store.warehouse import versions  # Arrow, only for who takes a table
+        return self._table(name, edge) if kind == "dataset" else self._artifact(name)
 
-            return versions.read(version, store.metadata, store.blobs, part=edge.part, form=edge.form)
-        if name not in loaded:
-            loaded[name] = store.load(pins[name], project_types=project_types)
-        return loaded[name]
+    def _table(self, name: str, edge: Edge) -> Any:
+        from funade.store.warehouse import versions  # Arrow, only for who takes a table
 
-    def one(name: str) -> BoundApi:
-        if name not in found:
-            spec = graph[name]
-            inputs = {e.parameter: value(spec, e.parameter) for e in spec.edges}
-            found[name] = BoundApi(spec, nodes[name], inputs, spec.settings | dict(settings.get(name, {})), zone)
-        return found[name]
+        version = self.store.version(self.pins[name])
+        return versions.read(version, self.store.metadata, self.store.blobs, part=edge.part, form=edge.form)
 
-    for spec in graph.of_kind("api"):
-        if only is None or spec.name in only:
-            one(spec.name)
-    return found
+    def _artifact(self, name: str) -> Any:
+        if name not in self.artifacts:
+            self.artifacts[name] = self.store.load(self.pins[name], project_types=self.project_types)
+        return self.artifacts[name]
 
 
-def _as_function(api: BoundApi, form: str) -> Any:
+def _as_function(api: BoundApi) -> Any:
     """An api as another api's input: a frame of rows in, a frame of answers out."""
 
     def answer(batch: Any) -> Any:
-        from funade.contract.form import form_of
-
-        given = form_of(type(batch)) if not isinstance(batch, dict) else "columns"
-        rows = len(batch) if not isinstance(batch, dict) else len(next(iter(batch.values())))
+        is_columns = isinstance(batch, dict)
+        form = "columns" if is_columns else form_of(type(batch))
+        rows = len(next(iter(batch.values()))) if is_columns else len(batch)
         there = batch if isinstance(batch, Mapping) else getattr(batch, "column_names", batch.columns)
         names = [f.name for f in api.contract.takes_fields if not f.filled or f.name in there]
-        columns = from_frame(batch, form=given, rows=rows, names=names, api=api.name, zone=api.zone, extra=True)
-        return to_frame(api.call(api.requests.fill_defaults(columns, rows).columns, rows), given)
+        columns = from_frame(batch, form=form, rows=rows, names=names, api=api.name, zone=api.zone, extra=True)
+        return to_frame(api.call(api.requests.fill_defaults(columns, rows).columns, rows), form)
 
     return answer
