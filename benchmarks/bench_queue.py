@@ -92,7 +92,7 @@ def served(folder: Path, workers: int) -> tuple[subprocess.Popen[bytes], int, st
         workers=workers,
         folder=str(folder / "serve"),
         log=str(folder / "log"),
-        queue=str(folder / "queue.db"),
+        queue=f"sqlite:{folder}",
         tokens=str(folder / "tokens.json"),
     )
     script = (

@@ -31,15 +31,15 @@ def main(folder: str, port: int, variant: str) -> None:
         switch = store.metadata.current()
         return (switch.generation, switch.after) if switch else None
 
-    argument = {"store": str(store.root)}
+    argument = {"store": store.address}
     settings = ServerSettings(
         "variants:uncounted" if variant == "uncounted" else "funade.bind.release:load_release",
         argument,
         port=port,
         workers=1,
         limits=Limits(batch_rows=1) if variant == "unbatched" else Limits(),
-        store="" if variant == "uncounted" else str(store.root),
-        folder="" if variant == "uncounted" else str(store.root / "serve"),
+        store="" if variant == "uncounted" else store.address,
+        folder="" if variant == "uncounted" else str(store.local / "serve"),
     )
     serve(settings, current, clock=clock.system)
 

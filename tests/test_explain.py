@@ -180,9 +180,9 @@ def test_an_unknown_prediction_is_refused(here: Project) -> None:
 
 def test_an_answer_to_what_was_not_logged_says_why_it_is_not_given_again(here: Project) -> None:
     """Logged by a worker whose policy leaves the field out."""
-    with worker(here.store.root, mark="ab" * 6, judge={"x"}) as one:
+    with worker(here.store.local, mark="ab" * 6, judge={"x"}) as one:
         one.log.add(entry(1, {"x": np.ones(1)}, {"score": np.ones(1), "high": np.ones(1, bool)}, api="judge"))
-    Compactor(here.store.root / "log").look()
+    Compactor(here.store.local / "log").look()
     (row,) = here.sql("SELECT * FROM predictions WHERE api = 'judge'", form="arrow").to_pylist()
     (found,) = replayed(here.store, [row])
     assert (found.equal, found.why) == (False, "`x` is not logged, as fn.log(without=…) says")

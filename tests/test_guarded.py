@@ -36,7 +36,7 @@ def quality(here: Project) -> Any:
 def served(here: Project) -> Any:
     from funade.bind.release import load_release
 
-    return load_release({"store": str(here.store.root), "release": 1})
+    return load_release({"store": here.store.address, "release": 1})
 
 
 def test_an_evaluation_judges_the_fallback_where_a_guard_speaks_and_counts_it(root: Path) -> None:

@@ -134,7 +134,7 @@ def test_what_cannot_be_answered_is_said_in_one_line(shipped: Path) -> None:
         "rename one: SELECT … AS …"
     )
     assert failed(ResultRefused, here, rows="DROP TABLE x") == "--rows expected one SELECT, got DROP"
-    assert not [name for name in files(here.store.root) if name.startswith("failed")]
+    assert not [name for name in files(here.store.local) if name.startswith("failed")]
 
 
 def test_a_file_is_written_whole_beside_its_refused_rows(shipped: Path, tmp_path: Path) -> None:
@@ -195,7 +195,7 @@ def test_drill_A15_a_reader_sees_the_old_table_or_the_new_one_whole(shipped: Pat
 
 def test_a_second_run_into_one_table_is_refused_while_the_first_is_at_work(shipped: Path) -> None:
     here = toy.project(shipped)
-    with locked(Table(here.store.root, "busy")):
+    with locked(Table(here.store.local, "busy")):
         assert failed(StoreError, here, into="busy") == (
             "batch expected to be alone in writing `busy`, got another run at work; wait for it to end"
         )
@@ -345,7 +345,7 @@ def test_a_full_disk_ends_the_run_and_room_lets_it_continue(shipped: Path, forks
     into = f"full{most}"
     full = forks.run(Run(str(shipped), tuple(run(shipped, into, "--keep", "x", rows=DRAWN)), most_bytes=most))
     assert full.status == 1 and full.err.startswith(f"DiskFull: batch expected room for {place}, got"), full
-    assert into not in files(toy.project(shipped).store.root)
+    assert into not in files(toy.project(shipped).store.local)
     assert toy.project(shipped).batch("judge", rows=DRAWN, into=into, keep=["x"]).answered == 20_000
 
 

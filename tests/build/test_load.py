@@ -404,7 +404,7 @@ def test_a_secret_reaches_the_function_and_no_record(tmp_path: Path) -> None:
     spec = here.graph["feed"]
     assert len(list(here.load(spec, here.periods(spec, last="2022-01-01")))) == 1
     list(here.build())
-    files = [f for f in here.store.root.rglob("*") if f.is_file()]
+    files = [f for f in here.store.local.rglob("*") if f.is_file()]
     assert files and not any(b"open sesame" in f.read_bytes() for f in files)
 
 

@@ -20,6 +20,7 @@ from funade.declare.window import Interval
 from funade.digest import of_value
 from funade.errors import GateClosed
 from funade.release.disjoint import Proof, common_keys, prove
+from funade.store.address import of_folder
 from funade.store.records import RowSet, Version
 from funade.store.store import Store
 from funade.store.warehouse import snapshots
@@ -63,7 +64,7 @@ def taken(version: Version, first: int | None = None, last: int | None = None, p
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    return Store.open(tmp_path)
+    return Store.open(of_folder(tmp_path))
 
 
 ROWS: dict[str, list[Any]] = {"k": [1, 2, 3, 4], "at": [0, 1, 2, 3], "g": ["ann", "bob", "ann", "bob"]}
@@ -136,7 +137,7 @@ def test_missing_keys_are_taken_to_be_equal() -> None:
 @given(data=st.data())
 def test_disjoint_is_never_said_of_row_sets_that_share_a_row(data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        store = Store.open(Path(folder))
+        store = Store.open(of_folder(Path(folder)))
         keyed, timed = data.draw(st.booleans()), data.draw(st.sampled_from([True, True, False]))
         days = data.draw(st.lists(st.integers(0, 5), min_size=4, max_size=8))
         undated = data.draw(st.sampled_from([0, 0, 1]))

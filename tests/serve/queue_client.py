@@ -74,9 +74,7 @@ def queued(run: Callable[..., Running], folder: Path, *, rules: QueueRules | Non
         token = token_file.add(tokens, "tests", "submit", now=datetime.now(UTC), expires=None)
         (folder / "token").write_text(token)
     rules = rules or QueueRules(first_s=0.05)
-    running = run(
-        **({"workers": 1, "queue": str(folder / "queue.db"), "tokens": str(tokens)} | given), queue_rules=rules
-    )
+    running = run(**({"workers": 1, "queue": f"sqlite:{folder}", "tokens": str(tokens)} | given), queue_rules=rules)
     running.serving(given.get("release", 1))
     return running
 

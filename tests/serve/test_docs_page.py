@@ -41,7 +41,7 @@ def runtime(tmp_path: Path) -> Iterator[Runtime]:
     meter, tokens = Meter("0" * 12, "", loaded.apis), Tokens("", clock.system)
     events = EventLog(clock.system, str(tmp_path / "log"))
     found = Runtime(loop, Executor(loop), events, Limits(), loaded, mark="0" * 12, meter=meter, tokens=tokens)
-    begin = Begin("", {}, release=7, listener=-1, control=-1, queue=str(tmp_path / "nobody" / "queue.db"))
+    begin = Begin("", {}, release=7, listener=-1, control=-1, queue=f"sqlite:{tmp_path}/nobody")
     found.later = queue_door.of(found, begin)
     yield found
     loop.close()

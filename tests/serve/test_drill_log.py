@@ -100,7 +100,7 @@ def test_a_worker_killed_under_load_loses_a_second_at_most_and_nothing_that_is_d
     run: Callable[..., Running], tmp_path: Path, api: str
 ) -> None:
     store = tmp_path / "store"
-    server = run(store=str(store), workers=2)
+    server = run(store=f"sqlite:{store}", workers=2)
     server.serving(1)
     port = server.port
     crowd = Crowd(lambda: port, api, 8)
@@ -123,7 +123,7 @@ def test_a_worker_killed_under_load_loses_a_second_at_most_and_nothing_that_is_d
 
 def test_a_keeper_killed_again_and_again_while_others_read(run: Callable[..., Running], tmp_path: Path) -> None:
     store = tmp_path / "store"
-    server = run(store=str(store), workers=2)
+    server = run(store=f"sqlite:{store}", workers=2)
     server.serving(1)
     port = server.port
     crowd = Crowd(lambda: port, "plain", 4)
@@ -165,7 +165,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 def test_drill_w28_a_full_disk_stops_no_answer_but_durable_ones(run: Callable[..., Running], small_disk: Path) -> None:
     store = small_disk / "store"
-    server = run(store=str(store), workers=1)
+    server = run(store=f"sqlite:{store}", workers=1)
     server.serving(1)
     port = server.port
     with Client(port) as client:

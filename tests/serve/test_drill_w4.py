@@ -101,7 +101,7 @@ def settled(client: Asking) -> Iterator[Seen]:
 
 def described(root: Path, release: int) -> tuple[FileDescriptorProto, Any]:
     """The file that a release's reflection must give, and the class of its answers."""
-    found = load_release({"store": str(Project(root).store.root), "release": release})
+    found = load_release({"store": Project(root).store.address, "release": release})
     contract, wire = found.apis["told"].contract, found.wires["told"]
     return proto.descriptor_of(contract, wire), messages(contract, wire)["Answer"]
 

@@ -85,7 +85,7 @@ def test_a_release_that_does_not_come_up_is_seen(run: Run) -> None:
 
 
 def test_what_the_queue_holds_is_told_where_there_is_one(run: Run, tmp_path: Path) -> None:
-    server = run(workers=2, queue=str(tmp_path / "queue.db"))
+    server = run(workers=2, queue=f"sqlite:{tmp_path}")
     server.serving(1)
     found = scrape(server.port)
     assert (found["funade_queue_waiting"], found["funade_queue_dead"]) == (0, 0)

@@ -312,7 +312,7 @@ def small(tmp_path: Path) -> Iterator[Path]:
 def test_drill_w28_a_full_disk_refuses_what_is_submitted_and_loses_nothing(
     made: Run, tmp_path: Path, small: Path
 ) -> None:
-    running = made(queue=str(small / "queue.db"))
+    running = made(queue=f"sqlite:{small}")
     asking = later(running, tmp_path)
     kept = asking.id({"km": 1.0})
     asking.ended(kept)

@@ -43,7 +43,7 @@ def runtime(tmp_path: Path) -> Iterator[Runtime]:
     meter, tokens = Meter("0" * 12, "", loaded.apis), Tokens("", clock.system)
     events = EventLog(clock.system, str(tmp_path / "log"))
     found = Runtime(loop, Executor(loop), events, Limits(), loaded, mark="0" * 12, meter=meter, tokens=tokens)
-    queue = str(tmp_path / "nobody" / "queue.db")
+    queue = f"sqlite:{tmp_path}/nobody"
     found.later = queue_door.of(found, Begin("", {}, release=1, listener=-1, control=-1, queue=queue))
     yield found
     loop.close()
@@ -80,7 +80,7 @@ def test_every_route_lets_through_whom_its_role_says_and_nobody_else(
     tokens |= {"submit": token_file.add(file, "s", "submit", now=now)}
     tokens |= {"operate": token_file.add(file, "o", "operate", now=now)}
     server = run(
-        workers=1, tokens=str(file), predict=predict, store=str(tmp_path / "store"), queue=str(tmp_path / "queue.db")
+        workers=1, tokens=str(file), predict=predict, store=f"sqlite:{tmp_path}/store", queue=f"sqlite:{tmp_path}"
     )
     server.serving(1)
     roles = paths(runtime)
@@ -191,7 +191,7 @@ def test_every_method_lets_through_whom_its_role_says_and_nobody_else(
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    given = {"store": str(tmp_path / "store"), "queue": str(tmp_path / "queue.db")}
+    given = {"store": f"sqlite:{tmp_path}/store", "queue": f"sqlite:{tmp_path}"}
     run(workers=1, tokens=str(file), predict=predict, grpc_port=port, **given).serving(1)
     roles = {path: service.role for service in endpoints.services(runtime) for path in service.methods}
     roles |= {"/grpc.health.v1.Health/Check": "open"}

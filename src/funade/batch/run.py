@@ -141,7 +141,7 @@ class Run:
         return Plan(
             uuid.uuid4().hex[:16],
             self._asked,
-            str(self._store.root.resolve()),
+            self._store.address,
             schema.serialize().to_pybytes(),
             carried,
             plans.parts([path.resolve() for path in paths], self._workers),

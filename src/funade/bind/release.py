@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
-
 import types
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -63,7 +57,7 @@ def load_candidate(
     store: Store, candidate: Candidate, *, release: int = 0, golden: tuple[GoldenRows, ...] = ()
 ) -> LoadedRelease:
     """A candidate's code imported from its snapshot and its apis bound to its pins."""
-    folder = code_snapshot.unpack(store.blobs, candidate.code, store.root / "code")
+    folder = code_snapshot.unpack(store.blobs, candidate.code, store.code_folder)
     graph = Graph(candidate.specs)
     modules = import_project(folder, sorted({spec.module for spec in candidate.specs}))
     nodes = {node.name: node for node in nodes_of(modules)}
@@ -82,8 +76,8 @@ def load_candidate(
 
 
 def load_release(argument: dict[str, Any]) -> LoadedRelease:
-    """The release that ``{"store": folder, "release": number}`` names, ready to answer: what a worker starts from."""
-    store = Store.open(Path(argument["store"]))
+    """The release that ``{"store": address, "release": number}`` names, ready to answer: what a worker starts from."""
+    store = Store.open(argument["store"])
     release = store.metadata.release(argument["release"])
     if release is None:
         raise ServeError(f"release {argument['release']} expected in the store, got none")

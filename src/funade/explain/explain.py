@@ -63,7 +63,7 @@ def explain(store: Store, prediction: str) -> Explanation:
     Raises:
         UnknownPrediction: no such answer is logged.
     """
-    row = predictions.find(store.root, prediction)
+    row = predictions.find(store.local, prediction)
     if row is None:
         raise UnknownPrediction(
             f"prediction `{prediction}` expected in the log, got none",
@@ -119,13 +119,13 @@ def replayed(store: Store, rows: Sequence[Mapping[str, Any]]) -> list[ReplayedAn
 def _again(store: Store, release: int, asked: Sequence[LoggedRow]) -> list[ReplayedAnswer]:
     if store.metadata.release(release) is None:
         return [ReplayedAnswer(why=f"release {release} is not in the store")] * len(asked)
-    return again(store.root, asked)
+    return again(store.address, asked)
 
 
 def _files(store: Store, rows: Sequence[Mapping[str, Any]], folder: Path) -> dict[str, tuple[str, int]]:
     """Prediction → a file with the rows that were answered together, and its place among them."""
     found: dict[str, tuple[str, int]] = {}
-    for number, (call, table) in enumerate(predictions.calls(store.root, {row["call"] for row in rows})):
+    for number, (call, table) in enumerate(predictions.calls(store.local, {row["call"] for row in rows})):
         file = str(folder / f"{number}.parquet")
         pq.write_table(table.select(["request", "answer"]), file)
         mark = call.partition("-")[0]

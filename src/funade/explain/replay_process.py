@@ -1,6 +1,6 @@
 """A process that gives logged answers again: it loads one release and asks its apis what they were once asked.
 
-``python -m funade.explain.replay_process STORE`` reads one JSON array of ``LoggedRow`` from standard input and writes
+``python -m funade.explain.replay_process ADDRESS`` reads one JSON array of ``LoggedRow`` from standard input and writes
 one of ``ReplayedAnswer`` to what was standard output when it began. All are of one release, which is loaded once. A
 request is asked together with those it was answered with, as the columns that the function took then: a sum over
 another number of rows may differ in its last bit.
@@ -14,7 +14,6 @@ import struct
 import subprocess
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -49,10 +48,10 @@ class ReplayedAnswer(msgspec.Struct, frozen=True):
     why: str = ""
 
 
-def again(store: Path, asked: Sequence[LoggedRow]) -> list[ReplayedAnswer]:
+def again(store: str, asked: Sequence[LoggedRow]) -> list[ReplayedAnswer]:
     """Answer requests of one release again, in a process of its own that imports that release's code."""
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "funade.explain.replay_process", str(store)],
+        [sys.executable, "-P", "-m", "funade.explain.replay_process", store],
         input=msgspec.json.encode(asked),
         capture_output=True,
         timeout=PATIENCE_S + len(asked),

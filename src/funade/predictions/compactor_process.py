@@ -14,11 +14,12 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import msgspec
 
 from funade.events import EventLog
+from funade.predictions import segments
+from funade.store.address import folder_of
 
 _AGAIN_S = 2.0
 _LONG_S = 3.0
@@ -27,9 +28,9 @@ _LAST_S = 10.0
 
 
 class CompactorSettings(msgspec.Struct, frozen=True):
-    """What a keeper is started with: the log's folder, and after how many days it lets go of a day (0: never)."""
+    """What a keeper is started with: the store's address, and after how many days it lets go of a day (0: never)."""
 
-    folder: str
+    store: str
     days: int = 0
 
 
@@ -105,7 +106,7 @@ def main(argument: str) -> None:
     takes a small share like any other.
     """
     keep = msgspec.json.decode(argument, type=CompactorSettings)
-    folder = Path(keep.folder)
+    folder = folder_of(keep.store) / segments.FOLDER
     (folder / "open").mkdir(parents=True, exist_ok=True)
     os.nice(10)
     sys.meta_path.insert(0, _NoPandas())

@@ -28,7 +28,7 @@ class ProjectSection(_Section, frozen=True):
 
 
 class StoreSection(_Section, frozen=True):
-    """``[store]``: the store's folder, relative to the project's."""
+    """``[store]``: the store's folder, relative to the project's, or a store's address."""
 
     path: str = ".funade"
 

@@ -33,6 +33,7 @@ from funade.project import config as configs
 from funade.project import graph_cache
 from funade.project.config import Config
 from funade.queue.queue import Queue
+from funade.store import address
 from funade.store.records import Build, Candidate, Hold, Pins, Release, Switch, Version
 from funade.store.store import Store
 
@@ -79,7 +80,7 @@ class Project:
     @cached_property
     def store(self) -> Store:
         """The store the configuration names."""
-        return Store.open(self.root / self.config.store.path, self.clock)
+        return Store.open(address.resolved(self.config.store.path, self.root), self.clock)
 
     @property
     def zone(self) -> ZoneInfo:
@@ -89,7 +90,7 @@ class Project:
     @cached_property
     def graph(self) -> Graph:
         """Every node as plain data; remembered while no file of the project changes."""
-        folder = self.store.root / "cache"
+        folder = self.store.local / "cache"
         key = graph_cache.key(self.root)
         specs = graph_cache.recall(folder, key, self.root)
         if specs is None:
@@ -407,16 +408,16 @@ class Project:
         told = self.config.serve
         settings = ServerSettings(
             loader="funade.bind.release:load_release",
-            argument={"store": str(self.store.root)},
+            argument={"store": self.store.address},
             host=host or told.host,
             port=told.port if port is None else port,
             workers=workers or told.workers,
             drain_s=told.drain_s,
-            folder=str(self.store.root / "serve"),
+            folder=str(self.store.local / "serve"),
             hosts=told.hosts,
-            store=str(self.store.root),
+            store=self.store.address,
             grpc_port=told.grpc_port if grpc_port is None else grpc_port,
-            queue=str(self.queue.path),
+            queue=self.store.address,
             queue_rules=self.queue.rules,
             certificate=self._file(told.certificate),
             key=self._file(told.key),
@@ -446,7 +447,7 @@ class Project:
             callbacks=told.callbacks,
             private=told.private_callbacks,
         )
-        return Queue(self.store.root / "queue.db", clock=self.clock, rules=rules)
+        return Queue(self.store.local / "queue.db", clock=self.clock, rules=rules)
 
     def _seconds(self, key: str, text: str) -> float:
         from funade.declare.period import span
@@ -461,7 +462,7 @@ class Project:
     def tokens(self) -> Path:
         """The file of tokens that the server asks for."""
         given = self.config.serve.tokens
-        return self.root / given if given else self.store.root / "tokens.json"
+        return self.root / given if given else self.store.local / "tokens.json"
 
     def _file(self, path: str) -> str:
         return str(self.root / path) if path else ""
@@ -506,13 +507,13 @@ class Project:
         asked = RunIdentity(api, release.number, rows, source.origin, tuple(keep))
         at_once = workers or len(os.sched_getaffinity(0))
         answers = run.Run(self.store, spec, asked, source, workers=at_once, most_refused=most_refused)
-        return answers.into(Table(self.store.root, into), told, self.clock)
+        return answers.into(Table(self.store.local, into), told, self.clock)
 
     def _refuse_clash(self, into: str) -> None:
         from funade.batch.table import files, is_path, refuse_clash
 
         if not is_path(into):
-            refuse_clash(into, {spec.name: spec.kind for spec in self.graph}, files(self.store.root))
+            refuse_clash(into, {spec.name: spec.kind for spec in self.graph}, files(self.store.local))
 
     def _batch_rows(self, text: str) -> RowSource:
         """Where the rows of a batch are: a node's own files, or what a query reads."""
@@ -522,7 +523,7 @@ class Project:
         from funade.predictions import table as predictions
         from funade.store.warehouse import versions as tables
 
-        answers = files(self.store.root, besides=self.graph.specs)
+        answers = files(self.store.local, besides=self.graph.specs)
         if text in answers:
             return RowSource({text: answers[text][0].parent.name}, answers, f'SELECT * FROM "{text}"')
         if text in self.graph.specs or text.isidentifier():
@@ -534,7 +535,7 @@ class Project:
         paths_of = {name: tables.paths(v, self.store.metadata, self.store.blobs) for name, v in versions.items()}
         known = {name: v.id for name, v in versions.items()}
         known |= {name: paths[0].parent.name for name, paths in answers.items()}
-        logged = predictions.named(self.store.root, text)
+        logged = predictions.named(self.store.local, text)
         return RowSource(origin_of(known, text), {**logged, **answers, **paths_of}, text)
 
     def explain(self, prediction: str) -> Explanation:
@@ -583,8 +584,8 @@ class Project:
         from funade.store.warehouse import versions as tables
         from funade.store.warehouse.frames import from_arrow
 
-        answers = files(self.store.root, besides=self.graph.specs)
-        paths: dict[str, Any] = {**predictions.named(self.store.root, query), **answers}
+        answers = files(self.store.local, besides=self.graph.specs)
+        paths: dict[str, Any] = {**predictions.named(self.store.local, query), **answers}
         for name, version in self._readable().items():
             paths[name] = tables.paths(version, self.store.metadata, self.store.blobs)
         return from_arrow(snapshots.sql(query, paths), cast(Any, form))

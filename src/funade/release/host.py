@@ -110,4 +110,4 @@ class HostProcess:
 
 def hosted(store: Store, candidate: Candidate, golden: tuple[str, ...] = ()) -> HostSettings:
     """What a process hosts of a store."""
-    return HostSettings(str(store.root.resolve()), candidate, golden)
+    return HostSettings(store.address, candidate, golden)

@@ -49,7 +49,7 @@ ROUNDING = 1e-5
 
 
 class HostSettings(msgspec.Struct, frozen=True):
-    """What a process hosts: a candidate of the store in a folder, with golden answers to reproduce."""
+    """What a process hosts: a candidate of the store with that address, with golden answers to reproduce."""
 
     store: str
     candidate: Candidate
@@ -147,8 +147,8 @@ class CandidateHost:
 
     def __init__(self, hosted: HostSettings) -> None:
         self.candidate = hosted.candidate
-        self.store = Store.open(Path(hosted.store))
-        self.folder = code_snapshot.unpack(self.store.blobs, self.candidate.code, self.store.root / "code")
+        self.store = Store.open(hosted.store)
+        self.folder = code_snapshot.unpack(self.store.blobs, self.candidate.code, self.store.code_folder)
         kept = tuple(msgspec.json.decode(self.store.blobs.read(d), type=GoldenRows) for d in hosted.golden)
         self.loaded: LoadedRelease = load_candidate(self.store, self.candidate, golden=kept)
         self._bound: dict[tuple[str, tuple[tuple[str, str], ...]], BoundApi] = {}
@@ -322,7 +322,7 @@ def trouble(error: Exception, folder: Path) -> Trouble:
 def serve(folder: Path, lines: Iterator[bytes], write: Any) -> None:
     """Load what the folder says is hosted, say how that went, then answer each line with one."""
     hosted = msgspec.json.decode((folder / "hosted.json").read_bytes(), type=HostSettings)
-    unpacked = Path(hosted.store) / "code" / hosted.candidate.code
+    unpacked = Store.open(hosted.store).code_folder / hosted.candidate.code
     host, failed = _tried(lambda: CandidateHost(hosted), unpacked)
     write(msgspec.json.encode(failed))
     for line in lines if host is not None else ():

@@ -1,4 +1,4 @@
-"""The store as a process opens it: metadata and blobs in one folder."""
+"""The store as a process opens it, by its address: metadata and blobs."""
 
 from __future__ import annotations
 
@@ -9,23 +9,39 @@ from typing import Any
 from funade import clock as clocks
 from funade.clock import Clock
 from funade.errors import NotBuilt
+from funade.store.address import folder_of
 from funade.store.blobs import Blobs
 from funade.store.records import Version
 from funade.store.sqlite.metadata import Metadata
 
 
 class Store:
-    """``root/records.db`` and ``root/blobs``; nothing is read or made before it is needed."""
+    """Records and bytes; nothing is read or made before it is needed.
 
-    def __init__(self, root: Path, metadata: Metadata, blobs: Blobs) -> None:
-        self.root = root
+    ``address`` names the store to every process. ``local`` is a folder of this machine, for what only this machine's
+    processes need: unpacked code, the remembered graph, what a running server says of itself.
+    """
+
+    def __init__(self, address: str, metadata: Metadata, blobs: Blobs, local: Path) -> None:
+        self.address = address
+        self.local = local
         self.metadata = metadata
         self.blobs = blobs
 
     @classmethod
-    def open(cls, root: Path, clock: Clock = clocks.system) -> Store:
-        """The store in a folder, made on first use."""
-        return cls(root, Metadata(root / "records.db", clock=clock), Blobs(root))
+    def open(cls, address: str, clock: Clock = clocks.system) -> Store:
+        """The store of an address, made on first use.
+
+        Raises:
+            StoreError: no store can have that address.
+        """
+        folder = folder_of(address)
+        return cls(address, Metadata(folder / "records.db", clock=clock), Blobs(folder), folder)
+
+    @property
+    def code_folder(self) -> Path:
+        """Where this machine unpacks code snapshots."""
+        return self.local / "code"
 
     def version(self, version: str) -> Version:
         """The record of a version.

@@ -14,9 +14,10 @@ class Begin(msgspec.Struct, frozen=True):
     """What a worker is started with, as its one argument.
 
     ``loader`` names the function ("package.module:function") that, given ``argument``, returns the release. ``folder``
-    is the server's own, ``store`` the store's ("" for none); ``grpc_port`` 0 opens no gRPC door, and
-    ``grpc_listener`` is its listening socket; ``queue`` is the queue's file and ``queue_rules`` its bounds,
-    ``certificate`` and ``key`` are PEM files, ``tokens`` the file of tokens; "" where there is none.
+    is the server's own, ``store`` the address of the store that answers are logged in; ``grpc_port`` 0 opens no gRPC
+    door, and ``grpc_listener`` is its listening socket; ``queue`` is the address of the store whose queue is offered
+    and ``queue_rules`` its bounds; ``certificate`` and ``key`` are PEM files, ``tokens`` the file of tokens; "" where
+    there is none.
     """
 
     loader: str

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from funade import clock as clocks
@@ -16,6 +15,7 @@ from funade.serve.queue.background import BackgroundThread
 from funade.serve.queue.callbacks import CallbackSender
 from funade.serve.queue.consumer import Consumer
 from funade.serve.queue.submit import Submitter
+from funade.store.address import folder_of
 
 if TYPE_CHECKING:
     from funade.serve.answer.runtime import Runtime
@@ -41,14 +41,14 @@ class QueueDoor:
 
     Args:
         desk: the worker's.
-        path: the queue's file.
+        store: the address of the store whose queue it is.
         rules: its bounds.
         clock: gives the time.
     """
 
-    def __init__(self, runtime: Runtime, path: Path, rules: QueueRules, clock: Clock) -> None:
+    def __init__(self, runtime: Runtime, store: str, rules: QueueRules, clock: Clock) -> None:
         self._runtime = runtime
-        self._queue = Queue(path, clock=clock, rules=rules, seed=int(runtime.mark, 16))
+        self._queue = Queue(folder_of(store) / "queue.db", clock=clock, rules=rules, seed=int(runtime.mark, 16))
         self._writer = BackgroundThread(runtime.loop, "funade-queue-write")
         self._reader = BackgroundThread(runtime.loop, "funade-queue-read")
         self.front = Submitter(runtime, self._queue, self._writer, self._reader, lambda: self._claims.look())
@@ -155,6 +155,6 @@ def of(runtime: Runtime, begin: Begin) -> QueueDoor | None:
     """
     if not begin.queue:
         return None
-    door = QueueDoor(runtime, Path(begin.queue), begin.queue_rules, clocks.system)
+    door = QueueDoor(runtime, begin.queue, begin.queue_rules, clocks.system)
     runtime.meter.queue = door.gauges
     return door

@@ -19,7 +19,6 @@ from funade import points
 from funade.clock import Clock
 from funade.errors import ServeError
 from funade.events import EventLog
-from funade.predictions import segments
 from funade.predictions.compactor_process import CompactorProcess, CompactorSettings
 from funade.queue.rules import QueueRules
 from funade.serve import tls
@@ -135,7 +134,7 @@ class Supervisor:
         self._state = ServerFile(Path(self._settings.folder), self.port) if self._settings.folder else None
         self._own = _own_folder(self._settings.folder, self.port)
         if self._settings.store:
-            keep = CompactorSettings(str(Path(self._settings.store) / segments.FOLDER), self._settings.log_days)
+            keep = CompactorSettings(self._settings.store, self._settings.log_days)
             self._keeping = CompactorProcess(keep, self._events)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):

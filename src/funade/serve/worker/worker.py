@@ -17,7 +17,6 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -42,6 +41,7 @@ from funade.serve.queue import door as queue_door
 from funade.serve.tls import Tls
 from funade.serve.tokens.tokens import Tokens
 from funade.serve.worker import endpoints
+from funade.store import address
 
 _LOOK_S = 0.02
 _LAST_WRITES_S = 1.0
@@ -127,7 +127,7 @@ class Worker:
         if not self._begin.store:
             return None
         without = {name: api.unlogged for name, api in loaded.apis.items()}
-        folder = Path(self._begin.store) / segments.FOLDER
+        folder = address.folder_of(self._begin.store) / segments.FOLDER
         return LogWriter(folder, mark, loaded.release, without, self._loop, self._events)
 
     def fail(self, error: str) -> None:
