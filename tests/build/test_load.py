@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import toy
-from funade.build.load import PeriodLoad
+from funade.build.due import PeriodLoad
 from funade.clock import frozen
 from funade.declare.period import Period
 from funade.errors import FunadeError, LoadFailed, Misuse, PlaceMissing, ResultRefused, SettingError

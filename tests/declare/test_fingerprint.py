@@ -157,7 +157,7 @@ spec = importlib.util.spec_from_file_location("syntax", sys.argv[1])
 syntax = sys.modules["syntax"] = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(syntax)
 files = sorted(pathlib.Path(sys.argv[2]).rglob("*.py"))
-print(json.dumps([syntax.dump(syntax.Source(file.read_text()).tree) for file in files]))
+print(json.dumps([syntax.dump(syntax.SourceFile(file.read_text()).tree) for file in files]))
 """
 PACKAGE = Path(syntax.__file__).parents[1]
 
@@ -197,10 +197,10 @@ def test_every_python_dumps_one_text(projects: Path) -> None:
     pythons = other_pythons()
     if not pythons:
         pytest.skip("no other Python: name some in FUNADE_TEST_PYTHONS")
-    expected = said_by(sys.executable, DUMP_ALL, PACKAGE / "declare/syntax.py", projects)
+    expected = said_by(sys.executable, DUMP_ALL, PACKAGE / "fingerprint/syntax.py", projects)
 
     for python in pythons:
-        assert said_by(python, DUMP_ALL, PACKAGE / "declare/syntax.py", projects) == expected, python
+        assert said_by(python, DUMP_ALL, PACKAGE / "fingerprint/syntax.py", projects) == expected, python
 
 
 def test_every_python_takes_one_fingerprint(projects: Path) -> None:

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from funade.build.due import PeriodLoad
 from funade.declare.node import Node
-from funade.declare.period import Period, due, span
-from funade.declare.policy import Every, Key, Revised, Time
+from funade.declare.period import Period
+from funade.declare.policy import Key, Time
 from funade.declare.spec import Spec
 from funade.errors import LoadFailed, ResultRefused, closest
 from funade.fingerprint.importing import told, user_traceback
@@ -23,31 +23,6 @@ from funade.store.records import Revision
 from funade.store.store import Store
 from funade.store.warehouse import snapshots
 from funade.store.warehouse.frames import to_arrow
-
-
-class PeriodLoad(msgspec.Struct, frozen=True):
-    """What became of one period: ``revision`` is None when its rows are those already kept."""
-
-    period: str
-    revision: Revision | None
-    rows: int
-    bad_rows: int
-
-
-def wanted(spec: Spec, store: Store, zone: ZoneInfo, now: datetime) -> list[Period]:
-    """The periods that are due and not loaded, and those that may still be revised at their origin."""
-    every = spec.policy(Every)
-    assert every is not None  # declared: a source has its rhythm
-    there = {r.period for r in store.metadata.revisions(spec.name)}
-    revised = spec.policy(Revised)
-    since = now - span(revised.within) if revised else None
-    return [p for p in due(every, zone, now) if p.name not in there or (since is not None and p.end > since)]
-
-
-def unloaded(spec: Spec, store: Store, periods: Iterable[Period]) -> list[Period]:
-    """Those of the periods that were never loaded."""
-    there = {r.period for r in store.metadata.revisions(spec.name)}
-    return [p for p in periods if p.name not in there]
 
 
 def load(

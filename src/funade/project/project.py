@@ -39,8 +39,9 @@ from funade.store.store import Store
 
 if TYPE_CHECKING:
     from funade.batch.run import Progress, RowSource, Summary
-    from funade.build.load import PeriodLoad
-    from funade.build.run import BuildContext, Built
+    from funade.build.context import BuildContext
+    from funade.build.due import PeriodLoad
+    from funade.build.run import Built
     from funade.explain.explain import Explanation
     from funade.release.gate import GateReport
 
@@ -172,30 +173,30 @@ class Project:
 
     def periods(self, spec: Spec, first: str = "", last: str = "", *, again: bool = False) -> list[Period]:
         """The periods that ``load`` would bring in."""
-        from funade.build import load as loads
+        from funade.build import due as dues
         from funade.declare import period
 
         every = cast(Every, spec.policy(Every))
         if not first and not last and not again:
-            return loads.wanted(spec, self.store, self.zone, self.clock())
+            return dues.wanted(spec, self.store, self.zone, self.clock())
         now = self.clock()
         newest = [p.name for p in period.due(every, self.zone, now)][-1:]
         if not last and not newest:
             return []
         named = period.chosen(every, self.zone, first, last or newest[0], now=now)
-        return named if again else loads.unloaded(spec, self.store, named)
+        return named if again else dues.unloaded(spec, self.store, named)
 
     def load(self, spec: Spec, periods: Sequence[Period]) -> Iterator[PeriodLoad]:
         """Bring periods of one source in, in order; each is kept as soon as it is there."""
-        from funade.build import load as loads
-
         if not periods:
             return
+        from funade.build.load import load
+
         plans.check_settings(self.graph, self.config.settings)
         node = self.nodes[spec.name]
         settings = plans.setting_values(spec, self.config.settings.get(spec.name, {}))
         given = self.given(spec) | as_declared(node.function, settings)
-        yield from loads.load(
+        yield from load(
             spec,
             node,
             periods,
@@ -271,7 +272,7 @@ class Project:
         return {node: {"settings": dict(settings)} | ({"again": uuid.uuid4().hex} if again else {})}
 
     def _surroundings(self, *, imported: bool) -> BuildContext:
-        from funade.build.run import BuildContext
+        from funade.build.context import BuildContext
 
         return BuildContext(
             store=self.store,

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from funade import points
 from funade.clock import Clock
 from funade.errors import CutIncomplete, RollbackRefused
-from funade.release import gate
-from funade.release.gate import GateReport
 from funade.store.records import Candidate, Release, Switch
 from funade.store.store import Store
+
+if TYPE_CHECKING:
+    from funade.release.gate import GateReport
 
 
 def release(store: Store, *, because: str, who: str, now: Clock) -> tuple[Release, GateReport | None]:
@@ -31,6 +32,8 @@ def release(store: Store, *, because: str, who: str, now: Clock) -> tuple[Releas
     current = metadata.release(switch.after) if switch else None
     if current is not None and _same(candidate, current, store):
         return current, None
+    from funade.release import gate  # NumPy and Arrow, only where there is something to judge
+
     judged = gate.judge(candidate, current, store, now=now)
     points.passing("gate.done")
     gate.refuse(judged, candidate, current, because=because)
@@ -80,6 +83,8 @@ def rollback(store: Store, number: int | None, *, because: str, who: str) -> Swi
 
 def _rehearsed(target: Release, store: Store, because: str) -> None:
     """Refuse a release that does not load, whatever the reason; one that answers otherwise unless there is a reason."""
+    from funade.release import gate
+
     wrong = gate.rehearse(target, store)
     if wrong is None:
         return
