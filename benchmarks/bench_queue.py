@@ -32,7 +32,7 @@ from funade.declare.graph import Graph, spec_of
 from funade.queue.queue import Queue
 from funade.queue.records import Result, Submission
 from funade.serve.server_file import servers
-from funade.serve.supervise.supervisor import ServerSettings
+from funade.serve.settings import ServerSettings
 from funade.serve.tokens import token_file
 
 NUMBER = 20_000
@@ -96,9 +96,10 @@ def served(folder: Path, workers: int) -> tuple[subprocess.Popen[bytes], int, st
         tokens=str(folder / "tokens.json"),
     )
     script = (
-        "import sys, msgspec; from funade import clock; from funade.serve.supervise.supervisor import Serve, serve;"
+        "import sys, msgspec; from funade import clock; from funade.serve.supervise.supervisor import serve;"
+        "from funade.serve.settings import ServerSettings;"
+        "serve(msgspec.json.decode(sys.argv[1], type=ServerSettings), lambda: (1, 1), clock=clock.system)"
     )
-    script += "serve(msgspec.json.decode(sys.argv[1], type=Serve), lambda: (1, 1), clock=clock.system)"
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
     process = subprocess.Popen([sys.executable, "-c", script, msgspec.json.encode(settings).decode()], env=environment)
     while not (found := servers(folder / "serve")):

@@ -13,7 +13,8 @@ import funade as fn
 from funade import clock
 from funade.bind.release import LoadedRelease, load_release
 from funade.serve.limits import Limits
-from funade.serve.supervise.supervisor import ServerSettings, serve
+from funade.serve.settings import ServerSettings
+from funade.serve.supervise.supervisor import serve
 
 
 def uncounted(argument: dict[str, Any]) -> LoadedRelease:

@@ -18,7 +18,7 @@ import msgspec
 
 from funade.serve.limits import Limits
 from funade.serve.server_file import ServerState, servers
-from funade.serve.supervise.supervisor import ServerSettings
+from funade.serve.settings import ServerSettings
 
 HERE = Path(__file__).parent
 

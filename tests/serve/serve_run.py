@@ -10,7 +10,8 @@ import msgspec
 
 from funade import clock, points
 from funade.errors import FunadeError
-from funade.serve.supervise.supervisor import ServerSettings, serve
+from funade.serve.settings import ServerSettings
+from funade.serve.supervise.supervisor import serve
 
 
 def main(folder: Path, settings: ServerSettings, point: str) -> None:

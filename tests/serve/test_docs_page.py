@@ -20,13 +20,13 @@ from funade.contract.openapi import ERRORS
 from funade.events import EventLog
 from funade.serve.answer.executor import Executor
 from funade.serve.answer.runtime import Runtime
-from funade.serve.control.messages import Begin
 from funade.serve.http import docs_page
 from funade.serve.http.response import _REASONS
 from funade.serve.http.routes import Routes
 from funade.serve.limits import Limits
 from funade.serve.metrics.meter import Meter
 from funade.serve.queue import door as queue_door
+from funade.serve.settings import ServerSettings
 from funade.serve.tokens.tokens import Tokens
 from funade.serve.worker import endpoints
 from serve import serve_fake, serve_types
@@ -41,8 +41,8 @@ def runtime(tmp_path: Path) -> Iterator[Runtime]:
     meter, tokens = Meter("0" * 12, "", loaded.apis), Tokens("", clock.system)
     events = EventLog(clock.system, str(tmp_path / "log"))
     found = Runtime(loop, Executor(loop), events, Limits(), loaded, mark="0" * 12, meter=meter, tokens=tokens)
-    begin = Begin("", {}, release=7, listener=-1, control=-1, queue=f"sqlite:{tmp_path}/nobody")
-    found.later = queue_door.of(found, begin)
+    settings = ServerSettings("", {}, queue=f"sqlite:{tmp_path}/nobody")
+    found.later = queue_door.of(found, settings)
     yield found
     loop.close()
 

@@ -17,13 +17,13 @@ from funade import clock
 from funade.events import EventLog
 from funade.serve.answer.executor import Executor
 from funade.serve.answer.runtime import Runtime
-from funade.serve.control.messages import Begin
 from funade.serve.http.exchange import Exchange
 from funade.serve.http.head import Head
 from funade.serve.http.routes import PageRequest, Route, Routes
 from funade.serve.limits import Limits
 from funade.serve.metrics.meter import Meter
 from funade.serve.queue import door as queue_door
+from funade.serve.settings import ServerSettings
 from funade.serve.tokens import token_file
 from funade.serve.tokens.tokens import Tokens
 from funade.serve.worker import endpoints
@@ -44,7 +44,7 @@ def runtime(tmp_path: Path) -> Iterator[Runtime]:
     events = EventLog(clock.system, str(tmp_path / "log"))
     found = Runtime(loop, Executor(loop), events, Limits(), loaded, mark="0" * 12, meter=meter, tokens=tokens)
     queue = f"sqlite:{tmp_path}/nobody"
-    found.later = queue_door.of(found, Begin("", {}, release=1, listener=-1, control=-1, queue=queue))
+    found.later = queue_door.of(found, ServerSettings("", {}, queue=queue))
     yield found
     loop.close()
 

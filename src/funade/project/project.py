@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from zoneinfo import ZoneInfo
 
+import msgspec
+
 from funade import clock as clocks
 from funade.build.status import Status
 from funade.clock import Clock
@@ -20,7 +22,6 @@ from funade.declare.policy import Every, Time
 from funade.declare.setting import as_declared
 from funade.declare.spec import Spec
 from funade.errors import (
-    DeclarationError,
     Misuse,
     NotBuilt,
     PlaceMissing,
@@ -30,7 +31,7 @@ from funade.errors import (
 from funade.fingerprint.importing import import_project, project_files
 from funade.plan import plan as plans
 from funade.project import config as configs
-from funade.project import graph_cache
+from funade.project import graph_cache, server
 from funade.project.config import Config
 from funade.queue.queue import Queue
 from funade.store import address
@@ -404,29 +405,11 @@ class Project:
         Raises:
             ServeError: nothing is released, the port is taken, or the release does not come up.
         """
-        from funade.serve.supervise.supervisor import ServerSettings, serve
-
-        told = self.config.serve
-        settings = ServerSettings(
-            loader="funade.bind.release:load_release",
-            argument={"store": self.store.address},
-            host=host or told.host,
-            port=told.port if port is None else port,
-            workers=workers or told.workers,
-            drain_s=told.drain_s,
-            folder=str(self.store.local / "serve"),
-            hosts=told.hosts,
-            store=self.store.address,
-            grpc_port=told.grpc_port if grpc_port is None else grpc_port,
-            queue=self.store.address,
-            queue_rules=self.queue.rules,
-            certificate=self._file(told.certificate),
-            key=self._file(told.key),
-            tokens=str(self.tokens),
-            predict=told.predict,
-            log_days=self.config.log.days,
-        )
-        serve(settings, self._switched, clock=self.clock)
+        options = {"host": host or None, "port": port, "workers": workers or None, "grpc_port": grpc_port}
+        chosen = {name: option for name, option in options.items() if option is not None}
+        section = msgspec.structs.replace(self.config.serve, **chosen)
+        config = msgspec.structs.replace(self.config, serve=section)
+        server.serve(config, self.root, self.store, clock=self.clock)
 
     @cached_property
     def queue(self) -> Queue:
@@ -436,41 +419,14 @@ class Project:
             ProjectError: ``[queue]`` has a length of time that is none.
         """
         from funade.queue.queue import Queue
-        from funade.queue.rules import QueueRules
 
-        told = self.config.queue
-        rules = QueueRules(
-            most=told.most,
-            most_bytes=told.most_mb * 1024 * 1024,
-            tries=told.tries,
-            keep_s=self._seconds("keep", told.keep),
-            keep_dead_s=self._seconds("keep_dead", told.keep_dead),
-            callbacks=told.callbacks,
-            private=told.private_callbacks,
-        )
+        rules = server.queue_rules(self.config.queue, self.root)
         return Queue(self.store.local / "queue.db", clock=self.clock, rules=rules)
-
-    def _seconds(self, key: str, text: str) -> float:
-        from funade.declare.period import span
-
-        try:
-            return span(text).total_seconds()
-        except DeclarationError:
-            at = str(self.root / configs.FILE)
-            raise ProjectError(f"[queue] expected `{key}` like '1 day' or '12 hours', got {text!r}", at=at) from None
 
     @property
     def tokens(self) -> Path:
         """The file of tokens that the server asks for."""
-        given = self.config.serve.tokens
-        return self.root / given if given else self.store.local / "tokens.json"
-
-    def _file(self, path: str) -> str:
-        return str(self.root / path) if path else ""
-
-    def _switched(self) -> tuple[int, int] | None:
-        switch = self.store.metadata.current()
-        return (switch.generation, switch.after) if switch else None
+        return server.tokens(self.config, self.root, self.store)
 
     def batch(
         self,

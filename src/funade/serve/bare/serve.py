@@ -24,6 +24,7 @@ from funade.declare.node import Node
 from funade.declare.spec import Spec
 from funade.errors import ServeError
 from funade.serve.bare import file as bare_file
+from funade.serve.settings import ServerSettings
 
 RELEASE = 1
 """The number of the only release that there is."""
@@ -74,7 +75,7 @@ def serve(
     _check(path, argument)
     given = {"host": host, "port": port, "grpc_port": grpc_port, "workers": workers}
     with tempfile.TemporaryDirectory(prefix="funade-serve-") as folder:
-        settings = supervisor.ServerSettings("funade.serve.bare.serve:load", argument, folder=folder)
+        settings = ServerSettings("funade.serve.bare.serve:load", argument, folder=folder)
         settings = msgspec.structs.replace(settings, **{name: v for name, v in given.items() if v is not None})
         supervisor.serve(settings, lambda: (1, RELEASE), clock=clock)
 

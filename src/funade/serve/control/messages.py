@@ -2,44 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
-from funade.queue.rules import QueueRules
-from funade.serve.limits import Limits
+from funade.serve.settings import ServerSettings
 
 
 class Begin(msgspec.Struct, frozen=True):
-    """What a worker is started with, as its one argument.
+    """What a worker is begun with: what its server is, and what is its own.
 
-    ``loader`` names the function ("package.module:function") that, given ``argument``, returns the release. ``folder``
-    is the server's own, ``store`` the address of the store that answers are logged in; ``grpc_port`` 0 opens no gRPC
-    door, and ``grpc_listener`` is its listening socket; ``queue`` is the address of the store whose queue is offered
-    and ``queue_rules`` its bounds; ``certificate`` and ``key`` are PEM files, ``tokens`` the file of tokens; "" where
-    there is none.
+    ``listener``, ``grpc_listener`` (-1 for none) and ``control`` are open sockets that it inherits; ``folder`` is where
+    the workers of this server count, "" for nowhere.
     """
 
-    loader: str
-    argument: dict[str, Any]
+    settings: ServerSettings
     release: int
     listener: int
     control: int
-    drain_s: float = 30.0
-    log: str = ""
-    hosts: tuple[str, ...] = ()
-    limits: Limits = Limits()
-    folder: str = ""
-    store: str = ""
-    grpc_host: str = "127.0.0.1"
-    grpc_port: int = 0
     grpc_listener: int = -1
-    queue: str = ""
-    queue_rules: QueueRules = QueueRules()
-    certificate: str = ""
-    key: str = ""
-    tokens: str = ""
-    predict: str = "open"
+    folder: str = ""
 
 
 class Ready(msgspec.Struct, frozen=True, tag="ready"):

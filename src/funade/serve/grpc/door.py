@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from funade.errors import ServeError
 from funade.serve.answer.runtime import Runtime
-from funade.serve.control.messages import Begin
 from funade.serve.door import Door
 from funade.serve.grpc import port as rpc
 from funade.serve.grpc.grpcio import GrpcioPort
+from funade.serve.settings import ServerSettings
 
 if TYPE_CHECKING:
     from google.protobuf.descriptor_pool import DescriptorPool
@@ -24,7 +24,7 @@ Services = Callable[[Runtime], Iterable[rpc.Service]]
 _HEALTH = "grpc.health.v1.Health"
 
 
-def doors(runtime: Runtime, begin: Begin, listener: socket.socket | None, services: Services) -> list[Door]:
+def doors(runtime: Runtime, settings: ServerSettings, listener: socket.socket | None, services: Services) -> list[Door]:
     """The gRPC door where the server has a port for one, else none.
 
     Raises:
@@ -37,8 +37,8 @@ def doors(runtime: Runtime, begin: Begin, listener: socket.socket | None, servic
         raise ServeError(
             "gRPC door expected `grpc_reflection`, got none installed", do="run: pip install 'funade[grpc]'"
         )
-    certificate = (begin.certificate, begin.key) if begin.certificate else None
-    return [GrpcDoor(runtime, services(runtime), listener, certificate, drain_s=begin.drain_s)]
+    certificate = (settings.certificate, settings.key) if settings.certificate else None
+    return [GrpcDoor(runtime, services(runtime), listener, certificate, drain_s=settings.drain_s)]
 
 
 class GrpcDoor:

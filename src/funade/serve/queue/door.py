@@ -10,11 +10,11 @@ from funade.clock import Clock
 from funade.queue.queue import Queue
 from funade.queue.records import Sweep
 from funade.queue.rules import QueueRules
-from funade.serve.control.messages import Begin
 from funade.serve.queue.background import BackgroundThread
 from funade.serve.queue.callbacks import CallbackSender
 from funade.serve.queue.consumer import Consumer
 from funade.serve.queue.submit import Submitter
+from funade.serve.settings import ServerSettings
 from funade.store.address import folder_of
 
 if TYPE_CHECKING:
@@ -147,14 +147,14 @@ class QueueDoor:
             self._sweep()
 
 
-def of(runtime: Runtime, begin: Begin) -> QueueDoor | None:
-    """The door that the supervisor's word asks for; None where it names no queue.
+def of(runtime: Runtime, settings: ServerSettings) -> QueueDoor | None:
+    """The door that the settings ask for; None where it names no queue.
 
     Raises:
         ServeError: a callback prefix is no URL.
     """
-    if not begin.queue:
+    if not settings.queue:
         return None
-    door = QueueDoor(runtime, begin.queue, begin.queue_rules, clocks.system)
+    door = QueueDoor(runtime, settings.queue, settings.queue_rules, clocks.system)
     runtime.meter.queue = door.gauges
     return door

@@ -13,21 +13,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from funade import points
 from funade.clock import Clock
 from funade.errors import ServeError
 from funade.events import EventLog
 from funade.predictions.compactor_process import CompactorProcess, CompactorSettings
-from funade.queue.rules import QueueRules
 from funade.serve import tls
 from funade.serve.control.messages import Begin, Retire, Start, Stop, Take
-from funade.serve.limits import Limits, more_files
+from funade.serve.limits import more_files
 from funade.serve.listener import listening
 from funade.serve.metrics import file as metrics_file
 from funade.serve.queue import allowed_urls
 from funade.serve.server_file import ServerFile, ServerState
+from funade.serve.settings import ServerSettings
 from funade.serve.supervise.generation import Generation, WorkerProcess
 from funade.serve.supervise.shares import LOOK_S, Shares
 from funade.serve.tokens import token_file
@@ -41,38 +39,6 @@ Alert = Callable[[str, dict[str, Any]], None]
 _LOOK_S = 0.1
 _RETIRED_S = 1.0
 _AGAIN_S = 30.0
-_LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
-
-
-class ServerSettings(msgspec.Struct, frozen=True):
-    """What a server is: where it listens, how many workers, and how they load a release.
-
-    ``loader`` ("package.module:function") is given ``argument`` with ``release`` added. ``folder`` is where the
-    server says what it is; ``log`` a file, "" for standard error. ``hosts`` are host names that requests may name
-    besides the loopback's own and ``host``; on another address any is taken when none is given. What else there is goes
-    to the workers as it is (``message.Begin``).
-    """
-
-    loader: str
-    argument: dict[str, Any]
-    host: str = "127.0.0.1"
-    port: int = 8080
-    workers: int = 2
-    drain_s: float = 30.0
-    up_s: float = 60.0
-    folder: str = ""
-    log: str = ""
-    hosts: tuple[str, ...] = ()
-    limits: Limits = Limits()
-    store: str = ""
-    grpc_port: int = 0
-    queue: str = ""
-    queue_rules: QueueRules = QueueRules()
-    certificate: str = ""
-    key: str = ""
-    tokens: str = ""
-    predict: str = "open"
-    log_days: int = 0
 
 
 def serve(settings: ServerSettings, current: Current, *, clock: Clock, on_alert: Alert | None = None) -> None:
@@ -278,36 +244,15 @@ class Supervisor:
     # -- deeds
 
     def _spawn(self, generation: Generation) -> None:
-        given = self._settings
         begin = Begin(
-            loader=given.loader,
-            argument=given.argument,
-            release=generation.release,
+            self._settings,
+            generation.release,
             listener=self._socket.fileno(),
             control=-1,
-            drain_s=given.drain_s,
-            log=given.log,
-            hosts=self._hosts(),
-            limits=given.limits,
-            folder=self._own,
-            store=given.store,
-            grpc_host=given.host,
-            grpc_port=given.grpc_port,
             grpc_listener=self._grpc.fileno() if self._grpc is not None else -1,
-            queue=given.queue,
-            queue_rules=given.queue_rules,
-            certificate=given.certificate,
-            key=given.key,
-            tokens=given.tokens,
-            predict=given.predict,
+            folder=self._own,
         )
         generation.workers.append(WorkerProcess(begin, self._handed, self._news.set))
-
-    def _hosts(self) -> tuple[str, ...]:
-        given = self._settings
-        if given.hosts:
-            return (*_LOOPBACK, given.host, *given.hosts)
-        return (*_LOOPBACK, given.host) if given.host in _LOOPBACK else ()
 
     def _handed(self, worker: WorkerProcess, file: int, unread: bytes) -> None:
         """A connection of an old worker goes to a new one."""

@@ -59,7 +59,7 @@ class Worker:
     """
 
     def __init__(self, begin: Begin, loop: asyncio.AbstractEventLoop, events: EventLog) -> None:
-        self._begin = begin
+        self._begin, self._settings = begin, begin.settings
         self._loop = loop
         loop.set_exception_handler(lambda _, facts: events.event("defect", **_plain(facts)))
         self._events = events
@@ -78,14 +78,16 @@ class Worker:
         Raises:
             ServeError: its golden rows were answered differently; or whatever the user's code raised.
         """
-        begin = self._begin
-        self._tokens = Tokens(begin.tokens, clock.system, begin.predict, self._not_read("tokens"))
-        self._tls = Tls(begin.certificate, begin.key, self._not_read("certificate")) if begin.certificate else None
-        module, _, name = begin.loader.partition(":")
+        settings, release = self._settings, self._begin.release
+        self._tokens = Tokens(settings.tokens, clock.system, settings.predict, self._not_read("tokens"))
+        self._tls = (
+            Tls(settings.certificate, settings.key, self._not_read("certificate")) if settings.certificate else None
+        )
+        module, _, name = settings.loader.partition(":")
         loader = getattr(importlib.import_module(module), name)
-        loaded: ServableRelease = loader({**begin.argument, "release": begin.release})
-        if loaded.release != begin.release:
-            raise ServeError(f"loader expected release {begin.release}, got {loaded.release}")
+        loaded: ServableRelease = loader({**settings.argument, "release": release})
+        if loaded.release != release:
+            raise ServeError(f"loader expected release {release}, got {loaded.release}")
         loaded.warm()
         return loaded
 
@@ -94,17 +96,16 @@ class Worker:
 
     def open(self, loaded: ServableRelease) -> None:
         """The release is ready: wait for the supervisor's word."""
-        begin = self._begin
+        settings = self._settings
         mark = os.urandom(6).hex()
-        meter = Meter(mark, begin.folder, loaded.apis)
-        hosts = frozenset(h.lower().encode() for h in begin.hosts) or None
-        most = min(begin.limits.connections, max(more_files() - _OTHER_FILES, 16))
+        meter = Meter(mark, self._begin.folder, loaded.apis)
+        most = min(settings.limits.connections, max(more_files() - _OTHER_FILES, 16))
         try:
             runtime = Runtime(
                 self._loop,
                 self.executor,
                 self._events,
-                begin.limits,
+                settings.limits,
                 loaded,
                 mark=mark,
                 meter=meter,
@@ -112,11 +113,13 @@ class Worker:
                 log=self._log(loaded, mark),
             )
             self._runtime = runtime
-            runtime.later = queue_door.of(runtime, begin)
+            runtime.later = queue_door.of(runtime, settings)
             routes = Routes(runtime, endpoints.routes(runtime))
-            self._http = HttpDoor(runtime, routes, self._socket, most=most, hosts=hosts, hand=self._hand, tls=self._tls)
+            self._http = HttpDoor(
+                runtime, routes, self._socket, most=most, hosts=settings.host_names, hand=self._hand, tls=self._tls
+            )
             later = [runtime.later] if runtime.later is not None else []
-            self._doors = [self._http, *later, *grpc_door.doors(runtime, begin, self._grpc, endpoints.services)]
+            self._doors = [self._http, *later, *grpc_door.doors(runtime, settings, self._grpc, endpoints.services)]
         except (FunadeError, OSError) as error:
             self.fail(_told(error))
             return
@@ -124,10 +127,10 @@ class Worker:
         self._channel.send(Ready())
 
     def _log(self, loaded: ServableRelease, mark: str) -> LogWriter | None:
-        if not self._begin.store:
+        if not self._settings.store:
             return None
         without = {name: api.unlogged for name, api in loaded.apis.items()}
-        folder = address.folder_of(self._begin.store) / segments.FOLDER
+        folder = address.folder_of(self._settings.store) / segments.FOLDER
         return LogWriter(folder, mark, loaded.release, without, self._loop, self._events)
 
     def fail(self, error: str) -> None:
@@ -174,7 +177,7 @@ class Worker:
             self._channel.send(Retired())
         if not self._ending:
             self._ending = True
-            self._wait_for_the_end(self._loop.time() + self._begin.drain_s)
+            self._wait_for_the_end(self._loop.time() + self._settings.drain_s)
 
     def _wait_for_the_end(self, deadline: float) -> None:
         """Look every 20 ms whether all doors are empty."""
@@ -196,13 +199,13 @@ class Worker:
             door.tick()
         log, waiting = self._runtime.log, {name: queue.waiting_rows for name, queue in self._runtime.queues.items()}
         self._runtime.meter.tick(waiting, logged=log.logged if log else 0, lost=log.lost if log else 0)
-        if self.executor.busy and time.monotonic() - self.executor.since > self._begin.limits.call_s:
+        if self.executor.busy and time.monotonic() - self.executor.since > self._settings.limits.call_s:
             self._stuck()
         self._loop.call_later(1.0, self._tick)
 
     def _stuck(self) -> None:
         """A call that does not end holds up every api of this process: another process must take over."""
-        self._events.event("stuck", seconds=self._begin.limits.call_s)
+        self._events.event("stuck", seconds=self._settings.limits.call_s)
         for door in self._doors:
             door.shut()
             door.cut()
@@ -214,8 +217,8 @@ class Worker:
             time.sleep(1.0)
             if self.executor.together and self.executor.busy:
                 waited = time.monotonic() - self.executor.since
-                if waited > self._begin.limits.call_s + 1.0:
-                    self._events.event("stuck", seconds=self._begin.limits.call_s)
+                if waited > self._settings.limits.call_s + 1.0:
+                    self._events.event("stuck", seconds=self._settings.limits.call_s)
                     os._exit(_STUCK)
 
     def _leave_process(self, code: int) -> None:
@@ -254,7 +257,7 @@ def main(arguments: Sequence[str]) -> None:
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to the whole group; the supervisor decides
     begin = msgspec.json.decode(arguments[0], type=Begin)
-    events = EventLog(clock.system, begin.log, worker=os.getpid(), release=begin.release)
+    events = EventLog(clock.system, begin.settings.log, worker=os.getpid(), release=begin.release)
     sys.setswitchinterval(0.001)
     loop = uvloop.new_event_loop()
     worker = Worker(begin, loop, events)
