@@ -29,14 +29,15 @@ from funade.queue.rules import QueueRules
 from funade.serve.answer.executor import Executor
 from funade.serve.answer.request import ApiAnswers, Notes
 from funade.serve.answer.runtime import Runtime
-from funade.serve.grpc import port as rpc
+from funade.serve.grpc import call as rpc
+from funade.serve.grpc import health, reflection
 from funade.serve.grpc import typed as grpc_typed
-from funade.serve.grpc.door import Health, _guarded, files_of, reflection
-from funade.serve.grpc.grpcio_stream import handler_of
+from funade.serve.grpc.door import guarded
+from funade.serve.grpc.stream import StreamMethods
 from funade.serve.limits import Limits
 from funade.serve.metrics.meter import Meter
 from funade.serve.oip import grpc as oip_grpc
-from funade.serve.oip.proto import SERVICE, messages
+from funade.serve.oip.proto import MESSAGES, SERVICE
 from funade.serve.queue import grpc as queue_rpc
 from funade.serve.queue.submit import Submitter
 from funade.serve.tokens.tokens import Tokens
@@ -123,14 +124,18 @@ class Place:
         background: Any = Clerk()
         front = Submitter(self.runtime, self.queue, background, background, lambda: None)
         door: Any = Later(self.runtime, front)
-        health = Health(["a.Api"])
+        asked = health.Health(["a.Api"])
         services = [grpc_typed.service(self.runtime), *oip_grpc.services(self.runtime)]
-        self.others: rpc.Others = [health.watching(), *reflection(files_of(services), health.names)]
+        files = [file for service in services for file in service.files]
+        self.streams: StreamMethods = {
+            f"/{health.SERVICE}/Watch": asked.watch,
+            **reflection.methods(["a.Api"], [*files, health.FILE]),
+        }
         self.methods: dict[str, rpc.Method] = {
             **grpc_typed.methods(self.runtime),
             **oip_grpc.methods(self.runtime),
             **queue_rpc.methods(door),
-            "/grpc.health.v1.Health/Check": health.check,
+            "/grpc.health.v1.Health/Check": asked.check,
         }
 
     def _add(self, name: str, ask: Any, within_s: float | None = None) -> None:
@@ -300,7 +305,7 @@ def _infer(at: Place, body: bytes, rng: random.Random) -> Hashable:
     within_s = rng.choice((None, 0.0, 1.5))
     call, queued = at.ended(f"/{SERVICE}/ModelInfer", body, within_s)
     try:
-        message = messages()["ModelInferRequest"].FromString(body)
+        message = MESSAGES["ModelInferRequest"].FromString(body)
     except DecodeError:
         assert call.code == rpc.INVALID_ARGUMENT and "bytes that are none" in call.text
         return call.code, "none"
@@ -323,7 +328,7 @@ def _infer(at: Place, body: bytes, rng: random.Random) -> Hashable:
         assert queued.within_s is not None and 0 <= queued.within_s <= within_s
     given = _answered(at, queued, call)
     if call.code == 0:
-        _outputs(messages()["ModelInferResponse"].FromString(call.body), message, names, len(rows))
+        _outputs(MESSAGES["ModelInferResponse"].FromString(call.body), message, names, len(rows))
     return call.code, min(len(rows), 3), len(message.raw_input_contents) > 0, given
 
 
@@ -363,14 +368,14 @@ def _asked(at: Place, body: bytes, rng: random.Random) -> Hashable:
     """Metadata: nobody is let in by it."""
     call = Call()
     call.metadata = {"authorization": body.decode("ascii", "replace")}
-    _guarded(at.runtime, "operate", lambda message, call: call.reply(b""))(b"", call)
+    guarded(at.runtime, "operate", lambda message, call: call.reply(b""))(b"", call)
     assert call.code in (rpc.UNAUTHENTICATED, rpc.PERMISSION_DENIED)
     return call.code, call.text
 
 
 def streamed(at: Place, path: str, given: list[bytes]) -> tuple[int, bytes]:
     """How a stream ends whose client sends these messages."""
-    stream = Heard(Carrier(given), handler_of(at.others, path, ()), at.loop.create_future())
+    stream = Heard(Carrier(given), at.streams[path], at.loop.create_future())
     at.loop.run_until_complete(stream.run())
     assert stream.said is not None and stream.said[0] in (0, *_REFUSED), stream.said
     return stream.said

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, NamedTuple
 
-from funade.serve.grpc.grpcio_stream import Stream
+from funade.serve.grpc.stream import Stream
 
 
 class Heard(Stream):

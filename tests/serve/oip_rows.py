@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 
 from funade.contract.field import Contract
-from funade.serve.oip.proto import messages
+from funade.serve.oip.proto import MESSAGES
 from funade.serve.oip.tensor import datatype_of
 from serve.serve_client import Client
 
@@ -34,7 +34,7 @@ def over_http(api: str, contract: Contract, rows: list[Row], port: int) -> list[
 def over_grpc(api: str, contract: Contract, rows: list[Row], port: int) -> list[Row]:
     """Answers over gRPC, tensors as typed contents."""
     found: list[Row] = [{}] * len(rows)
-    types = messages()
+    types = MESSAGES
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         ask = channel.unary_unary(
             "/inference.GRPCInferenceService/ModelInfer",

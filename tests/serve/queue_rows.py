@@ -36,7 +36,7 @@ def over_http(api: str, rows: list[Row], server: Running, folder: Path) -> list[
 
 def over_grpc(api: str, rows: list[Row], server: Running, folder: Path) -> list[Row]:
     """Fifty rows a request."""
-    made = queue_rpc.messages()
+    made = queue_rpc.MESSAGES
     metadata = (("authorization", f"Bearer {(folder / 'token').read_text()}"),)
     with grpc.insecure_channel(f"127.0.0.1:{server.settings.grpc_port}") as channel:
 

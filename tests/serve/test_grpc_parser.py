@@ -12,8 +12,8 @@ from pathlib import Path
 import grpc
 import pytest
 
-from funade.serve.grpc import port as rpc
-from funade.serve.oip.proto import messages
+from funade.serve.grpc import call as rpc
+from funade.serve.oip.proto import MESSAGES
 from serve import fuzz_grpc, fuzz_http2, fuzz_live, fuzzing, stock
 from serve.fuzz_grpc import CORPUS, opened
 from serve.serve_client import Running
@@ -60,13 +60,13 @@ def test_a_tensors_name_of_any_length_is_refused_in_one_short_line(
     place: fuzz_grpc.Place, shapes: tuple[tuple[int, ...], ...]
 ) -> None:
     inputs = [{"name": "a\n" * 100_000, "datatype": "FP64", "shape": shape} for shape in shapes]
-    body = messages()["ModelInferRequest"](model_name="closed", inputs=inputs).SerializeToString()
+    body = MESSAGES["ModelInferRequest"](model_name="closed", inputs=inputs).SerializeToString()
     call, _ = place.ended("/inference.GRPCInferenceService/ModelInfer", body)
     assert call.code == rpc.INVALID_ARGUMENT and len(call.text) < 300
 
 
 def test_a_model_whose_name_is_megabytes_long_is_refused_in_one_short_line(place: fuzz_grpc.Place) -> None:
-    body = messages()["ModelInferRequest"](model_name="cook" * 1_000_000).SerializeToString()
+    body = MESSAGES["ModelInferRequest"](model_name="cook" * 1_000_000).SerializeToString()
     began = time.process_time()
     call, _ = place.ended("/inference.GRPCInferenceService/ModelInfer", body)
     print(f"{(time.process_time() - began) * 1e3:.1f} ms")

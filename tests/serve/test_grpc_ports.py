@@ -7,7 +7,7 @@ import functools
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,11 @@ import uvloop
 
 from funade import clock
 from funade.events import EventLog
-from funade.serve.grpc import port as rpc
-from funade.serve.grpc.grpcio import GrpcioPort
+from funade.serve.grpc import call as rpc
+from funade.serve.grpc.port import Port, PortSettings
 from serve.serve_client import until
 
-BOUNDS = rpc.PortBounds(message_bytes=100_000, metadata_bytes=8192, drain_s=3.0)
+SETTINGS = PortSettings(message_bytes=100_000, metadata_bytes=8192, drain_s=3.0)
 
 
 class Place:
@@ -36,7 +36,7 @@ class Place:
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.target = f"127.0.0.1:{self.listener.getsockname()[1]}"
         self.calls: list[rpc.Call] = []
-        self.ports: list[rpc.Port] = []
+        self.ports: list[Port] = []
 
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)
@@ -50,7 +50,7 @@ class Place:
 
         return asyncio.run_coroutine_threadsafe(called(), self.loop).result(10)
 
-    def open(self, name: str = "first") -> rpc.Port:
+    def open(self, name: str = "first") -> Port:
         """Another port on the same listening socket; its answers name it."""
 
         def echo(message: bytes, call: rpc.Call) -> None:
@@ -65,17 +65,15 @@ class Place:
         def broken(message: bytes, call: rpc.Call) -> None:
             raise KeyError("a private detail")
 
-        async def count(request: bytes, context: Any) -> Any:
+        async def count(messages: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
             for number in range(3):
                 yield b"%d" % number
 
         methods: rpc.Methods = {f"/e.E/{m.__name__}": m for m in (echo, held, refused, broken)}
-        stream = grpc.unary_stream_rpc_method_handler(count)
-        others = [grpc.method_handlers_generic_handler("s.S", {"count": stream})]
         events = EventLog(clock.system, str(self.log))
 
-        def made() -> rpc.Port:
-            port = GrpcioPort(self.loop, events, methods, others, self.listener.dup(), BOUNDS)
+        def made() -> Port:
+            port = Port(self.loop, events, self.listener.dup(), methods, {"/s.S/count": count}, SETTINGS)
             port.start()
             return port
 
@@ -255,6 +253,6 @@ def test_two_ports_share_one_listening_socket(place: Place) -> None:
 
 def test_a_port_that_was_never_started_can_be_stopped(place: Place) -> None:
     events = EventLog(clock.system, str(place.log))
-    made = place.do(lambda: GrpcioPort(place.loop, events, {}, [], place.listener.dup(), BOUNDS))
+    made = place.do(lambda: Port(place.loop, events, place.listener.dup(), {}, {}, SETTINGS))
     place.do(made.stop)
     until(lambda: place.do(lambda: made.empty))

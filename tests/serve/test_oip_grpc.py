@@ -18,11 +18,11 @@ from funade.events import EventLog
 from funade.serve.answer.executor import Executor
 from funade.serve.answer.request import ApiAnswers, Notes
 from funade.serve.answer.runtime import Runtime
-from funade.serve.grpc import port as rpc
+from funade.serve.grpc import call as rpc
 from funade.serve.limits import Limits
 from funade.serve.metrics.meter import Meter
 from funade.serve.oip.grpc import methods
-from funade.serve.oip.proto import file, messages
+from funade.serve.oip.proto import FILE, MESSAGES
 from funade.serve.tokens.tokens import Tokens
 from serve import serve_types, stock
 
@@ -72,7 +72,7 @@ def ask(runtime: Runtime, body: bytes, path: str = INFER) -> tuple[int, Any]:
 
 
 def request(*inputs: dict[str, Any], raw: tuple[bytes, ...] = (), **more: Any) -> Any:
-    return messages()["ModelInferRequest"](model_name="cook", inputs=inputs, raw_input_contents=raw, **more)
+    return MESSAGES["ModelInferRequest"](model_name="cook", inputs=inputs, raw_input_contents=raw, **more)
 
 
 def tensor(name: str, datatype: str, values: list[Any], contents: str, shape: tuple[int, ...] = (1,)) -> dict[str, Any]:
@@ -88,13 +88,13 @@ ORDER = (
 
 
 def test_messages_are_the_same_on_the_wire_as_tritonclients(tmp_path: Path) -> None:
-    (tmp_path / "file").write_bytes(file().SerializeToString())
+    (tmp_path / "file").write_bytes(FILE)
     assert stock.ask("triton_wire.py", tmp_path / "file").split() == ["14", "6"]
 
 
 def test_contents_are_answered_with_contents(runtime: Runtime) -> None:
     code, body = ask(runtime, request(*ORDER, id="9").SerializeToString())
-    answer = messages()["ModelInferResponse"].FromString(body)
+    answer = MESSAGES["ModelInferResponse"].FromString(body)
     assert (code, answer.model_name, answer.model_version, answer.id) == (0, "cook", "7", "9")
     assert [(o.name, o.datatype, list(o.shape)) for o in answer.outputs] == [
         ("minutes", "FP64", [1]),
@@ -111,7 +111,7 @@ def test_bytes_are_answered_with_bytes(runtime: Runtime) -> None:
     bare = [{key: value for key, value in one.items() if key != "contents"} for one in ORDER]
     raw = (np.int32(2).tobytes(), np.float32(0.5).tobytes(), b"\x02\0\0\0A1", b"\x06\0\0\0eat in")
     code, body = ask(runtime, request(*bare, raw=raw, outputs=[{"name": "by"}]).SerializeToString())
-    answer = messages()["ModelInferResponse"].FromString(body)
+    answer = MESSAGES["ModelInferResponse"].FromString(body)
     assert (code, list(answer.raw_output_contents)) == (0, [b"\x03\0\0\0wok"])
 
 
@@ -163,9 +163,9 @@ def test_other_models_and_versions_are_not_found_and_not_ready(runtime: Runtime)
         ("coook", "", "model `coook` is not known; did you mean `cook`?"),
         ("cook", "6", "model `cook` has version 7, the current release, got 6; leave it out"),
     ):
-        asked = messages()["ModelInferRequest"](model_name=name, model_version=version)
+        asked = MESSAGES["ModelInferRequest"](model_name=name, model_version=version)
         assert ask(runtime, asked.SerializeToString()) == (rpc.NOT_FOUND, text)
-        asked = messages()["ModelMetadataRequest"](name=name, version=version)
+        asked = MESSAGES["ModelMetadataRequest"](name=name, version=version)
         path = INFER.replace("ModelInfer", "ModelMetadata")
         assert ask(runtime, asked.SerializeToString(), path) == (rpc.NOT_FOUND, text)
         assert ask(runtime, asked.SerializeToString(), INFER.replace("ModelInfer", "ModelReady")) == (0, b"")

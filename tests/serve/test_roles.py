@@ -26,7 +26,7 @@ from funade.serve.queue import door as queue_door
 from funade.serve.settings import ServerSettings
 from funade.serve.tokens import token_file
 from funade.serve.tokens.tokens import Tokens
-from funade.serve.worker import endpoints
+from funade.serve.worker import endpoints, grpc_services
 from serve import serve_fake
 from serve.serve_client import Client, Response, Running, until
 
@@ -193,7 +193,7 @@ def test_every_method_lets_through_whom_its_role_says_and_nobody_else(
         port = free.getsockname()[1]
     given = {"store": f"sqlite:{tmp_path}/store", "queue": f"sqlite:{tmp_path}"}
     run(workers=1, tokens=str(file), predict=predict, grpc_port=port, **given).serving(1)
-    roles = {path: service.role for service in endpoints.services(runtime) for path in service.methods}
+    roles = {path: service.role for service in grpc_services.services(runtime) for path in service.methods}
     roles |= {"/grpc.health.v1.Health/Check": "open"}
     assert len(roles) > 6 and set(roles.values()) <= set(RANK)
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:

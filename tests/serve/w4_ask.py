@@ -137,14 +137,14 @@ def _rpc(what: str, asked: float, call: Any, request: Any) -> Seen:
 
 
 def _message(kind: str, **given: Any) -> Any:
-    return oip_proto.messages()[kind](**given)
+    return oip_proto.MESSAGES[kind](**given)
 
 
 def _model(channel: grpc.Channel, method: str) -> Any:
     return channel.unary_unary(
         f"/{oip_proto.SERVICE}/{method}",
         request_serializer=lambda message: message.SerializeToString(),
-        response_deserializer=oip_proto.messages()[f"{method}Response"].FromString,
+        response_deserializer=oip_proto.MESSAGES[f"{method}Response"].FromString,
     )
 
 

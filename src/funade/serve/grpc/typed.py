@@ -19,7 +19,7 @@ from funade.errors import ContractViolation
 from funade.serve.answer.api import Api
 from funade.serve.answer.request import PLAIN, ApiAnswers, Notes
 from funade.serve.answer.runtime import Runtime
-from funade.serve.grpc import port as rpc
+from funade.serve.grpc import call as rpc
 
 _MOST_ROWS = 100_000
 _MARGIN_S = 0.05

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 from funade.errors import ContractViolation
 from funade.serve.answer.request import PLAIN, ApiAnswers, Notes
 from funade.serve.answer.runtime import Runtime
-from funade.serve.grpc import port as rpc
+from funade.serve.grpc import call as rpc
 from funade.serve.grpc.typed import GrpcExchange, Trailers
 from funade.serve.oip.model import EXTENSIONS, NAME, PLATFORM, Model, models, parameters, unknown_model, version, within
-from funade.serve.oip.proto import CALLS, CONTENTS, SERVICE, file, messages
+from funade.serve.oip.proto import CALLS, CONTENTS, FILE, MESSAGES, SERVICE
 from funade.serve.oip.tensor import Tensor, TensorColumn, wrong
 
 _MARGIN_S = 0.05
@@ -23,13 +23,12 @@ def services(runtime: Runtime) -> list[rpc.Service]:
     every = methods(runtime)
     infer = f"/{SERVICE}/ModelInfer"
     told = {path: method for path, method in every.items() if path != infer}
-    described = file().SerializeToString(deterministic=True)
-    return [rpc.Service(told, [described], "open"), rpc.Service({infer: every[infer]})]
+    return [rpc.Service(told, [FILE], "open"), rpc.Service({infer: every[infer]})]
 
 
 def methods(runtime: Runtime) -> rpc.Methods:
     """``/inference.GRPCInferenceService/…`` → what answers it."""
-    made, known = messages(), models(runtime)
+    made, known = MESSAGES, models(runtime)
     trailers = Trailers(runtime.loaded.release, runtime.mark)
     server = made["ServerMetadataResponse"](name=NAME, version=version(), extensions=EXTENSIONS)
     answers: dict[str, Callable[[Any, rpc.Call], None]] = {
@@ -81,7 +80,7 @@ def _ready(known: dict[str, Model], made: Any, request: Any, call: rpc.Call) -> 
 
 
 def _metadata(model: Model) -> Any:
-    made = messages()["ModelMetadataResponse"](name=model.name, versions=[model.version], platform=PLATFORM)
+    made = MESSAGES["ModelMetadataResponse"](name=model.name, versions=[model.version], platform=PLATFORM)
     for metas, told in ((model.inputs, made.inputs), (model.outputs, made.outputs)):
         for meta in metas:
             told.add(name=meta.name, datatype=meta.datatype, shape=[-1])
@@ -116,7 +115,7 @@ class GrpcInfer(GrpcExchange):
     def write(self, answers: ApiAnswers, start: int, stop: int) -> Any:
         """The rows as tensors, in a message that lacks what is known only when it is sent."""
         asked, model = self._asked, self._model
-        made = messages()["ModelInferResponse"](model_name=model.name, model_version=model.version, id=asked.id)
+        made = MESSAGES["ModelInferResponse"](model_name=model.name, model_version=model.version, id=asked.id)
         for column in model.answered(answers.columns, start, stop, asked.names):
             output = made.outputs.add(name=column.name, datatype=column.datatype, shape=[len(column.values)])
             if asked.raw:

@@ -1,19 +1,22 @@
-"""What a worker offers: each module's routes and gRPC services, one line a module."""
+"""What a worker offers: each module's routes, one line a module, and the gRPC door where there is one."""
 
 from __future__ import annotations
 
+import os
+import socket
+from importlib.util import find_spec
+
 from funade.contract.openapi import Paths
+from funade.errors import ServeError
 from funade.serve.answer.runtime import Runtime
-from funade.serve.grpc import typed as grpc_typed
-from funade.serve.grpc.port import Service
+from funade.serve.door import Door
 from funade.serve.http import docs_page, metrics_page
 from funade.serve.http.routes import Route
-from funade.serve.oip import grpc as oip_grpc
 from funade.serve.oip import http as oip_http
 from funade.serve.oip import openapi as oip_doc
-from funade.serve.queue import grpc as queue_rpc
 from funade.serve.queue import http as queue_routes
 from funade.serve.queue import openapi as queue_doc
+from funade.serve.settings import ServerSettings
 
 
 def routes(runtime: Runtime) -> list[Route]:
@@ -29,6 +32,19 @@ def parts(runtime: Runtime) -> list[Paths]:
     return [oip_doc.part(contracts, runtime.loaded.release), *queue]
 
 
-def services(runtime: Runtime) -> list[Service]:
-    """What the gRPC door carries besides health and reflection."""
-    return [grpc_typed.service(runtime), *oip_grpc.services(runtime), *queue_rpc.services(runtime)]
+def grpc_doors(runtime: Runtime, settings: ServerSettings, listener: socket.socket | None) -> list[Door]:
+    """The gRPC door where the server has a port for one, else none.
+
+    Raises:
+        ServeError: the library is not installed.
+    """
+    if listener is None:
+        return []
+    if find_spec("grpc_reflection") is None:
+        raise ServeError(
+            "gRPC door expected `grpc_reflection`, got none installed", do="run: pip install 'funade[grpc]'"
+        )
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # else its core writes a line of a client's own for any bad bytes
+    from funade.serve.worker.grpc_services import door  # a worker without that port needs none of its libraries
+
+    return [door(runtime, settings, listener)]

@@ -32,7 +32,6 @@ from funade.serve.answer.runtime import Runtime
 from funade.serve.control.channel import Channel
 from funade.serve.control.messages import Begin, Failed, Handed, Message, Ready, Retire, Retired, Start, Stop, Take
 from funade.serve.door import Door
-from funade.serve.grpc import door as grpc_door
 from funade.serve.http.door import HttpDoor
 from funade.serve.http.routes import Routes
 from funade.serve.limits import more_files
@@ -119,7 +118,7 @@ class Worker:
                 runtime, routes, self._socket, most=most, hosts=settings.host_names, hand=self._hand, tls=self._tls
             )
             later = [runtime.later] if runtime.later is not None else []
-            self._doors = [self._http, *later, *grpc_door.doors(runtime, settings, self._grpc, endpoints.services)]
+            self._doors = [self._http, *later, *endpoints.grpc_doors(runtime, settings, self._grpc)]
         except (FunadeError, OSError) as error:
             self.fail(_told(error))
             return
