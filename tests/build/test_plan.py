@@ -6,12 +6,12 @@ import pytest
 
 import toy
 from funade.build.run import Built
-from funade.build.status import Status
 from funade.cli import main
 from funade.digest import of_value
 from funade.errors import HoldsDisagree, Misuse, NotBuilt, SettingError
 from funade.plan import plan as plans
 from funade.plan.differences import differences
+from funade.plan.status import Status
 from funade.project.project import Project
 from funade.store.records import Hold, Version
 

@@ -47,7 +47,7 @@ def plan(
     metadata: Metadata,
     *,
     settings: Settings,
-    holds: Mapping[str, Hold] | None = None,
+    holds: Mapping[str, Hold],
     timezone: str = "",
     attempt: Mapping[str, dict[str, Any]] | None = None,
 ) -> Plan:
@@ -57,7 +57,7 @@ def plan(
         graph: the nodes.
         metadata: what is loaded, built and held.
         settings: the project's settings, laid over the code's defaults.
-        holds: node → hold; those of the store unless given.
+        holds: node → hold.
         timezone: the project's, part of every recipe with a window.
         attempt: node → what one attempt adds to its recipe (``settings``, ``again``).
 
@@ -65,7 +65,7 @@ def plan(
         SettingError: a setting names nothing, or its value has another type than its default.
     """
     check_settings(graph, settings)
-    held = _held(metadata.holds() if holds is None else holds)
+    held = _held(holds)
     steps: Plan = {}
     for spec in graph:
         steps[spec.name] = _step(spec, steps, metadata, held, settings, timezone, (attempt or {}).get(spec.name, {}))

@@ -16,7 +16,7 @@ from funade.fingerprint.fingerprint import symbol_reach
 from funade.store import codecs
 
 
-def declared(root: Path, nodes: Sequence[Node[Any, Any]]) -> list[Spec]:
+def specs_of_nodes(root: Path, nodes: Sequence[Node[Any, Any]]) -> list[Spec]:
     """The nodes as plain data; a model's codec and runtime follow from its annotated return type.
 
     Raises:

@@ -32,23 +32,37 @@ class Status(msgspec.Struct, frozen=True):
     behind: tuple[str, ...]
 
 
-def status(steps: Plan, present: Plan, metadata: Metadata, released: Pins) -> list[Status]:
-    """Every node of a plan with holds (``steps``), beside the plan without them (``present``)."""
-    holds = metadata.holds()
-    return [_one(name, step, present[name], metadata, holds, released.get(name, "")) for name, step in steps.items()]
+def status(
+    steps: Plan, present: Plan, metadata: Metadata, *, holds: Mapping[str, Hold], released: Pins
+) -> list[Status]:
+    """How every node stands.
+
+    Args:
+        steps: the plan with the holds.
+        present: the plan without them.
+        metadata: what is built and loaded.
+        holds: node → hold.
+        released: the pins of the current release.
+    """
+    return [
+        _status_of(step, present[name], metadata, held=holds[name].version if name in holds else "", released=released)
+        for name, step in steps.items()
+    ]
 
 
-def _one(name: str, step: Step, present: Step, metadata: Metadata, holds: Mapping[str, Hold], released: str) -> Status:
+def _status_of(step: Step, present: Step, metadata: Metadata, *, held: str, released: Pins) -> Status:
+    name = step.spec.name
     last = metadata.version(present.version) or newest(name, metadata)
-    live = metadata.version(released) if released else None
+    pin = released.get(name, "")
+    live = metadata.version(pin) if pin else None
     return Status(
         node=name,
         kind=step.spec.kind,
         version=step.version,
         state=step.state,
         newest=last.id if last else "",
-        held=holds[name].version if name in holds else "",
-        released=released,
+        held=held,
+        released=pin,
         why=tuple(_why(step, present, last, metadata)),
         behind=tuple(differences(live, present)) if live and present.version else (),
     )
