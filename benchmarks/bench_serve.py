@@ -17,14 +17,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import serving_data
-from contestants import SERVE, VARIANTS, Contestant, Running, all_of_them
+from contestants import SERVE, VARIANTS, Contestant, Running, all_of_them, before
 from measure import REPOSITORY, processor
 from serving_page import Cost, Page, written
 
@@ -149,11 +149,16 @@ def bare(form: str, frame: str) -> dict[str, float]:
     return {"s": median(taken[1:]), "mb": median(held[1:])}
 
 
-def release(folder: Path) -> None:
+def release(folder: Path, environment: Mapping[str, str] | None = None) -> None:
     """Build and release the project in ``folder``."""
+    surroundings = os.environ | (environment or {})
     for step in ("build", "stage", "release"):
         done = subprocess.run(
-            [SERVE / "python", "-m", "funade", "-C", folder, step], capture_output=True, text=True, cwd=folder
+            [SERVE / "python", "-m", "funade", "-C", folder, step],
+            capture_output=True,
+            text=True,
+            cwd=folder,
+            env=surroundings,
         )
         if done.returncode:
             raise SystemExit(f"funade {step} failed: {done.stdout}{done.stderr}")
@@ -182,6 +187,10 @@ def run(given: argparse.Namespace, folder: Path) -> Page:
         shutil.copytree(folder / "columns", folder / variant)
     model = serving_data.prepare(folder, given.model)
     contestants = [c for c in all_of_them() if not given.only or any(o in c.name for o in given.only)]
+    if given.beside:
+        contestants.append(before(given.beside.resolve()))
+        serving_data.project(folder / "before", given.model, "columns")
+        release(folder / "before", contestants[-1].environment)
     work = Work(folder, tuple(given.connections), tuple(given.rows), given.runs, given.seconds)
     page = Page(given.model, given.runs, given.seconds, machine(), given.note)
     servers = start(contestants, folder, model, page.failed)
@@ -235,6 +244,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--connections", type=int, nargs="+", default=[1, 8, 64])
     parser.add_argument("--rows", type=int, nargs="+", choices=serving_data.ROWS, default=serving_data.ROWS)
     parser.add_argument("--only", nargs="+", default=[], help="contestants whose name holds one of these")
+    parser.add_argument("--beside", type=Path, help="a checkout of another commit of funade, measured in the same run")
     parser.add_argument("--note", default="", help="a sentence for the page")
     parser.add_argument("--page", type=Path, default=REPOSITORY / "docs" / "benchmarks-serve.md")
     return parser.parse_args()

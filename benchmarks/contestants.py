@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from measure import REPOSITORY
@@ -88,6 +88,13 @@ def all_of_them() -> list[Contestant]:
 def _funade(shown: str, frame: str) -> Contestant:
     command = ("-m", "funade", "-C", f"{{folder}}/{frame}", "serve", "--workers", "1", "--port", "{port}")
     return Contestant(f"funade, {shown}", (f"{SERVE}/python", *command), "/v1/score", frame=frame, later_s=KEEPER_S)
+
+
+def before(checkout: Path) -> Contestant:
+    """funade as another checkout has it, with a project of its own in the folder ``before``."""
+    one = _funade("before", "columns")
+    command = tuple(part.replace("{folder}/columns", "{folder}/before") for part in one.command)
+    return replace(one, command=command, frame="", environment={"PYTHONPATH": str(checkout / "src")})
 
 
 VARIANTS = ("uncounted", "unbatched")
