@@ -20,7 +20,7 @@ from funade.batch import plan as plans
 from funade.batch.part import WrittenPart
 from funade.batch.plan import Plan, RunIdentity
 from funade.batch.query import Query, Tables
-from funade.batch.table import Manifest, Table, locked, put, room, settle
+from funade.batch.table import Manifest, Table, locked, put, room
 from funade.batch.worker import WorkOrder
 from funade.batch.workers import answered, materialised
 from funade.batch.writer import written
@@ -28,6 +28,7 @@ from funade.clock import Clock
 from funade.contract.table import plain
 from funade.declare.spec import Spec
 from funade.errors import ResultRefused
+from funade.store import disk
 from funade.store.store import Store
 from funade.store.warehouse import snapshots
 from funade.store.warehouse.query import Select
@@ -125,7 +126,7 @@ class Run:
             raise
         (table.folder / f"rows-{plan.id}").mkdir()
         for folder in (table.folder, *table.folder.parents[:2]):
-            settle(folder)
+            disk.sync(folder)
         put(table.folder / "run" / "plan.json", msgspec.json.encode(plan))
         points.passing("batch.planned")
         return plan, _differs(before.asked, self._asked) if before is not None else ""

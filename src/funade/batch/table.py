@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import msgspec
 from funade import points
 from funade.digest import of_bytes
 from funade.errors import DiskFull, Misuse, StoreError
+from funade.store import disk
 
 FOLDER = "batch"
 REFUSED = "_refused"
@@ -126,12 +127,10 @@ def locked(table: Table) -> Iterator[None]:
     Raises:
         StoreError: somebody else does.
     """
-    import fcntl
-
     table.folder.mkdir(parents=True, exist_ok=True)
-    with (table.folder / "lock").open("w") as file:
+    with ExitStack() as lock:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock.enter_context(disk.alone(table.folder / "lock", wait=False))
         except BlockingIOError:
             raise StoreError(
                 f"batch expected to be alone in writing `{table.name}`, got another run at work",
@@ -161,22 +160,7 @@ def is_full(error: BaseException) -> bool:
 
 def put(path: Path, data: bytes) -> None:
     """Have a file hold these bytes: whole, or what it was before."""
-    making = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with making.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    making.replace(path)
-    settle(path.parent)
-
-
-def settle(folder: Path) -> None:
-    """Have what was named in a folder last."""
-    number = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
+    disk.write(path, data, fresh=path.with_name(f".{path.name}.{os.getpid()}.tmp"))
 
 
 def _read(path: Path) -> Manifest | None:

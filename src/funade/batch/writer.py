@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from funade.batch.table import settle
+from funade.store import disk
 from funade.store.warehouse import snapshots
 
 _MOST_BYTES = 2 << 20
@@ -68,10 +68,7 @@ def written(path: Path, schema: pa.Schema, group: int = snapshots.ROW_GROUP) -> 
     try:
         yield writer
         writer.close()
-        with making.open("rb") as file:
-            os.fsync(file.fileno())
-        making.replace(path)
-        settle(path.parent)
+        disk.replace(making, path)
     finally:
         writer.drop()
         making.unlink(missing_ok=True)

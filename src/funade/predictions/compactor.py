@@ -7,7 +7,6 @@ written down before.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import sys
 import time
@@ -23,6 +22,7 @@ import pyarrow.parquet as pq
 from funade import points
 from funade.predictions import segments, wal
 from funade.predictions import table as predictions
+from funade.store import disk
 
 _LOOK_S = 1.0
 _LONG_S = 3.0
@@ -89,7 +89,7 @@ class Compactor:
             else:
                 self._tried(f"{folder.parent.name}/{folder.name}", self._tidy, folder, now)
         for path in [*self._open.glob("*.fresh"), *self._open.glob("*.new")]:
-            if path.stat().st_mtime < now - _SWEEP_S and _unlocked(path):
+            if path.stat().st_mtime < now - _SWEEP_S and not disk.is_locked(path):
                 path.unlink()  # whoever made it died over it
         for path in self._open.glob("*.unread"):
             if self._days and path.stat().st_mtime < now - self._days * 86_400:
@@ -112,7 +112,7 @@ class Compactor:
 
     def _read(self, path: Path) -> int:
         """Make segments of a file's whole frames; remove the file when nobody writes to it any more."""
-        ended = _unlocked(path)  # looked at before reading: what is there now is then all there will be
+        ended = not disk.is_locked(path)  # looked at before reading: what is there now is then all there will be
         place = path.with_suffix(".read")
         read = _place(place)
         data = self._bytes(path, read)
@@ -292,21 +292,7 @@ def _place(path: Path) -> _Progress:
 
 
 def _write(path: Path, read: _Progress) -> None:
-    fresh = path.with_suffix(".read.new")
-    fresh.write_bytes(msgspec.json.encode(read))
-    segments.sync(fresh)
-    fresh.replace(path)
-    segments.sync(path.parent)
-
-
-def _unlocked(path: Path) -> bool:
-    """Whether nobody writes to the file any more."""
-    with path.open("rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-    return True
+    disk.write(path, msgspec.json.encode(read))
 
 
 def _day(now: float, days: int) -> str:

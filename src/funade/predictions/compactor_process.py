@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import select
 import signal
@@ -19,6 +18,7 @@ import msgspec
 
 from funade.events import EventLog
 from funade.predictions import segments
+from funade.store import disk
 from funade.store.address import folder_of
 
 _AGAIN_S = 2.0
@@ -119,7 +119,7 @@ def main(argument: str) -> None:
         while True:
             if not mine:
                 with contextlib.suppress(BlockingIOError):
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    disk.lock(lock.fileno(), wait=False)
                     mine = True
             if mine:
                 begun = time.monotonic()

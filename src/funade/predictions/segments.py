@@ -7,7 +7,6 @@ joined stands for its parts, whether or not they are still there, and a joined f
 
 from __future__ import annotations
 
-import os
 import re
 import zlib
 from collections.abc import Iterator, Sequence
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from funade import points
+from funade.store import disk
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -95,14 +95,9 @@ def _marks(name: str, names: dict[str, SegmentOrigin]) -> frozenset[str]:
 
 def put(folder: Path, name: str, made: Path) -> None:
     """Give a whole file its place; one that has the name already is the same file, made before a crash."""
-    if not folder.is_dir():
-        folder.mkdir(parents=True, exist_ok=True)
-        sync(folder.parent)
-        sync(folder.parent.parent)
-    sync(made)
+    disk.make_folder(folder)
     points.passing("log.placing")
-    made.replace(folder / name)
-    sync(folder)
+    disk.replace(made, folder / name)
     points.passing("log.placed")
 
 
@@ -118,12 +113,8 @@ def join(folder: Path, parts: Sequence[Segment], made: Path, now: float) -> None
 
 
 def _name(folder: Path, names: dict[str, SegmentOrigin]) -> None:
-    fresh = folder / f"{_NAMES}.new"
-    fresh.write_bytes(msgspec.json.encode(names))
-    sync(fresh)
     points.passing("log.joining")
-    fresh.replace(folder / _NAMES)
-    sync(folder)
+    disk.write(folder / _NAMES, msgspec.json.encode(names))
     points.passing("log.joined")
 
 
@@ -137,17 +128,8 @@ def swept(folder: Path, before: float) -> None:
     for part in replaced:
         (folder / part).unlink(missing_ok=True)
     if replaced:  # the names of what is gone would grow without end
-        sync(folder)
+        disk.sync(folder)
         left = {name: one for name, one in names.items() if name not in replaced}
         _name(
             folder, {n: msgspec.structs.replace(one, parts=()) if one.at < before else one for n, one in left.items()}
         )
-
-
-def sync(path: Path) -> None:
-    """Bring a file, or the names in a folder, to the disk."""
-    file = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)

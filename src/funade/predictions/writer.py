@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import os
 import threading
 import time
@@ -19,8 +18,9 @@ from funade import points
 from funade.contract.arrays import Array
 from funade.contract.batch import PackedFields
 from funade.events import EventLog
-from funade.predictions import segments, wal
+from funade.predictions import wal
 from funade.predictions.record import DOORS, Record
+from funade.store import disk
 
 MOST_ROWS = 200_000
 """Rows that may wait to be written; beyond, they are lost and counted."""
@@ -66,10 +66,7 @@ class LogWriter:
         events: EventLog,
     ) -> None:
         self._folder = folder / "open"
-        if not self._folder.is_dir():
-            self._folder.mkdir(parents=True, exist_ok=True)
-            segments.sync(folder)
-            segments.sync(folder.parent)
+        disk.make_folder(self._folder)
         self._mark = mark
         self._release = release
         self._without = without
@@ -192,7 +189,7 @@ class LogWriter:
 
     def _synced(self) -> bool:
         try:
-            os.fdatasync(self._file)
+            disk.sync_data(self._file)
         except OSError as error:
             self._tell("predictions cannot be written", why=f"{type(error).__name__}: {error}")
             return False
@@ -207,13 +204,11 @@ class LogWriter:
 
     def _open_file(self) -> None:
         path = self._folder / f"{self._mark}.{self._number}.wal"
-        fresh = path.with_suffix(".fresh")
         self._number += 1
-        file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        # Locked before the keeper sees the file, and takes it for a dead worker's.
+        file = disk.open_locked_unsynced(path, path.with_suffix(".fresh"), os.O_WRONLY | os.O_APPEND)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX)  # before the keeper sees the file, and takes it for a dead worker's
-            fresh.replace(path)
-            segments.sync(self._folder)
+            disk.sync(self._folder)
         except OSError:
             os.close(file)
             raise

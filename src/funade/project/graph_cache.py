@@ -13,6 +13,7 @@ import msgspec
 from funade.declare.spec import Spec
 from funade.digest import of_bytes, of_parts
 from funade.fingerprint.importing import project_files
+from funade.store import disk
 
 _KEPT = 8
 
@@ -51,9 +52,7 @@ def remember(folder: Path, key: str, root: Path, specs: Iterable[Spec]) -> None:
     data = msgspec.json.encode(_CachedGraph(files, specs))
     with contextlib.suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
-        making = folder / f".{uuid.uuid4().hex}"
-        making.write_bytes(data)
-        making.replace(folder / f"graph-{key}.json")
+        disk.write_unsynced(folder / f"graph-{key}.json", data, fresh=folder / f".{uuid.uuid4().hex}")
         for old in sorted(folder.glob("graph-*.json"), key=lambda p: p.stat().st_mtime_ns)[:-_KEPT]:
             old.unlink(missing_ok=True)
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 from pathlib import Path
 
 import msgspec
+
+from funade.store import disk
 
 
 class ServerState(msgspec.Struct, frozen=True):
@@ -40,14 +41,13 @@ class ServerFile:
         self._path.unlink(missing_ok=True)  # a dead server's; our lock must not make it seem alive
         self._lock = os.open(folder / f"{port}.lock", os.O_RDWR | os.O_CREAT, 0o644)
         with contextlib.suppress(OSError):  # another machine's server on this folder; ours still says what it is
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            disk.lock(self._lock, wait=False)
 
     def write(self, server: ServerState) -> None:
         """Replace what is said; a full disk never stops the server."""
         fresh = self._path.with_suffix(f".{os.getpid()}.new")
         with contextlib.suppress(OSError):
-            fresh.write_bytes(msgspec.json.encode(server))
-            fresh.replace(self._path)
+            disk.write_unsynced(self._path, msgspec.json.encode(server), fresh=fresh)
 
     def remove(self) -> None:
         """Say nothing any more."""
@@ -62,17 +62,6 @@ def servers(folder: Path) -> list[ServerState]:
     for path in sorted(folder.glob("*.json")):
         with contextlib.suppress(OSError, msgspec.DecodeError):
             server = msgspec.json.decode(path.read_bytes(), type=ServerState)
-            if _locked(path.with_suffix(".lock")):
+            if disk.is_locked(path.with_suffix(".lock")):
                 found.append(server)
     return found
-
-
-def _locked(path: Path) -> bool:
-    file = os.open(path, os.O_RDWR)
-    try:
-        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(file)
-    return False

@@ -15,6 +15,7 @@ from pathlib import Path
 from funade import points
 from funade.digest import SHORT, of_bytes, of_file
 from funade.errors import BlobDamaged, BlobMissing, DiskFull, StoreError
+from funade.store import disk
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS}
@@ -56,7 +57,7 @@ class Blobs:
         """A path in ``tmp`` to write to, then ``adopt``; whatever is there at the end of the block is removed."""
         making = self.tmp / uuid.uuid4().hex
         with _said(self.root):
-            self._folder(self.tmp)
+            disk.make_folder(self.tmp)
         try:
             with _room(self.root):
                 yield making
@@ -155,18 +156,17 @@ class Blobs:
             return False
         if found != size:
             raise _damaged(digest, place)
-        _fsync(place.parent)
+        disk.sync(place.parent)
         return True
 
     def _settle(self, making: Path, digest: str) -> None:
         making.chmod(0o444)
-        _fsync(making)
+        disk.sync(making)
         points.passing("blob.written")
         place = self._place(digest)
-        self._folder(place.parent)
+        disk.make_folder(place.parent)
         try:
-            os.link(making, place)
-            _fsync(place.parent)
+            disk.link(making, place)
         except FileExistsError:
             self._there(digest, making.stat().st_size)
         except OSError as error:
@@ -175,23 +175,6 @@ class Blobs:
             raise
         points.passing("blob.linked")
         making.unlink()
-
-    def _folder(self, folder: Path) -> None:
-        """Make a folder so that a power cut does not unmake it."""
-        if folder.is_dir():
-            return
-        if folder != self.root:
-            self._folder(folder.parent)
-        folder.mkdir(parents=True, exist_ok=True)
-        _fsync(folder.parent)
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _missing(digest: str, place: Path) -> BlobMissing:

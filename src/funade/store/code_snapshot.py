@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import uuid
 from collections.abc import Iterable
@@ -13,6 +12,7 @@ import msgspec
 from funade import points
 from funade.digest import canonical, of_bytes
 from funade.errors import BlobDamaged
+from funade.store import disk
 from funade.store.blobs import Blobs
 
 
@@ -43,11 +43,10 @@ def unpack(blobs: Blobs, digest: str, into: Path) -> Path:
     for name, blob in manifest(blobs, digest).items():
         path = making / _safe(name)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("wb") as file:
-            file.write(blobs.read(blob))
-            os.fsync(file.fileno())  # the folder's name says that its files are whole, after a power cut too
+        path.write_bytes(blobs.read(blob))
+        disk.sync(path)  # the folder's name says that its files are whole, after a power cut too
     try:
-        making.rename(folder)
+        disk.replace_unsynced(making, folder)
     except OSError:  # another process was first; its bytes are the same
         shutil.rmtree(making)
         if not folder.is_dir():

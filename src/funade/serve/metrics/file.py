@@ -7,21 +7,21 @@ it to ``ended`` and removes it, all under one lock.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import struct
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
 from funade.serve.metrics.counters import Counters, decode, encode
+from funade.store import disk
 
 _HEAD = struct.Struct("<QII")
 _PLACE = 4 << 20
 _ENDING = ".counts"
 _BEGUN = "begun"
+_LOCK = "counts.lock"
 _TRIES = 100
 
 
@@ -39,10 +39,8 @@ class MetricsFile:
         folder.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(BlockingIOError):  # somebody does it just now
             total(folder, wait=False)  # so that dead workers' files do not pile up where nobody scrapes
-        fresh = folder / f"{mark}.new"
-        self._file = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o644)
-        fcntl.flock(self._file, fcntl.LOCK_EX)  # before anybody can see it
-        fresh.replace(folder / f"{mark}{_ENDING}")
+        path, fresh = folder / f"{mark}{_ENDING}", folder / f"{mark}.new"
+        self._file = disk.open_locked_unsynced(path, fresh, os.O_RDWR | os.O_TRUNC)
         self._turn = 0
 
     def write(self, counts: Counters) -> None:
@@ -70,7 +68,7 @@ def total(folder: Path, *, wait: bool = True) -> Counters:
     Raises:
         BlockingIOError: somebody else looks just now, and ``wait`` is not wanted.
     """
-    with _alone(folder, wait=wait):
+    with disk.alone(folder / _LOCK, wait=wait):
         living, dead = [], {}
         for path in sorted(folder.glob(f"*{_ENDING}")):
             counts, alive = _look(path)
@@ -87,7 +85,7 @@ def total(folder: Path, *, wait: bool = True) -> Counters:
 def clear(folder: Path) -> None:
     """Forget everything: a new supervisor counts from zero. What workers of a dead one still count is not seen."""
     folder.mkdir(parents=True, exist_ok=True)
-    with _alone(folder):
+    with disk.alone(folder / _LOCK):
         for path in [*folder.glob(f"*{_ENDING}"), *folder.glob("*.new"), folder / "ended"]:
             path.unlink(missing_ok=True)
         (folder / _BEGUN).touch()
@@ -101,21 +99,11 @@ def begun(folder: Path) -> float:
         return 0.0
 
 
-@contextlib.contextmanager
-def _alone(folder: Path, *, wait: bool = True) -> Iterator[None]:
-    lock = os.open(folder / "counts.lock", os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    finally:
-        os.close(lock)
-
-
 def _look(path: Path) -> tuple[Counters, bool]:
     """What a worker kept last, and whether it lives."""
     file = os.open(path, os.O_RDONLY)
     try:
-        alive = _locked(file)
+        alive = disk.locked(file)
         for _ in range(_TRIES):
             found = [_place(file, place) for place in (0, 1)]
             if not alive or all(body is not None for _, body in found):
@@ -124,14 +112,6 @@ def _look(path: Path) -> tuple[Counters, bool]:
         return decode(body) if body else Counters(), alive
     finally:
         os.close(file)
-
-
-def _locked(file: int) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    return False
 
 
 def _place(file: int, place: int) -> tuple[int, bytes | None]:
@@ -154,9 +134,7 @@ def _bury(path: Path, dead: dict[Path, Counters]) -> Counters:
     with contextlib.suppress(OSError):  # on a full disk they stay, and are added again at the next look
         if fresh:
             ended.marks = tuple(file.stem for file in dead)
-            new = path.with_suffix(".new")
-            new.write_bytes(msgspec.msgpack.encode(ended))
-            new.replace(path)
+            disk.write_unsynced(path, msgspec.msgpack.encode(ended))
         for file in dead:
             file.unlink()
     return ended.counts

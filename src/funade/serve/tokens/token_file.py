@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import re
 import secrets
@@ -17,6 +16,7 @@ import msgspec
 
 from funade import digest
 from funade.errors import Misuse, ServeError, closest
+from funade.store import disk
 
 Role = Literal["predict", "submit", "operate"]
 """What a token may: ask for answers; also leave requests in the queue; also change what is served."""
@@ -120,20 +120,10 @@ def length(text: str) -> timedelta:
 @contextlib.contextmanager
 def _alone(path: Path) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with disk.alone(path.with_name(path.name + ".lock"), mode=0o600):
         yield
-    finally:
-        os.close(lock)
 
 
 def _write(path: Path, tokens: tuple[Token, ...]) -> None:
     body = msgspec.json.format(msgspec.json.encode(_File(tokens)), indent=2) + b"\n"
-    fresh = path.with_name(path.name + ".new")
-    fresh.unlink(missing_ok=True)
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(body)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
+    disk.write(path, body, mode=0o600)

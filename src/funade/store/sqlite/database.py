@@ -14,6 +14,7 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 from weakref import WeakSet
 
 from funade.errors import DiskFull, StoreError, StoreTooNew
+from funade.store import disk
 from funade.store.mounts import refuse_network
 
 APPLICATION = int.from_bytes(b"funa", "big")
@@ -174,7 +175,7 @@ def _migrate(connection: sqlite3.Connection, path: Path, form: Form, deadline: f
             connection.execute("ROLLBACK")
         raise
     for folder in (path.parent, path.parent.parent):
-        _fsync(folder)
+        disk.sync(folder)
 
 
 def migrations(made: int, package: str) -> Iterator[str]:
@@ -263,11 +264,3 @@ def _foreign(path: Path) -> StoreError:
 
 def _unwritable(path: Path, why: str) -> StoreError:
     return StoreError(f"store expected a folder it can write, got: {why}", at=str(path.parent), do="make it writable")
-
-
-def _fsync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
