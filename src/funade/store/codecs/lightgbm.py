@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from funade.errors import CodecError
+from funade.store.codecs.parameters import from_pairs, pairs, tagged, to_text, untagged
 
 MODEL = "model.txt"
 STATE = "state.json"
@@ -56,7 +57,7 @@ class LightgbmModel:
         }
         if face != "Booster":
             state |= _state(value)
-        (folder / STATE).write_text(_text(state), encoding="utf-8")
+        (folder / STATE).write_text(to_text(state), encoding="utf-8")
 
     def load(self, folder: Path, project_types: Sequence[str] = ()) -> Any:
         """The booster, or a fitted estimator around it."""
@@ -83,9 +84,9 @@ def _booster(value: Any, face: str) -> Any:
 
 def _state(value: Any) -> dict[str, Any]:
     """What the estimator knows beside its trees."""
-    state: dict[str, Any] = {"params": _pairs(value.get_params(deep=False))}
+    state: dict[str, Any] = {"params": pairs(value.get_params(deep=False))}
     state["plain"] = {name: getattr(value, name) for name in _PLAIN if hasattr(value, name)}
-    state["dicts"] = {name: _kept(getattr(value, name)) for name in _DICTS}
+    state["dicts"] = {name: tagged(getattr(value, name)) for name in _DICTS}
     if getattr(value, "_classes", None) is not None:
         kind = value._classes.dtype
         state["classes"] = {"dtype": kind.str if kind.kind in "biufUM" else "object", "values": value._classes.tolist()}
@@ -94,11 +95,11 @@ def _state(value: Any) -> dict[str, Any]:
 
 def _dressed(face: Any, booster: Any, state: dict[str, Any]) -> Any:
     """A fitted estimator of that class around a booster."""
-    estimator = face(**_unpaired(state["params"]))
+    estimator = face(**from_pairs(state["params"]))
     for name, value in state["plain"].items():
         setattr(estimator, name, value)
-    for name, kept in state["dicts"].items():
-        setattr(estimator, name, _unkept(kept))
+    for name, value in state["dicts"].items():
+        setattr(estimator, name, untagged(value))
     estimator._Booster = booster
     estimator.fitted_ = True
     if "classes" in state:
@@ -113,34 +114,3 @@ def _dress_classes(estimator: Any, classes: dict[str, Any]) -> None:
     estimator._le = LabelEncoder()
     estimator._le.classes_ = estimator._classes
     estimator._class_map = {label: index for index, label in enumerate(estimator._classes)}
-
-
-def _kept(value: Any) -> Any:
-    return {"pairs": _pairs(value)} if isinstance(value, dict) else {"value": value}
-
-
-def _unkept(kept: dict[str, Any]) -> Any:
-    return _unpaired(kept["pairs"]) if "pairs" in kept else kept["value"]
-
-
-def _pairs(values: dict[Any, Any]) -> list[list[Any]]:
-    """A dict whose keys need not be text: class weights have labels as keys."""
-    return [[key, _kept(value)] for key, value in values.items()]
-
-
-def _unpaired(pairs: list[list[Any]]) -> dict[Any, Any]:
-    return {key: _unkept(kept) for key, kept in pairs}
-
-
-def _text(state: dict[str, Any]) -> str:
-    return json.dumps(state, default=_number, ensure_ascii=False)
-
-
-def _number(value: Any) -> Any:
-    """JSON for a NumPy scalar."""
-    if type(value).__module__ == "numpy" and hasattr(value, "item") and not getattr(value, "shape", ()):
-        return value.item()
-    raise CodecError(
-        f"expected parameters of numbers and text, got {type(value).__qualname__}",
-        do="pass e.g. random_state as a whole number",
-    )
