@@ -42,9 +42,9 @@ def fingerprint(function: Callable[..., object], *, root: Path, files: tuple[str
         DeclarationError: a node is used inside the code, or a pattern in ``files`` names no file below ``root``.
     """
     reach = Reach(function, root)
-    found = _files(function, root.resolve(), files)
-    lines = tuple(f"{file}:{line}: {what}" for file, line, what in sorted(reach.warnings))
-    return Fingerprint(of_value([reach.digest(), found]), reach.symbols(), found, lines)
+    digests = _files(function, root.resolve(), files)
+    lines = tuple(f"{file}:{line}: {what}" for file, line, what in sorted(reach.notes))
+    return Fingerprint(of_value([reach.digest(), digests]), reach.symbols(), digests, lines)
 
 
 def symbol_reach(cls: type, *, root: Path) -> dict[str, str]:
@@ -53,7 +53,7 @@ def symbol_reach(cls: type, *, root: Path) -> dict[str, str]:
 
 
 def _files(function: Callable[..., object], root: Path, patterns: tuple[str, ...]) -> dict[str, str]:
-    found: dict[str, str] = {}
+    digests: dict[str, str] = {}
     for pattern in patterns:
         paths = _matches(root, pattern)
         if not paths:
@@ -65,8 +65,8 @@ def _files(function: Callable[..., object], root: Path, patterns: tuple[str, ...
                 at=f"{shown}:{code.co_firstlineno}",
                 do='name them from the folder of funade.toml, as in "sql/*.sql"',
             )
-        found |= {path.relative_to(root).as_posix(): of_file(path) for path in paths}
-    return dict(sorted(found.items()))
+        digests |= {path.relative_to(root).as_posix(): of_file(path) for path in paths}
+    return dict(sorted(digests.items()))
 
 
 def _matches(root: Path, pattern: str) -> list[Path]:

@@ -8,39 +8,28 @@ wraps stay two although they bear one name.
 from __future__ import annotations
 
 import ast
-import functools
-import importlib
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from enum import Enum
-from importlib.util import find_spec, resolve_name
 from operator import itemgetter
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
-from funade.digest import of_file, of_value
+from funade.digest import of_file
 from funade.errors import DeclarationError
 from funade.fingerprint import syntax
+from funade.fingerprint.chains import AttributeChain, chains_of
 from funade.fingerprint.constant import PLAIN, Constants, Shape, closed_over, qualified
+from funade.fingerprint.dump import dump
+from funade.fingerprint.members import members
+from funade.fingerprint.modules import MISSING, ProjectModules, absolute, attribute
+from funade.fingerprint.notes import Notes
 from funade.fingerprint.reading import ProjectCode, Reading, read, text_digest
-from funade.fingerprint.syntax import AttributeChain, Imported
+from funade.fingerprint.symbol import Global, Symbol, digest_of, digests_by_name, name_of
+from funade.fingerprint.syntax import Imported
 
-_MISSING = object()
 _NESTED_SETS = 3
-
-
-@dataclass(eq=False)
-class Symbol:
-    """One reached function, class or global: ``own`` says what it is, ``reach`` what it leads to."""
-
-    name: str
-    value: Any
-    inline: bool = False
-    own: list[Shape] = field(default_factory=list)
-    reach: list[Shape] = field(default_factory=list)
 
 
 class Reach:
@@ -48,42 +37,31 @@ class Reach:
 
     def __init__(self, start: Any, root: Path, *, depth: int = 0) -> None:
         self.units: list[Symbol] = []
-        self.warnings: set[tuple[str, int, str]] = set()
         self._start = start
         self._depth = depth
         self._project = ProjectCode(root.resolve(), start)
+        self._notes = Notes(self._project)
+        self._modules = ProjectModules(self._project, self._notes)
         self._known: dict[object, Symbol] = {}
         self._queue: deque[tuple[Symbol, Callable[[Symbol], None]]] = deque()
         self._constants = Constants(self._project.root, self._refer, self._order, self._ours)
-        self._at = ("", "", 0)
-        self._warned_stars: set[str] = set()
         self._first = self._constants.shape(start)
         while self._queue:
             unit, fill = self._queue.popleft()
             fill(unit)
 
-    # -- results
+    @property
+    def notes(self) -> set[tuple[str, int, str]]:
+        """What is not seen, as (file, line, what)."""
+        return self._notes.lines
 
     def digest(self) -> str:
         """One digest of all that is reached; the start's own name is not part of it."""
-        number = {id(unit): str(index) for index, unit in enumerate(self.units)}
-
-        def numbered(shape: Shape) -> Shape:
-            if isinstance(shape, Symbol):
-                return ["->", number[id(shape)]]
-            return [numbered(part) for part in shape] if isinstance(shape, list) else shape
-
-        named = ([("" if u.value is self._start else u.name), numbered(u.own), numbered(u.reach)] for u in self.units)
-        return of_value([numbered(self._first), *named])
+        return digest_of(self._start, self._first, self.units)
 
     def symbols(self) -> dict[str, str]:
         """The digest of each reached symbol alone, by ``module:qualname``."""
-        found: dict[str, set[str]] = {}
-        for unit in sorted(self.units, key=lambda unit: isinstance(unit.value, _Global)):
-            # A decorated function's text stands in the function itself; its global would name it twice.
-            if not unit.inline and not (isinstance(unit.value, _Global) and unit.name in found):
-                found.setdefault(unit.name, set()).add(of_value(_keyed(unit.own, (unit,))))
-        return {name: min(ones) if len(ones) == 1 else of_value(sorted(ones)) for name, ones in sorted(found.items())}
+        return digests_by_name(self.units)
 
     # -- references
 
@@ -111,8 +89,8 @@ class Reach:
         if node.function is self._start or self._depth:
             return self._refer(node.function)
         start = getattr(self._start, "__name__", str(self._start))
-        inside, file, line = self._at
-        where = "its own body" if inside == _key(self._start) else f"`{inside}`"
+        inside, file, line = self._notes.at
+        where = "its own body" if inside == name_of(self._start) else f"`{inside}`"
         raise DeclarationError(
             f"`{start}` expected the node `{node.name}` as an input, got it used inside {where}",
             at=f"{file}:{line}",
@@ -122,14 +100,13 @@ class Reach:
     def _module(self, module: ModuleType) -> Shape:
         if not self._project.has(vars(module)):
             return ["module", module.__name__]
-        _, file, line = self._at
-        self._warn(file, line, f"module `{module.__name__}` is used as a whole: all of it counts")
+        self._notes.add_here(f"module `{module.__name__}` is used as a whole: all of it counts")
         return self._unit(module, module, self._fill_module)
 
     def _unit(self, key: Any, value: Any, fill: Callable[[Symbol], None], name: str = "") -> Symbol:
         known = self._known.get(key if isinstance(key, tuple) else id(key))
         if known is None:
-            name = name or _key(value)
+            name = name or name_of(value)
             known = Symbol(name, value, inline=value is not self._start and not self._is_symbol(value, name))
             self._known[key if isinstance(key, tuple) else id(key)] = known
             self.units.append(known)
@@ -155,15 +132,13 @@ class Reach:
 
     def _fill_function(self, unit: Symbol) -> None:
         function: FunctionType = unit.value
-        self._note_stars(function.__globals__)
+        self._notes.add_stars(function.__globals__)
         source, file = self._project.source_of_function(function)
         node = source.function(function.__code__) if source else None
-        self._at = (unit.name, file, function.__code__.co_firstlineno)
+        self._notes.at = (unit.name, file, function.__code__.co_firstlineno)
         names = sorted(syntax.loaded_globals(function.__code__))
         if source is None or node is None:
-            self._warn(
-                file, function.__code__.co_firstlineno, f"source of `{unit.name}` cannot be read: its bytecode counts"
-            )
+            self._notes.add_here(f"source of `{unit.name}` cannot be read: its bytecode counts")
             unit.own = ["bytecode", _bytecode(function.__code__), *self._values(function, unit)]
             unit.reach = [*self._names(function.__globals__, names, ()), *self._held(function)]
             return
@@ -175,18 +150,18 @@ class Reach:
         header = syntax.header_of(node) if decorated else []
         if self._constants.opaque > before:
             defaults = syntax.defaults_of(node)
-            unit.own.append(syntax.dump(list(defaults)))
+            unit.own.append(dump(list(defaults)))
             header = [*header, *defaults]
         unit.own.extend(values)
         local = self._local_imports(function, body)
-        chains = sorted(syntax.chains_of(header))
+        chains = sorted(chains_of(header))
         unit.reach = [
             *self._names(function.__globals__, names, body.chains),
             *self._names(function.__globals__, sorted({c.name for c in chains}), chains),
             *self._imported(function.__globals__, local, body.chains),
             *self._held(function),
         ]
-        self._note_hiding(function.__globals__, file, body)
+        self._notes.add_hiding(function.__globals__, file, body)
 
     def _values(self, function: FunctionType, unit: Symbol) -> list[Shape]:
         """The values a function carries: defaults always, its closure where no name of its own leads to it."""
@@ -206,59 +181,33 @@ class Reach:
 
     def _local_imports(self, function: FunctionType, reading: Reading) -> list[tuple[int, Imported, str]]:
         package = str(function.__globals__.get("__package__") or "")
-        return [(line, one, _absolute(one, package)) for line, one in reading.imports]
+        return [(line, imported, absolute(imported, package)) for line, imported in reading.imports]
 
     def _imported(
         self, scope: dict[str, Any], imports: list[tuple[int, Imported, str]], chains: Iterable[AttributeChain]
     ) -> Iterator[Shape]:
         """What a function's own import statements lead to."""
-        for line, one, target in imports:
-            self._at = (self._at[0], self._at[1], line)
-            module = self._import(target)
+        for line, imported, target in imports:
+            self._notes.at = (self._notes.at[0], self._notes.at[1], line)
+            module = self._modules.get(target)
             if module is None:
                 continue
-            if one.attribute:
-                yield from self._attributes(module, one.attribute, one.name, chains)
+            if imported.attribute:
+                yield from self._attributes(module, imported.attribute, imported.name, chains)
             else:
-                bound = module if one.name != target.partition(".")[0] else sys.modules[one.name]
-                yield from self._through_all(bound, one.name, chains)
+                bound = module if imported.name != target.partition(".")[0] else sys.modules[imported.name]
+                yield from self._through_all(bound, imported.name, chains)
 
     def _attributes(
         self, module: ModuleType, attribute: str, name: str, chains: Iterable[AttributeChain]
     ) -> Iterator[Shape]:
         if attribute not in vars(module):
-            self._import(f"{module.__name__}.{attribute}")
+            self._modules.get(f"{module.__name__}.{attribute}")
         value = vars(module).get(attribute)
         if isinstance(value, ModuleType):
             yield from self._through_all(value, name, chains)
         else:
             yield [name, self._through(module, (attribute,))]
-
-    def _import(self, target: str) -> ModuleType | None:
-        """The project's module of this name, imported if need be; None where it is a library's or fails."""
-        module = sys.modules.get(target)
-        if module is None and self._may_import(target):
-            try:
-                module = importlib.import_module(target)
-            except Exception as error:  # the project's own code runs here
-                self._warn(
-                    self._at[1],
-                    self._at[2],
-                    f"module `{target}` cannot be imported ({type(error).__name__}): it does not count",
-                )
-        return module if module is not None and self._project.has(vars(module)) else None
-
-    def _may_import(self, target: str) -> bool:
-        # The top package is judged first: finding a part of a library would import the library.
-        return all(self._is_found_below(name) for name in dict.fromkeys((target.partition(".")[0], target)))
-
-    def _is_found_below(self, name: str) -> bool:
-        try:
-            spec = find_spec(name)
-        except (ImportError, ValueError, AttributeError):
-            return False
-        places = [spec.origin, *(spec.submodule_search_locations or ())] if spec else []
-        return any(self._project.has_file(place) for place in places if place)
 
     # -- names
 
@@ -268,13 +217,13 @@ class Reach:
             if name not in scope:
                 continue  # a builtin counts by its name, which the text says
             here = [chain for chain in chains if chain.name == name]
-            inside, file, line = self._at
-            self._at = (inside, file, min((chain.line for chain in here), default=line))
+            inside, file, line = self._notes.at
+            self._notes.at = (inside, file, min((chain.line for chain in here), default=line))
             if isinstance(scope[name], ModuleType):
                 yield from self._through_all(scope[name], name, chains)
             else:
                 yield [name, self._global(scope, name)]
-            self._at = (inside, file, line)
+            self._notes.at = (inside, file, line)
 
     def _through_all(self, module: ModuleType, name: str, chains: Iterable[AttributeChain]) -> Iterator[Shape]:
         if not self._project.has(vars(module)):
@@ -284,18 +233,18 @@ class Reach:
         for chain in chains:
             if chain.name == name:
                 used[chain.attributes] = min(chain.line, used.get(chain.attributes, chain.line))
-        for attributes in sorted(used or {(): self._at[2]}):
-            inside, file, line = self._at
-            self._at = (inside, file, used.get(attributes, line))
+        for attributes in sorted(used or {(): self._notes.at[2]}):
+            inside, file, line = self._notes.at
+            self._notes.at = (inside, file, used.get(attributes, line))
             yield [".".join((name, *attributes)), self._through(module, attributes)]
-            self._at = (inside, file, line)
+            self._notes.at = (inside, file, line)
 
     def _through(self, module: ModuleType, attributes: tuple[str, ...]) -> Shape:
         """What reading attributes one after the other from a module leads to."""
         if not attributes or not self._project.has(vars(module)):
             return self._refer(module)
         first, *rest = attributes
-        if first not in vars(module) and self._import(f"{module.__name__}.{first}") is None:
+        if first not in vars(module) and self._modules.get(f"{module.__name__}.{first}") is None:
             return self._refer(module)
         value = vars(module)[first]
         return self._through(value, tuple(rest)) if isinstance(value, ModuleType) else self._global(vars(module), first)
@@ -309,11 +258,11 @@ class Reach:
         if library:
             return ["name", library]
         key = f"{scope.get('__name__')}:{name}"
-        if isinstance(value, FunctionType | type) and self._ours(value) and _key(value) == key:
+        if isinstance(value, FunctionType | type) and self._ours(value) and name_of(value) == key:
             unit = self._refer(value)
             if isinstance(unit, Symbol) and not unit.inline:
                 return unit
-        return self._unit(("global", id(scope), name), _Global(scope, name), self._fill_global, key)
+        return self._unit(("global", id(scope), name), Global(scope, name), self._fill_global, key)
 
     def _home(self, scope: dict[str, Any], name: str) -> tuple[dict[str, Any], str, str]:
         """Where a global was bound first, following imports; or its name in a library."""
@@ -326,36 +275,36 @@ class Reach:
             *source.imports.get(name, ()),
             *(Imported(name, star.module or "", star.level, name) for star in stars),
         ]
-        for one in imports:
-            target = _absolute(one, package)
+        for imported in imports:
+            target, member = absolute(imported, package), imported.attribute
             module = sys.modules.get(target)
-            if module is None or not one.attribute or _attribute(module, one.attribute) is not scope[name]:
+            if module is None or not member or attribute(module, member) is not scope[name]:
                 continue
             if not self._project.has(vars(module)):
-                return scope, name, f"{target}:{one.attribute}"
-            return self._home(vars(module), one.attribute) if one.attribute in vars(module) else (scope, name, "")
+                return scope, name, f"{target}:{member}"
+            return self._home(vars(module), member) if member in vars(module) else (scope, name, "")
         return scope, name, ""
 
     def _fill_global(self, unit: Symbol) -> None:
         """A global: its value; and where that is made by a call or cannot be read, the statements that bind it."""
         scope, name = unit.value.scope, unit.value.name
         source, file = self._project.source_of(scope)
-        self._note_stars(scope)
+        self._notes.add_stars(scope)
         statements = source.statements.get(name, []) if source else []
-        self._at = (unit.name, file, statements[0].lineno if statements else 0)
+        self._notes.at = (unit.name, file, statements[0].lineno if statements else 0)
         before = self._constants.opaque
         unit.own = ["global", self._constants.shape(scope[name])]
         made = isinstance(scope[name], FunctionType | type)
         if not made and self._constants.opaque == before:
             return
         if source is None or not statements:
-            self._warn(file, 0, f"`{unit.name}` cannot be read: it counts by its type")
+            self._notes.add(f"`{unit.name}` cannot be read: it counts by its type", file, 0)
             return
         for statement in statements:
             reading = read(source, statement, "whole")
             unit.own.append(reading.text)
             names = syntax.loaded_globals(syntax.compiled(statement)) - {name}
-            self._note_hiding(scope, file, reading)
+            self._notes.add_hiding(scope, file, reading)
             unit.reach.extend(self._names(scope, sorted(names), reading.chains))
 
     # -- classes and modules
@@ -364,23 +313,23 @@ class Reach:
         cls: type = unit.value
         module = sys.modules.get(cls.__module__)
         scope = vars(module) if module else {}
-        self._note_stars(scope)
+        self._notes.add_stars(scope)
         source, file = self._project.source_of(scope)
         nodes = self._class_nodes(cls)
-        self._at = (unit.name, file, nodes[0].lineno if nodes else 0)
+        self._notes.at = (unit.name, file, nodes[0].lineno if nodes else 0)
         unit.own = ["class", *(read(source, node, "whole").text for node in nodes if source)]
         unit.reach = [self._constants.shape(base) for base in cls.__bases__] + [self._constants.shape(type(cls))]
         bound = {name for node in nodes for name in syntax.members_of(node)}
-        for name, value in sorted(_members(cls, bound, self._ours), key=itemgetter(0)):
+        for name, value in sorted(members(cls, bound, self._ours), key=itemgetter(0)):
             before = self._constants.opaque
             shape = self._constants.shape(value)
             into = unit.reach if isinstance(shape, Symbol) else unit.own
             into.append([name, shape])
             self._constants.opaque = before if nodes else self._constants.opaque
         for node in nodes:
-            chains = sorted(syntax.chains_of(syntax.class_level(node)))
+            chains = sorted(chains_of(syntax.class_level(node)))
             unit.reach.extend(self._names(scope, sorted({chain.name for chain in chains}), chains))
-            self._note_hiding(scope, file, read(source, node, "whole") if source else None)
+            self._notes.add_hiding(scope, file, read(source, node, "whole") if source else None)
 
     def _class_nodes(self, cls: type) -> list[ast.ClassDef]:
         module = sys.modules.get(cls.__module__)
@@ -394,15 +343,15 @@ class Reach:
     def _fill_module(self, unit: Symbol) -> None:
         module: ModuleType = unit.value
         source, file = self._project.source_of(vars(module))
-        self._note_stars(vars(module))
+        self._notes.add_stars(vars(module))
         unit.name = f"{module.__name__}:*"
-        unit.own = ["module", text_digest(syntax.dump(source.tree)) if source else _file_digest(module)]
+        unit.own = ["module", text_digest(dump(source.tree)) if source else _file_digest(module)]
         for name in sorted(source.statements if source else ()):
-            value = vars(module).get(name, _MISSING)
-            self._at = (unit.name, file, 0)
+            value = vars(module).get(name, MISSING)
+            self._notes.at = (unit.name, file, 0)
             if isinstance(value, ModuleType) and self._project.has(vars(value)) and value is not module:
                 unit.reach.append([name, self._unit(value, value, self._fill_module)])
-            elif value is not _MISSING and not _is_node(value) and not isinstance(value, ModuleType):
+            elif value is not MISSING and not _is_node(value) and not isinstance(value, ModuleType):
                 unit.reach.append([name, self._global(vars(module), name)])
 
     def _ours(self, value: Any) -> bool:
@@ -410,34 +359,6 @@ class Reach:
             return (value is self._start and not self._depth) or self._project.has(value.__globals__)
         module = sys.modules.get(getattr(value, "__module__", "") or "")
         return module is not None and self._project.has(vars(module))
-
-    # -- warnings
-
-    def _warn(self, file: str, line: int, what: str) -> None:
-        self.warnings.add((file, line, what))
-
-    def _note_hiding(self, scope: dict[str, Any], file: str, reading: Reading | None) -> None:
-        for line, name in reading.hiding if reading else ():
-            if name == "import_module" or name not in scope:
-                self._warn(file, line, f"`{name}` hides what it reaches: changes behind it are not seen")
-
-    def _note_stars(self, scope: dict[str, Any]) -> None:
-        name = str(scope.get("__name__"))
-        if name in self._warned_stars:
-            return
-        self._warned_stars.add(name)
-        source, file = self._project.source_of(scope)
-        for star in source.stars if source else ():
-            module = "." * star.level + (star.module or "")
-            self._warn(file, star.lineno, f"`from {module} import *` hides where names come from: name them")
-
-
-@dataclass(frozen=True, eq=False)
-class _Global:
-    """A name in a module, to be read when its turn comes."""
-
-    scope: dict[str, Any]
-    name: str
 
 
 def _is_node(value: Any) -> bool:
@@ -447,76 +368,6 @@ def _is_node(value: Any) -> bool:
         return getattr(value, "__funade_node__", False) is True
     except Exception:  # a library's object may raise whatever it likes
         return False
-
-
-def _key(value: Any) -> str:
-    if isinstance(value, FunctionType):
-        # `functools.wraps` copies names; globals and code say where a function really stands.
-        return f"{value.__globals__.get('__name__', '')}:{value.__code__.co_qualname}"
-    if isinstance(value, ModuleType):
-        return f"{value.__name__}:*"
-    return f"{getattr(value, '__module__', '')}:{getattr(value, '__qualname__', '')}"
-
-
-def _keyed(shape: Shape, inside: tuple[Symbol, ...]) -> Shape:
-    """A shape with symbols by name; a lambda or closure, which no name leads to, in place."""
-    if isinstance(shape, Symbol):
-        if shape.inline and shape not in inside:
-            return ["(", shape.name, _keyed(shape.own, (*inside, shape))]
-        return ["->", shape.name]
-    return [_keyed(part, inside) for part in shape] if isinstance(shape, list) else shape
-
-
-def _members(cls: type, bound: set[str], ours: Callable[[Any], bool]) -> Iterator[tuple[str, Any]]:
-    """What a class carries besides its text: what its body binds, and the project's code or values set on it later."""
-    if issubclass(cls, Enum):
-        yield from ((name, member.value) for name, member in cls.__members__.items())
-    for name, value in vars(cls).items():
-        code = _innermost(value)
-        if isinstance(value, Enum) and isinstance(value, cls):
-            continue
-        if name in bound:
-            if not _is_slot(value):
-                yield name, value
-        elif code is not None:
-            # A dataclass writes methods as text and a library lends its own: both follow from the class's text.
-            if ours(code) and not code.__code__.co_filename.startswith("<"):
-                yield name, value
-        elif not name.startswith("_") and isinstance(value, int | float | str | bytes | tuple | list | dict | set):
-            yield name, value
-
-
-def _innermost(value: Any) -> FunctionType | None:
-    """The function inside a property, a class method or wrappers."""
-    if isinstance(value, property):
-        value = value.fget
-    elif isinstance(value, functools.cached_property):
-        value = value.func
-    elif isinstance(value, classmethod | staticmethod):
-        value = value.__func__
-    while isinstance(value, FunctionType) and "__wrapped__" in vars(value):
-        value = vars(value)["__wrapped__"]
-    return value if isinstance(value, FunctionType) else None
-
-
-def _is_slot(value: Any) -> bool:
-    return type(value).__name__ in ("member_descriptor", "getset_descriptor", "_tuplegetter")
-
-
-def _absolute(one: Imported, package: str) -> str:
-    if not one.level:
-        return one.module
-    try:
-        return resolve_name("." * one.level + one.module, package)
-    except ImportError:
-        return one.module
-
-
-def _attribute(module: ModuleType, name: str) -> Any:
-    try:
-        return getattr(module, name, _MISSING)
-    except Exception:  # a lazy module may fail to load its part
-        return _MISSING
 
 
 def _bytecode(code: CodeType) -> Shape:

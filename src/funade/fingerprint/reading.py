@@ -12,8 +12,10 @@ from pathlib import Path
 from types import FunctionType
 from typing import Any, Literal
 
-from funade.fingerprint import syntax
-from funade.fingerprint.syntax import AttributeChain, Function, Imported, SourceFile
+from funade.fingerprint.chains import AttributeChain, chains_of, hiding
+from funade.fingerprint.dump import dump
+from funade.fingerprint.normalise import Function, bare
+from funade.fingerprint.syntax import Imported, SourceFile, imports_of
 
 _OUTSIDE = frozenset({".venv", "site-packages", "dist-packages", ".funade"})
 _LIBRARIES = tuple(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib"))
@@ -131,14 +133,14 @@ def read(source: SourceFile, node: ast.AST, part: Part) -> Reading:
 def _reading(node: ast.AST, part: Part) -> Reading:
     text, inner = node, [node]
     if isinstance(node, Function | ast.Lambda) and part != "whole":
-        text = syntax.bare(node, decorated=part == "decorated")
+        text = bare(node, decorated=part == "decorated")
         inner = list(node.body) if isinstance(node.body, list) else [node.body]
     walked = [each for top in inner for each in ast.walk(top)]
     return Reading(
-        text_digest(syntax.dump(text)),
-        tuple(sorted(syntax.chains_of(inner))),
-        tuple(found for top in inner for found in syntax.hiding(top)),
-        tuple((getattr(each, "lineno", 0), one) for each in walked for one in syntax.imports_of(each)),
+        text_digest(dump(text)),
+        tuple(sorted(chains_of(inner))),
+        tuple(call for top in inner for call in hiding(top)),
+        tuple((getattr(each, "lineno", 0), name) for each in walked for name in imports_of(each)),
     )
 
 
