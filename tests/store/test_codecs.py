@@ -23,6 +23,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import skops.io
+import xgboost as xgb
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -121,6 +122,29 @@ def stopped_early() -> Any:
     return model.fit(rides()[:200], minutes()[:200], eval_X=rides()[200:], eval_y=minutes()[200:], callbacks=[stop])
 
 
+def of_numbers(face: Any, target: Any, **settings: Any) -> Any:
+    return face(n_estimators=5, **settings).fit(measures(), target)
+
+
+def xgb_classifier() -> Any:
+    return xgb.XGBClassifier(n_estimators=5, enable_categorical=True, n_jobs=1).fit(rides(), late() == "late")
+
+
+def xgb_stopped_early() -> Any:
+    model = xgb.XGBRegressor(n_estimators=300, learning_rate=0.9, early_stopping_rounds=3, enable_categorical=True)
+    return model.fit(rides()[:200], minutes()[:200], eval_set=[(rides()[200:], minutes()[200:])], verbose=False)
+
+
+def xgb_ranker() -> Any:
+    model = xgb.XGBRanker(n_estimators=5, monotone_constraints={"metres": 1})
+    return model.fit(measures(), rides().hour % 4, qid=np.arange(ROWS) // 30)
+
+
+def xgb_booster() -> Any:
+    rows = xgb.DMatrix(rides(), minutes(), enable_categorical=True)
+    return xgb.train({"objective": "reg:quantileerror", "quantile_alpha": [0.1, 0.9]}, rows, 5)
+
+
 def pipeline(last: Any) -> Any:
     columns = make_column_transformer((StandardScaler(), ["metres", "hour"]), (OneHotEncoder(), ["zone"]))
     return make_pipeline(columns, last).fit(rides(), late())
@@ -142,6 +166,14 @@ KEPT: dict[str, tuple[str, Callable[[], Any]]] = {
     "stopped early": ("lightgbm", stopped_early),
     "ranker": ("lightgbm", lambda: small(lgb.LGBMRanker).fit(rides(), rides().hour % 4, group=[30] * 10)),
     "booster": ("lightgbm", booster),
+    "xgboost classifier": ("xgboost", xgb_classifier),
+    "xgboost classifier of three": ("xgboost", lambda: of_numbers(xgb.XGBClassifier, rides().hour % 3)),
+    "xgboost regressor": ("xgboost", lambda: of_numbers(xgb.XGBRegressor, minutes(), missing=-1, base_score=0.25)),
+    "xgboost, dropped trees": ("xgboost", lambda: of_numbers(xgb.XGBRegressor, minutes(), booster="dart")),
+    "xgboost, linear": ("xgboost", lambda: of_numbers(xgb.XGBRegressor, minutes(), booster="gblinear", n_jobs=1)),
+    "xgboost, stopped early": ("xgboost", xgb_stopped_early),
+    "xgboost ranker": ("xgboost", xgb_ranker),
+    "xgboost booster": ("xgboost", xgb_booster),
     "logistic": ("skops", lambda: pipeline(LogisticRegression())),
     "forest": ("skops", lambda: pipeline(RandomForestClassifier(7, random_state=0))),
     "gradient boosting": ("skops", lambda: pipeline(GradientBoostingClassifier(n_estimators=5, random_state=0))),
@@ -180,6 +212,8 @@ def answers(value: Any) -> list[Any]:
     """What a value says about the rides, to be compared bit for bit."""
     if not hasattr(value, "predict"):
         return [value]
+    if isinstance(value, xgb.Booster):
+        return [value.predict(xgb.DMatrix(rides(), enable_categorical=True)).tolist()]
     wanted = getattr(value, "feature_names_in_", None)
     rows = rides() if wanted is None else rides()[list(wanted)]
     return [getattr(value, method)(rows).tolist() for method in ("predict", "predict_proba") if hasattr(value, method)]
@@ -321,7 +355,8 @@ codecs.encode(Slow(), "python", Blobs(pathlib.Path({str(blobs.root)!r})))
     ("annotation", "codec"),
     [
         (float, "json"), (dict[str, int], "json"), (list, "json"), (tuple[float, float], "json"), (np.float64, "json"),
-        (lgb.LGBMClassifier, "lightgbm"), (lgb.Booster, "lightgbm"), (Ridge, "skops"), (Clipped, "skops"),
+        (lgb.LGBMClassifier, "lightgbm"), (lgb.Booster, "lightgbm"),
+        (xgb.XGBClassifier, "xgboost"), (xgb.Booster, "xgboost"), (Ridge, "skops"), (Clipped, "skops"),
         (FareRule, "python"),
     ],
 )  # fmt: skip
@@ -373,6 +408,10 @@ def test_the_runtime_is_what_loading_needs() -> None:
         "python": python, "lightgbm": lgb.__version__, "numpy": np.__version__,
     }  # fmt: skip
     assert list(codecs.runtime("lightgbm", lgb.LGBMRanker)) == ["python", "lightgbm", "numpy", "scikit-learn"]
+    there = codecs.runtime("xgboost", xgb.XGBRegressor)
+    assert there.get("xgboost", there.get("xgboost-cpu")) == xgb.__version__
+    assert {"numpy", "scipy", "scikit-learn"} < there.keys()
+    assert "scikit-learn" not in codecs.runtime("xgboost", xgb.Booster)
     assert list(codecs.runtime("skops", Ridge)) == ["python", "scikit-learn", "skops", "numpy", "scipy"]
 
 
@@ -508,6 +547,51 @@ def test_rows_whose_categories_stand_in_another_order_get_the_same_answers(blobs
 )
 def test_a_model_that_text_cannot_keep_is_refused(blobs: Blobs, model: Callable[[], Any], message: str) -> None:
     assert refused(blobs, "lightgbm", model()) == f"model `m` {message}"
+
+
+# xgboost
+
+
+def test_what_an_estimator_says_of_its_training_is_kept(blobs: Blobs) -> None:
+    value, artifact = keep(blobs, "xgboost, stopped early")
+    loaded = back(blobs, artifact)
+    assert loaded.best_iteration == value.best_iteration < 299
+    assert loaded.evals_result() == value.evals_result()
+    assert loaded.feature_names_in_.tolist() == ["metres", "hour", "zone"]
+    assert loaded.get_booster().num_boosted_rounds() == value.get_booster().num_boosted_rounds()
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (
+            lambda: xgb.XGBRegressor(),
+            "expected a fitted XGBRegressor, got one that was never fitted - at m.py:1; call fit",
+        ),
+        (
+            lambda: of_numbers(xgb.XGBRegressor, minutes(), objective=own_objective),
+            "expected `objective` by name, got a function - at m.py:1; wrap it in a class with save and load",
+        ),
+        (
+            lambda: of_numbers(xgb.XGBRegressor, minutes(), callbacks=[xgb.callback.EvaluationMonitor()]),
+            "expected parameters of numbers and text, got EvaluationMonitor"
+            " - at m.py:1; pass e.g. random_state as a whole number",
+        ),
+    ],
+)
+def test_a_model_that_xgboosts_json_cannot_keep_is_refused(
+    blobs: Blobs, model: Callable[[], Any], message: str
+) -> None:
+    assert refused(blobs, "xgboost", model()) == f"model `m` {message}"
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[: len(data) // 2], lambda data: b"\xff" + data, lambda data: b""])
+def test_a_damaged_file_of_xgboost_is_one_clear_error(blobs: Blobs, damage: Callable[[bytes], bytes]) -> None:
+    _, artifact = keep(blobs, "xgboost classifier")
+    damaged = blobs.put_bytes(damage(blobs.read(artifact.files["model.json"])))
+    with pytest.raises(CodecError) as caught:
+        back(blobs, Artifact(codec=artifact.codec, files=artifact.files | {"model.json": damaged}))
+    assert str(caught.value) == ("model `m` expected a model of XGBoost in `model.json`, got others; run: funade fsck")
 
 
 # skops

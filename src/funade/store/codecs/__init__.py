@@ -22,6 +22,7 @@ from funade.store.codecs.lightgbm import LightgbmModel
 from funade.store.codecs.onnx.codec import OnnxModel
 from funade.store.codecs.python import PythonClass
 from funade.store.codecs.skops import SkopsEstimator
+from funade.store.codecs.xgboost import XgboostModel
 from funade.store.records import Artifact
 
 MOST_FILES = 10_000
@@ -52,7 +53,7 @@ class Codec(Protocol):
         """The value, from what ``save`` wrote; no code of the files' own runs."""
 
 
-CODECS: tuple[Codec, ...] = (LightgbmModel(), PythonClass(), SkopsEstimator(), JsonValue())
+CODECS: tuple[Codec, ...] = (LightgbmModel(), XgboostModel(), PythonClass(), SkopsEstimator(), JsonValue())
 """In the order in which they are asked whether they fit; rows have no codec object, see ``snapshots``."""
 
 ONNX: Codec = OnnxModel()
