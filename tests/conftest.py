@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-import toy
+from support import toy
+
+pytest_plugins = ["support.fixtures"]
 
 settings.register_profile("default", deadline=None)
 settings.load_profile("default")

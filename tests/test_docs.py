@@ -38,8 +38,8 @@ import pytest
 import funade as fn
 from funade.cli import COMMANDS
 from funade.project.config import Config
+from support.repository import REPOSITORY
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"(?:<!-- (?P<verb>\w+): (?P<name>\S+) -->\n+)?^```(?P<kind>\w*)\n(?P<text>.*?)^```$", re.M | re.S)
 ERROR = re.compile(r"^[A-Z][A-Za-z]+: ", re.M)

@@ -17,10 +17,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-import toy
 from funade import points
 from funade.cli import main
 from funade.project.project import whoami
+from support import toy
 
 NOW = "2022-01-31T12:00"
 CLEAN = '@fn.dataset(fn.within("x", 0, 100), fn.not_null("y"), points=points)'

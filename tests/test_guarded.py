@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-import toy
 from funade.errors import FunadeError
 from funade.project.project import Project
+from support import toy
 
 CALM = """
 def calm(score, x, limit, model):

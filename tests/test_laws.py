@@ -11,12 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
-import toy
 from funade.cli import funade
 from funade.errors import CutIncomplete, CutInconsistent, FunadeError, HoldsDisagree
 from funade.project.project import Project
 from funade.release import cut
 from funade.store.records import Version
+from support import toy
 
 HEAD = """
 from pathlib import Path

@@ -9,13 +9,13 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-import toy
 from funade.build.due import PeriodLoad
 from funade.clock import frozen
 from funade.declare.period import Period
 from funade.errors import FunadeError, LoadFailed, Misuse, PlaceMissing, ResultRefused, SettingError
 from funade.project.project import Project
 from funade.store.records import Revision
+from support import toy
 
 NOW = datetime(2022, 1, 6, 12, tzinfo=UTC)
 

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-import toy
 from funade.build.run import Built
 from funade.clock import frozen
 from funade.errors import BuildFailed, CheckFailed, FunadeError, NotBuilt, ResultRefused, WindowEmpty
 from funade.project.project import Project
 from funade.store.records import Build, RowSet, Version
+from support import toy
 
 HEAD = """
 import json, logging, sys

@@ -21,9 +21,9 @@ import click
 import pytest
 
 import funade
-import toy
 from funade.cli import COMMANDS, main
 from funade.project.project import whoami
+from support import toy
 
 NOW = "2022-01-31T12:00"
 HEAVY = {"duckdb", "pyarrow", "numpy", "pandas", "polars", "sklearn", "lightgbm", "skops", "rich", "asyncio"}

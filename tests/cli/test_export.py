@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-import toy
 from funade.cli import main
+from support import toy
 
 
 def _run(root: Path, *arguments: str) -> None:

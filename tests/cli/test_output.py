@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-import toy
+from support import toy
 
 
 @pytest.mark.slow

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-import toy
 from funade.cli import main
+from support import toy
 
 Said = Callable[..., tuple[str, str]]
 

@@ -11,11 +11,11 @@ import msgspec
 import pytest
 
 import funade as fn
-import toy
 from funade.declare.graph import Graph, deprecations, nodes_of, specs_of
 from funade.declare.spec import Spec
 from funade.errors import DeclarationError, Misuse
 from funade.fingerprint.importing import import_project
+from support import toy
 
 HEAD = "import funade as fn\n\n"
 ONE = HEAD + "@fn.model()\ndef one() -> dict:\n    return {}\n"

@@ -20,8 +20,8 @@ from funade.clock import frozen
 from funade.digest import of_file
 from funade.errors import LoadFailed
 from funade.project.project import Project
+from support.repository import REPOSITORY
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 EXAMPLE = REPOSITORY / "examples" / "taxi"
 REAL = REPOSITORY.parent / "shared" / "data" / "green_taxi_2022"
 NEW_YORK = ZoneInfo("America/New_York")

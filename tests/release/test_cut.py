@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-import toy
 from funade.errors import CutIncomplete, CutInconsistent, HoldsDisagree, Misuse
 from funade.project.project import Project
 from funade.release import cut
+from support import toy
 
 
 def built(root: Path) -> Project:

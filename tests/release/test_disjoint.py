@@ -13,7 +13,6 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-import toy
 from funade.declare.policy import Split
 from funade.declare.spec import Edge
 from funade.declare.window import Interval
@@ -25,6 +24,7 @@ from funade.store.records import RowSet, Version
 from funade.store.store import Store
 from funade.store.warehouse import snapshots
 from funade.store.warehouse import versions as tables
+from support import toy
 
 DAY = datetime(2022, 1, 1, tzinfo=UTC)
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import msgspec
 import pytest
 
-import toy
 from funade.declare.graph import Graph
 from funade.errors import CheckFailed, GateClosed, RollbackRefused
 from funade.project.project import Project
@@ -19,6 +18,7 @@ from funade.release.gate import GateReport
 from funade.release.host import HostProcess, HostSilent, hosted
 from funade.release.host_process import Rehearse
 from funade.store.records import Candidate, Finding, GoldenRows, Release
+from support import toy
 
 JUDGE = "answers=judge.on(clean.last(days=7)))"
 

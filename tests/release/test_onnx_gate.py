@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import toy
-from at_port import ask, serving
 from funade.errors import CodecError, GateClosed, NotServed
 from funade.project.project import Project
 from funade.release.gate import GateReport
 from funade.store.codecs.onnx.served import OnnxServed
 from funade.store.records import Finding
+from support import toy
+from support.command import ask, serving
 
 IMPORTS = ("import numpy as np\n", "import numpy as np\nfrom lightgbm import LGBMRegressor\n")
 TREES = """

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from serve import protoc
+from support import protoc
 
 
 @pytest.mark.parametrize("proto", protoc.FILES, ids=lambda path: path.name)

@@ -12,9 +12,10 @@ import pytest
 
 from funade.contract import proto
 from funade.serve.grpc.typed import messages
-from serve import batch_rows, grpc_server, oip_rows, queue_rows, stock
-from serve.queue_client import queued
-from serve.serve_client import Client, Running
+from support import batch_rows, grpc_server, oip_rows, queue_rows, stock
+from support.client import Client
+from support.queue_client import queued
+from support.server import Running
 
 RELEASE = grpc_server.Release(1)
 API = RELEASE.apis["everything"]
@@ -131,7 +132,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         return started[0]
 
     try:
-        yield queued(start, folder, loader="grpc_server:load", grpc_port=port)
+        yield queued(start, folder, loader="support.grpc_server:load", grpc_port=port)
     finally:
         for server in started:
             server.end()

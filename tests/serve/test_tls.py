@@ -16,23 +16,13 @@ import pytest
 from funade.errors import ServeError
 from funade.serve import tls
 from funade.serve.limits import Limits
-from serve.serve_client import Client, Running, until
+from support import stock
+from support.certificate import certificate
+from support.client import Client
+from support.server import Running
+from support.wait import until
 
 Run = Callable[..., Running]
-CLIENTS = Path(__file__).resolve().parents[2] / ".venv-clients" / "bin" / "python"
-
-
-def certificate(folder: Path, name: str = "localhost") -> tuple[str, str]:
-    """A certificate that signs itself, and its key."""
-    folder.mkdir(exist_ok=True)
-    paths = str(folder / "certificate.pem"), str(folder / "key.pem")
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-         "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name},DNS:localhost,IP:127.0.0.1",
-         "-out", paths[0], "-keyout", paths[1]],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    return paths
 
 
 @pytest.fixture
@@ -175,12 +165,12 @@ def test_wrong_files_end_the_start_before_the_port_is_taken(run: Run, pem: tuple
 def test_stock_clients_with_one_retry_lose_nothing_in_10_switches(
     run: Run, pem: tuple[str, str], tmp_path: Path
 ) -> None:
-    if not CLIENTS.exists():
+    if not stock.PYTHON.exists():
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("the stock clients are not installed")
     server = run(certificate=pem[0], key=pem[1])
     server.serving(1)
     log = tmp_path / "answers"
-    arguments = [str(CLIENTS), str(Path(__file__).with_name("tls_ask.py")), str(server.port), pem[0], str(log)]
+    arguments = [str(stock.PYTHON), str(stock.script("tls_clients.py")), str(server.port), pem[0], str(log)]
     with subprocess.Popen(arguments, stdin=subprocess.PIPE) as clients:
         until(lambda: (log.exists() and log.read_text().count("\n") > 50) or None)
         for release in range(2, 12):

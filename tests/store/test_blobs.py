@@ -13,11 +13,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from crowd import crowd
 from funade import points
 from funade.digest import of_bytes
 from funade.errors import BlobDamaged, BlobMissing, DiskFull, StoreError
 from funade.store.blobs import Blobs
+from support.crowd import crowd
 
 HELLO = of_bytes(b"hello")
 

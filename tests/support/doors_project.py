@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import pytest
 
-from at_port import serving
+from support.command import serving
 
 TOML = """
 [project]

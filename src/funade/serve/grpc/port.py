@@ -3,7 +3,7 @@
 grpcio's Python servers take in one call at a time, each by several turns of a thread and a loop, so that no two calls
 ever wait together for one call of an api's function. Here the loop empties the library's completion queue itself, with
 the operations that grpcio's own ``grpc/_server.py`` is written with (``grpc._cython.cygrpc``; not a public interface:
-``tests/serve/test_grpc_ports.py`` tells when a release changes it).
+``tests/serve/grpc/test_port.py`` tells when a release changes it).
 """
 
 from __future__ import annotations

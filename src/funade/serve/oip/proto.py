@@ -10,7 +10,7 @@ SERVICE = "inference.GRPCInferenceService"
 CALLS = ("ServerLive", "ServerReady", "ModelReady", "ServerMetadata", "ModelMetadata", "ModelInfer")
 
 FILE = Path(__file__).with_name("open_inference.binpb").read_bytes()
-"""The file's serialised ``FileDescriptorProto``; ``tests/serve/protoc.py`` compiles it."""
+"""The file's serialised ``FileDescriptorProto``; ``tests/support/protoc.py`` compiles it."""
 
 MESSAGES = messages(FILE)
 """Name → class of each outermost message."""

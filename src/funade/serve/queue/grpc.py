@@ -17,7 +17,7 @@ from funade.serve.queue.submit import LONGEST_S
 SERVICE = "funade.queue.Queue"
 
 FILE = Path(__file__).with_name("queue.binpb").read_bytes()
-"""What ``queue.proto`` declares, as a serialised ``FileDescriptorProto``; ``tests/serve/protoc.py`` compiles it."""
+"""What ``queue.proto`` declares, as a serialised ``FileDescriptorProto``; ``tests/support/protoc.py`` compiles it."""
 
 MESSAGES = messages(FILE)
 """Name → class of each message."""

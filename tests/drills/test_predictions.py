@@ -1,0 +1,206 @@
+"""Drills of the prediction log: keeper, workers and disk fail while answers are logged."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from funade import points
+from funade.predictions import table as predictions
+from funade.store.warehouse.query import sql
+from support import stock
+from support.client import Client
+from support.predictions import numbered, read, worker
+from support.server import Running
+from support.wait import until
+
+pytestmark = pytest.mark.slow
+
+KEEP = stock.script("compactor.py")
+HERS = [name for name in points.NAMES if name.startswith("log.") and name not in ("log.before", "log.after")]
+
+
+@pytest.mark.parametrize("point", HERS)
+def test_drill_w27_a_keeper_that_dies_at_any_commit_point_loses_and_doubles_nothing(root: Path, point: str) -> None:
+    for number in range(2):
+        with worker(root, mark=f"{number:012x}") as one:
+            one.log.add(numbered(1 + number * 100, 50))
+            one.log.add(numbered(51 + number * 100, 50, api="fare"))
+    for times in (1, 2):
+        died = subprocess.run([sys.executable, KEEP, root / "log", point, str(times)], check=False)
+        assert died.returncode in (0, 7)
+        if times == 1:
+            assert died.returncode == 7
+        counted = read(root, "SELECT count(*) AS n, count(DISTINCT prediction) AS d FROM predictions")[0]
+        assert counted["n"] == counted["d"]
+    subprocess.run([sys.executable, KEEP, root / "log"], check=True)
+    assert sorted(row["request"]["x"] for row in read(root)) == list(range(1, 201))
+    left = [path for path in (root / "log").rglob("*") if path.is_file() and path.suffix not in (".parquet", ".json")]
+    assert left == []
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """The store's folder."""
+    return tmp_path
+
+
+class Crowd:
+    """Clients that ask one api, ``pause_s`` after each answer, and remember when each came."""
+
+    def __init__(self, port: Callable[[], int], api: str, clients: int, pause_s: float = 0.0) -> None:
+        self._pause_s = pause_s
+        self.told: dict[str, float] = {}
+        self.statuses: list[int] = []
+        self.longest_s = 0.0
+        self._ended = threading.Event()
+        self._threads = [threading.Thread(target=self._ask, args=(port, api)) for _ in range(clients)]
+        for thread in self._threads:
+            thread.start()
+
+    def _ask(self, port: Callable[[], int], api: str) -> None:
+        while not self._ended.is_set():
+            try:
+                with Client(port()) as client:
+                    while not self._ended.is_set():
+                        began = time.monotonic()
+                        found = client.ask([{"km": 1.0}] * 20, api=api)
+                        self.longest_s = max(self.longest_s, time.monotonic() - began)
+                        self.statuses.append(found.status)
+                        if found.status == 200:
+                            self.told[found.headers["funade-prediction"]] = time.time()
+                        time.sleep(self._pause_s)
+            except OSError:
+                time.sleep(0.01)
+
+    def end(self) -> None:
+        self._ended.set()
+        for thread in self._threads:
+            thread.join()
+
+
+def missing(root: Path, told: dict[str, float]) -> set[str]:
+    """Answers that clients have and the log has not; none is there twice."""
+    query = "SELECT split_part(prediction, '.', 1) AS p, count(*) AS n FROM predictions GROUP BY ALL"
+    found = {row["p"]: row["n"] for row in sql(query, {"predictions": predictions.select(root)}).to_pylist()}
+    assert {found[p] for p in told if p in found} <= {20}
+    return {p for p in told if p not in found}
+
+
+@pytest.mark.parametrize("api", ["kept", "plain"])
+def test_a_worker_killed_under_load_loses_a_second_at_most_and_nothing_that_is_durable(
+    run: Callable[..., Running], tmp_path: Path, api: str
+) -> None:
+    store = tmp_path / "store"
+    server = run(store=f"sqlite:{store}", workers=2)
+    server.serving(1)
+    port = server.port
+    crowd = Crowd(lambda: port, api, 8)
+    killed: list[float] = []
+    try:
+        for _ in range(3):
+            time.sleep(1.2)
+            pid = server.serving(1).workers[0]
+            killed.append(time.time())
+            os.kill(pid, signal.SIGKILL)
+    finally:
+        crowd.end()
+    assert server.end() == 0
+    lost = missing(store, crowd.told)
+    assert len(crowd.told) > 300
+    if api == "kept":
+        assert lost == set()
+    assert all(any(at - 1.0 <= crowd.told[p] <= at + 0.5 for at in killed) for p in lost)
+
+
+def test_a_keeper_killed_again_and_again_while_others_read(run: Callable[..., Running], tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    server = run(store=f"sqlite:{store}", workers=2)
+    server.serving(1)
+    port = server.port
+    crowd = Crowd(lambda: port, "plain", 4)
+    try:
+        for _ in range(4):
+            keeper = until(lambda: _keeper(server.process.pid))
+            time.sleep(0.9)
+            os.kill(keeper, signal.SIGKILL)
+            seen = set(crowd.told)
+            missing(store, {p: crowd.told[p] for p in seen})
+    finally:
+        crowd.end()
+    assert server.end() == 0
+    assert server.events("log keeper died")
+    assert missing(store, crowd.told) == set()
+
+
+def _keeper(supervisor: int) -> int | None:
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            if parent == supervisor and b"funade.predictions.compactor_process" in (folder / "cmdline").read_bytes():
+                return int(folder.name)
+        except (OSError, ValueError):
+            continue
+    return None
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", folder], capture_output=True)
+    if mounted.returncode != 0:
+        pytest.skip("a small disk cannot be mounted here")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+def test_drill_w28_a_full_disk_stops_no_answer_but_durable_ones(run: Callable[..., Running], small_disk: Path) -> None:
+    store = small_disk / "store"
+    server = run(store=f"sqlite:{store}", workers=1)
+    server.serving(1)
+    port = server.port
+    with Client(port) as client:
+        assert client.ask({"km": 1.0}, api="kept").status == 200
+    crowd = Crowd(lambda: port, "plain", 2, 0.01)
+    ballast = small_disk / "ballast"
+    try:
+        time.sleep(1.0)
+        with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
+            while True:
+                file.write(b"x" * 4096)
+        until(lambda: [e for e in server.events("alert") if e["what"] == "predictions cannot be written"])
+        full = len(crowd.told)
+        with Client(port) as client:
+            refused = client.ask([{"km": 1.0}] * 2000, api="kept")
+            assert refused.status == 503, refused.body
+            refused = client.ask([{"km": 1.0}] * 2000, api="kept", **{"funade-timeout-ms": "0"})
+            assert refused.status == 503, refused.body  # the fallback's answers are no less durable
+        until(lambda: len(crowd.told) > full + 50)
+        ballast.unlink()
+        until(lambda: server.events("predictions logged again"))
+        after = set(crowd.told)
+        time.sleep(1.0)
+        with Client(port) as client:
+            kept = client.ask({"km": 1.0}, api="kept")
+            assert kept.status == 200
+            metrics: Any = client.send(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n").response()
+    finally:
+        crowd.end()
+    assert set(crowd.statuses) == {200}
+    assert server.end() == 0
+    lost = missing(store, crowd.told)
+    assert lost and not lost & (set(crowd.told) - after)
+    told = next(line for line in metrics.body.decode().splitlines() if line.startswith("funade_log_lost"))
+    assert float(told.split()[-1]) == 20 * len(lost)
+    assert predictions.find(store, kept.headers["funade-prediction"]) is not None

@@ -1,0 +1,105 @@
+"""T3: four times the load for a minute. What is accepted keeps its time, all else gets the fallback at once."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from support.client import post
+from support.server import Running
+
+CALM = 300.0
+"""Requests a second: a function of 4 ms a call and 2 ms a row can answer somewhat less than 500."""
+
+_BODY = post({"km": 2.0, "does": "work"}, api="promised")
+
+
+class Reply(NamedTuple):
+    after_s: float
+    status: int
+    shed: bool
+    right: bool
+
+
+class Line:
+    """One kept-alive connection with at most one request in flight."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    async def ask(self, due: float) -> Reply:
+        self.writer.write(_BODY)
+        head = await self.reader.readuntil(b"\r\n\r\n")
+        size = int(head.lower().partition(b"content-length: ")[2].partition(b"\r")[0])
+        body = json.loads(await self.reader.readexactly(size))
+        shed = b"funade-fallback: busy" in head
+        return Reply(time.monotonic() - due, int(head[9:12]), shed, body.get("eta") == (15.0 if shed else 4.0))
+
+
+async def _load(port: int, rate: float, seconds: float, lines: int) -> list[Reply]:
+    """Requests that fall due evenly, each timed from when it was due."""
+    free = [Line(*await asyncio.open_connection("127.0.0.1", port)) for _ in range(lines)]
+    every = list(free)
+    found: list[Reply] = []
+    asking: set[asyncio.Task[None]] = set()
+
+    async def one(line: Line, due: float) -> None:
+        found.append(await line.ask(due))
+        free.append(line)
+
+    began = time.monotonic()
+    for number in range(int(rate * seconds)):
+        due = began + number / rate
+        if (wait := due - time.monotonic()) > 0:
+            await asyncio.sleep(wait)
+        while not free:
+            await asyncio.sleep(0.001)
+        making = asyncio.create_task(one(free.pop(0), due))
+        asking.add(making)
+        making.add_done_callback(asking.discard)
+    await asyncio.gather(*asking)
+    for line in every:
+        line.writer.close()
+        await line.writer.wait_closed()
+    return found
+
+
+def _p99(responses: list[Reply]) -> float:
+    times = sorted(reply.after_s for reply in responses)
+    return times[int(len(times) * 0.99)]
+
+
+def _held_mb(pid: int) -> float:
+    return int(Path(f"/proc/{pid}/status").read_text().partition("VmRSS:")[2].split()[0]) / 1024
+
+
+@pytest.mark.slow
+def test_drill_t3_four_times_the_load_leaves_what_is_accepted_its_time(run: Callable[..., Running]) -> None:
+    server = run(workers=1)
+    (worker,) = server.serving(1).workers
+    calm = asyncio.run(_load(server.port, CALM, 8, 64))
+    held = _held_mb(worker)
+    storm = asyncio.run(_load(server.port, 4 * CALM, 60, 256))
+    grown = _held_mb(worker) - held
+    after = asyncio.run(_load(server.port, CALM, 4, 64))
+    assert all(reply.status == 200 and reply.right for reply in (*calm, *storm, *after))
+    accepted = [reply for reply in storm[400:] if not reply.shed]
+    shed = [reply for reply in storm if reply.shed]
+    print(
+        f"calm p99 {_p99(calm) * 1e3:.1f} ms; storm: {len(accepted)} accepted, p99 {_p99(accepted) * 1e3:.1f} ms, "
+        f"{len(shed)} shed, p99 {_p99(shed) * 1e3:.1f} ms; {grown:.1f} MB more"
+    )
+    assert not any(reply.shed for reply in calm)
+    assert len(shed) > len(storm) / 4
+    assert _p99(accepted) <= 5 * _p99(calm)
+    assert _p99(shed) <= 5 * _p99(calm)
+    assert not any(reply.shed for reply in after[100:])
+    assert grown < 50
+    assert server.state.workers == (worker,)

@@ -1,0 +1,76 @@
+"""The table of logged predictions: one table of every api and release, whatever their fields became."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from funade.predictions import table as predictions
+from funade.store.warehouse.query import sql
+from support.predictions import entry, keep, read, texts, worker
+
+VALUES = {
+    "whole": np.array([3]),
+    "real": np.array([1.5]),
+    "flag": np.array([True]),
+    "text": texts("a"),
+    "time": np.array(["2026-01-02T03:04:05"], "datetime64[us]"),
+    "day": np.array(["2026-01-02"], "datetime64[D]"),
+    "missing": texts(None),
+}
+SHOWN = {
+    "whole": "3",
+    "real": "1.5",
+    "flag": "true",
+    "text": "a",
+    "time": "2026-01-02 03:04:05+00",
+    "day": "2026-01-02",
+    "missing": None,
+}
+NUMBERS = {"whole", "real", "flag"}
+TIMES = {"time", "day"}
+
+
+def logged(root: Path, *requests: dict[str, Any], **given: Any) -> None:
+    """A worker for each, of a release and an api of its own."""
+    for number, request in enumerate(requests, 1):
+        with worker(root, mark=f"{number:012x}", release=number) as one:
+            one.log.add(entry(1, request, {"y": np.zeros(1)}, api=f"api{number}", **given))
+    keep(root)
+
+
+@pytest.mark.parametrize(("first", "second"), [*combinations(VALUES, 2)])
+def test_a_field_that_is_something_else_in_another_api_hides_neither(tmp_path: Path, first: str, second: str) -> None:
+    logged(tmp_path, {"x": VALUES[first], "own": np.ones(1)}, {"other": np.ones(1), "x": VALUES[second]})
+    rows = read(tmp_path, "SELECT request.x::TEXT AS x, request.own, request.other FROM predictions ORDER BY release")
+    assert [(row["own"], row["other"]) for row in rows] == [(1.0, None), (None, 1.0)]
+    if {first, second} <= NUMBERS or {first, second} == TIMES:  # one type has room for both
+        kinds = read(tmp_path, "SELECT DISTINCT typeof(request.x) AS kind FROM predictions")
+        assert [kind["kind"] for kind in kinds] in (["DOUBLE"], ["BIGINT"], ["TIMESTAMP WITH TIME ZONE"])
+    else:
+        assert [row["x"] for row in rows] == [SHOWN[first], SHOWN[second]]
+
+
+def test_one_api_is_read_with_its_own_types(tmp_path: Path) -> None:
+    logged(tmp_path, {"x": VALUES["whole"]}, {"x": VALUES["time"]})
+    for api, kind in (("api1", "BIGINT"), ("api2", "TIMESTAMP WITH TIME ZONE")):
+        table = {predictions.TABLE: predictions.select(tmp_path, api=api)}
+        assert sql("SELECT typeof(request.x) AS kind FROM predictions", table).to_pylist() == [{"kind": kind}]
+
+
+def test_a_prediction_is_found_by_its_id_alone(tmp_path: Path) -> None:
+    logged(tmp_path, {"x": VALUES["whole"]}, {"x": VALUES["time"]})
+    found = predictions.find(tmp_path, "000000000002-1")
+    assert found is not None and found["request"] == {"x": "2026-01-02T03:04:05Z"}
+    for unknown in ("000000000002-2", "000000000003-1", "000000000002-1.1", "", "x' OR 1=1 --"):
+        assert predictions.find(tmp_path, unknown, wait_s=0.0) is None
+
+
+def test_a_query_that_does_not_name_the_log_opens_none_of_it(tmp_path: Path) -> None:
+    logged(tmp_path, {"x": VALUES["whole"]})
+    assert predictions.named(tmp_path, "SELECT 1") == {}
+    assert [*predictions.named(tmp_path, 'SELECT * FROM "Predictions"')] == ["predictions"]

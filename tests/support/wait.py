@@ -1,0 +1,19 @@
+"""Waiting for a state."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def until(found: Callable[[], T | None], seconds: float = 20.0) -> T:
+    """What ``found`` returns once it is true."""
+    ends = time.monotonic() + seconds
+    while time.monotonic() < ends:
+        if value := found():
+            return value
+        time.sleep(0.02)
+    raise AssertionError(f"not within {seconds} s")
