@@ -7,7 +7,7 @@ import functools
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -65,7 +65,7 @@ class Place:
         def broken(message: bytes, call: rpc.Call) -> None:
             raise KeyError("a private detail")
 
-        async def count(messages: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        async def count(messages: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
             for number in range(3):
                 yield b"%d" % number
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from typing import Any
 
 from google.protobuf.message import DecodeError
@@ -49,7 +49,7 @@ class Health:
         else:
             call.fail(rpc.NOT_FOUND, "no such service here")
 
-    async def watch(self, messages: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    async def watch(self, messages: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
         """Answer ``Watch``: the status now and whenever it changes, until the server retires."""
         name = _PB.HealthCheckRequest.FromString(await anext(messages, b"")).service
         changed = asyncio.Event()

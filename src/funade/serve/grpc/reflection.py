@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from typing import Any
 
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
@@ -24,7 +24,7 @@ def methods(names: Iterable[str], files: Iterable[bytes]) -> StreamMethods:
     """
     servicer = reflection.aio.ReflectionServicer([*names, *_SERVICES], pool=_pool(files))
 
-    async def reflect(messages: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    async def reflect(messages: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
         async for answer in servicer.ServerReflectionInfo(_requests(messages), None):
             yield answer.SerializeToString()
 

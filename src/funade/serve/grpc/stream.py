@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import aclosing
 from typing import Any
 
 from google.protobuf.message import DecodeError
 from grpc._cython import cygrpc
 
-StreamMethod = Callable[[AsyncIterator[bytes]], AsyncIterator[bytes]]
+StreamMethod = Callable[[AsyncIterator[bytes]], AsyncGenerator[bytes, None]]
 """Given the client's messages, the answers; an async generator."""
 
 StreamMethods = Mapping[str, StreamMethod]
@@ -47,11 +48,12 @@ class Stream:
             await self._end(cygrpc.StatusCode.ok, b"")
 
     async def _answer(self) -> None:
-        async for answer in self._method(self._messages()):
-            if not await self._do(*self._head(), cygrpc.SendMessageOperation(answer, 0)):
-                return
+        async with aclosing(self._messages()) as messages, aclosing(self._method(messages)) as answers:
+            async for answer in answers:
+                if not await self._do(*self._head(), cygrpc.SendMessageOperation(answer, 0)):
+                    return
 
-    async def _messages(self) -> AsyncIterator[bytes]:
+    async def _messages(self) -> AsyncGenerator[bytes, None]:
         while (message := await self._hear()) is not None:
             yield message
 
