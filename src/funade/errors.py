@@ -28,7 +28,7 @@ def headline(error: BaseException) -> str:
     "KeyError: 'fare'"
     """
     message = error.msg if isinstance(error, SyntaxError) else str(error)
-    first = next(iter(message.splitlines()), "")
+    first = next(iter(message.strip().splitlines()), "")
     return type(error).__name__ + (f": {first}" if first else "")
 
 

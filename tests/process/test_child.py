@@ -178,7 +178,6 @@ def test_a_child_killed_within_a_message_is_told_of_after_the_whole_ones(begin: 
 def test_an_error_that_nobody_heard_is_the_account_of_the_death(begin: Begin) -> None:
     child = begin("fails")
     assert child.wait(20)
-    child.take()
     assert child.death() == "ValueError: no such fare"
 
 

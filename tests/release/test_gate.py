@@ -12,11 +12,12 @@ import pytest
 
 from funade.declare.graph import Graph
 from funade.errors import CheckFailed, GateClosed, RollbackRefused
+from funade.process.child import ChildEnded
 from funade.project.project import Project
 from funade.release import gate, obligations, pins
 from funade.release.gate import GateReport
-from funade.release.host import HostProcess, HostSilent, hosted
-from funade.release.host_process import Rehearse
+from funade.release.host import HostProcess, settings_of
+from funade.release.host_process import RehearsalResults, Rehearse
 from funade.store.records import Candidate, Finding, GoldenRows, Release
 from support import toy
 
@@ -545,15 +546,15 @@ def test_an_api_that_does_not_come_back_is_given_up(root: Path) -> None:
     here, candidate = staged(root)
     with (
         tempfile.TemporaryDirectory() as folder,
-        HostProcess(hosted(here.store, candidate), Path(folder) / "one") as host,
+        HostProcess(settings_of(here.store, candidate), Path(folder) / "one") as host,
     ):
         assert host.loaded() is None
         host.patience_s = 0.2
         host.ask(Rehearse({}))
-        with pytest.raises(HostSilent, match=r"^no answer within 0\.2 s$"):
-            host.answer(list)
-        with pytest.raises(HostSilent, match=r"^its process ended with signal 9$"):
-            host.answer(list)
+        with pytest.raises(ChildEnded, match=r"^no answer within 0\.2 s$"):
+            host.answer(RehearsalResults)
+        with pytest.raises(ChildEnded, match=r"^its process ended with signal 9$"):
+            host.answer(RehearsalResults)
 
 
 def test_a_candidate_whose_code_fails_at_import_does_not_load(root: Path) -> None:

@@ -8,7 +8,10 @@ from pathlib import Path
 import msgspec
 import pyarrow as pa
 
+from funade.batch.table import room_for
 from funade.batch.writer import written
+from funade.process.child import Ready
+from funade.process.parent import Parent, run
 from funade.store.warehouse import query
 
 GROUP = 1 << 16
@@ -22,7 +25,7 @@ _MEMORY_MB = 256
 Tables = Mapping[str, Sequence[Path] | query.Select]
 
 
-class Query(msgspec.Struct, frozen=True, tag=True):
+class Query(msgspec.Struct, frozen=True):
     """One SELECT, the tables it may read and the file its rows go to, as a process is told of them.
 
     ``selects``: tables that are themselves SELECTs: their text and the files they read.
@@ -67,3 +70,20 @@ def materialise(asked: Query) -> None:
         with written(Path(asked.path), schema, GROUP) as writer:
             for batch in reader:
                 writer.add(pa.Table.from_batches([batch], schema))
+
+
+def main(order: Query, parent: Parent) -> None:
+    """Write the rows as a process of its own, which ends at once when the run ends.
+
+    Raises:
+        DiskFull: no room for them.
+        ResultRefused: as ``materialise``.
+    """
+    parent.listen(msgspec.Struct)
+    with room_for("rows"):
+        materialise(order)
+    parent.send(Ready())
+
+
+if __name__ == "__main__":
+    run(main, Query)

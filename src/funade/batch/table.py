@@ -15,7 +15,7 @@ import msgspec
 
 from funade import points
 from funade.digest import of_bytes
-from funade.errors import DiskFull, Misuse, StoreError
+from funade.errors import DiskFull, Misuse, StoreError, headline
 from funade.store import disk
 
 FOLDER = "batch"
@@ -156,6 +156,18 @@ def room(folder: Path) -> Iterator[None]:
 def is_full(error: BaseException) -> bool:
     """Whether an error says that the disk has no room."""
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@contextmanager
+def room_for(what: str) -> Iterator[None]:
+    """Tells of a full disk as ``DiskFull``: no room for this run's ``what``."""
+    try:
+        yield
+    except OSError as error:
+        if not is_full(error):
+            raise
+        text = f"batch expected room for its {what}, got {headline(error)}"
+        raise DiskFull(text, do="free some; the same command continues") from error
 
 
 def put(path: Path, data: bytes) -> None:

@@ -2,73 +2,25 @@
 
 from __future__ import annotations
 
-import selectors
-import subprocess
-import sys
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import suppress
-from typing import IO
+from contextlib import closing
 
-import msgspec
-
-from funade import errors, threads
 from funade.batch.query import Query
-from funade.batch.worker import WorkerReport, WorkOrder
-from funade.errors import DiskFull, FunadeError, ServeError
+from funade.batch.worker import PartAnswered, PartOrder, RowsAnswered, WorkerMessage, WorkOrder
+from funade.errors import ServeError
+from funade.process.child import Child, ChildEnded, ChildFailed, Ready, Surroundings, wait_any
 
 TRIES = 2
 """How often a part is begun before the death of its process ends the run."""
 
+_AROUND = Surroundings(own_session=True)  # Ctrl-C is for the run, which ends its processes itself
 
-class _Worker:
-    """One process, and the part it is at (-1: none)."""
-
-    def __init__(self, order: WorkOrder | Query) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "funade.batch.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=threads.environment(),
-            start_new_session=True,  # Ctrl-C is for the run, which ends its processes itself
-        )
-        self.part = -1
-        self.rows = 0
-        self._rest = b""
-        self._write(msgspec.json.encode(order))
-
-    @property
-    def out(self) -> IO[bytes]:
-        assert self.process.stdout is not None
-        return self.process.stdout
-
-    def ask(self, part: int) -> None:
-        self.part, self.rows = part, 0
-        self._write(b"%d" % part)
-
-    def _write(self, line: bytes) -> None:
-        assert self.process.stdin is not None
-        with suppress(BrokenPipeError):  # that it is gone is heard soon
-            self.process.stdin.write(line + b"\n")
-            self.process.stdin.flush()
-
-    def hear(self) -> list[WorkerReport] | None:
-        """What it said since; None once it is gone."""
-        data = self.out.read1(1 << 16)  # type: ignore[attr-defined]
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        said = [msgspec.json.decode(line, type=WorkerReport) for line in lines]
-        return said if data else None
-
-    def end(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        assert self.process.stdin is not None
-        with suppress(BrokenPipeError):
-            self.process.stdin.close()
-        self.out.close()
+News = Iterator[tuple[int, int]]
+"""(part, rows more of it), (part, -1) once it is whole, and (part, -rows - 1) for rows that are taken back."""
 
 
-def answered(begin: WorkOrder, parts: Sequence[int], workers: int) -> Generator[tuple[int, int], None, None]:
+def answered(order: WorkOrder, parts: Sequence[int], workers: int) -> Generator[tuple[int, int], None, None]:
     """Have parts answered by so many processes; gives (part, rows more), and (part, -1) once that part is whole.
 
     Rows that a process answered of a part which it did not finish are taken back: (part, -rows - 1).
@@ -79,47 +31,105 @@ def answered(begin: WorkOrder, parts: Sequence[int], workers: int) -> Generator[
         DiskFull: no room for a part.
         ServeError: a process died twice at one part, or the release does not load.
     """
-    waiting, tries = deque(parts), dict.fromkeys(parts, 0)
-    crew: list[_Worker] = []
-    with selectors.DefaultSelector() as selector:
+    with closing(Crew(order, parts)) as crew:
+        crew.begin(min(workers, len(parts)))
+        yield from crew.work()
+
+
+class CrewMember:
+    """One process, and the part it is at (-1: none) with so many rows answered."""
+
+    def __init__(self, order: WorkOrder) -> None:
+        self.child = Child("funade.batch.worker", order, _AROUND)
+        self.part = -1
+        self.rows = 0
+
+    def ask(self, part: int) -> None:
+        """Have it answer a part."""
+        self.part, self.rows = part, 0
+        self.child.send(PartOrder(part))
+
+
+class Crew:
+    """The processes of one run, and the parts that wait for them.
+
+    Args:
+        order: what each of them is begun with.
+        parts: the numbers of the parts to answer.
+    """
+
+    def __init__(self, order: WorkOrder, parts: Sequence[int]) -> None:
+        self._order = order
+        self._waiting = deque(parts)
+        self._tries = dict.fromkeys(parts, 0)
+        self._busy: list[CrewMember] = []
+        self._idle: list[CrewMember] = []
+
+    def begin(self, count: int) -> None:
+        """Start so many processes more."""
+        for _ in range(count):
+            self._busy.append(CrewMember(self._order))
+
+    def work(self) -> News:
+        """What happens until every part is answered.
+
+        Raises:
+            FunadeError: as ``answered``.
+        """
+        while self._busy:
+            wait_any([member.child for member in self._busy])
+            for member in list(self._busy):
+                yield from self._heard(member)
+
+    def close(self) -> None:
+        """End every process."""
+        for member in (*self._busy, *self._idle):
+            member.child.close()
+
+    def _heard(self, member: CrewMember) -> News:
         try:
-            for _ in range(min(workers, len(parts))):
-                crew.append(_Worker(begin))
-                selector.register(crew[-1].out, selectors.EVENT_READ, crew[-1])
-            busy = len(crew)
-            while busy:
-                for key, _ in selector.select():
-                    worker: _Worker = key.data
-                    said = worker.hear()
-                    if said is None:
-                        yield from _taken_back(worker)
-                        selector.unregister(worker.out)
-                        _died(worker, tries, waiting)
-                        worker.end()
-                        crew.remove(worker)
-                        crew.append(_Worker(begin))
-                        selector.register(crew[-1].out, selectors.EVENT_READ, crew[-1])
-                        continue
-                    for one in said:
-                        if one.error:
-                            raise _error(one)
-                        if one.rows:
-                            worker.rows += one.rows
-                            yield worker.part, one.rows
-                            continue
-                        if one.part >= 0:
-                            worker.part = -1
-                            yield one.part, -1
-                        if waiting:
-                            part = waiting.popleft()
-                            tries[part] += 1
-                            worker.ask(part)
-                        else:
-                            busy -= 1
-                            selector.unregister(worker.out)
-        finally:
-            for worker in crew:
-                worker.end()
+            for message in member.child.messages(WorkerMessage):
+                yield from self._news(member, message)
+        except ChildFailed as failed:
+            raise failed.failure.error("batch expected its process to work") from None
+        if member in self._busy and not member.child.open:
+            yield from self._replaced(member)
+
+    def _news(self, member: CrewMember, message: WorkerMessage) -> News:
+        if isinstance(message, RowsAnswered):
+            member.rows += message.rows
+            yield member.part, message.rows
+            return
+        if isinstance(message, PartAnswered):
+            member.part = -1
+            yield message.part, -1
+        if self._waiting:
+            part = self._waiting.popleft()
+            self._tries[part] += 1
+            member.ask(part)
+        else:
+            self._busy.remove(member)
+            self._idle.append(member)
+
+    def _replaced(self, member: CrewMember) -> News:
+        """Another process for one that died; its part is begun again."""
+        if member.part >= 0 and member.rows:
+            yield member.part, -member.rows - 1
+        self._refuse_death(member)
+        self._waiting.appendleft(member.part)
+        self._busy.remove(member)
+        member.child.close()
+        self.begin(1)
+
+    def _refuse_death(self, member: CrewMember) -> None:
+        death = member.child.death()
+        if member.part < 0:
+            raise ServeError(f"batch expected its process to come up, got: {death}", do="see its output above")
+        if self._tries[member.part] >= TRIES:
+            raise ServeError(
+                f"batch expected part {member.part} answered, got twice: {death}",
+                do="see that the machine has memory enough; the same command continues",
+            )
 
 
 def materialised(query: Query) -> None:
@@ -130,47 +140,11 @@ def materialised(query: Query) -> None:
         DiskFull: no room for its rows.
         ServeError: the process died.
     """
-    worker = _Worker(query)
-    try:
-        while (said := worker.hear()) is not None:
-            for one in said:
-                if one.error:
-                    raise _error(one, "rows")
-                return
-        raise ServeError(
-            f"--rows expected the query's rows, got the end of its process with {_how(worker)}",
-            do="see that the machine has memory enough",
-        )
-    finally:
-        worker.end()
-
-
-def _how(worker: _Worker) -> str:
-    status = worker.process.wait()
-    return f"signal {-status}" if status < 0 else f"status {status}"
-
-
-def _taken_back(worker: _Worker) -> Iterator[tuple[int, int]]:
-    if worker.part >= 0 and worker.rows:
-        yield worker.part, -worker.rows - 1
-
-
-def _died(worker: _Worker, tries: dict[int, int], waiting: deque[int]) -> None:
-    how = _how(worker)
-    if worker.part < 0:
-        raise ServeError(f"batch expected its process to come up, got its end with {how}", do="see its output above")
-    if tries[worker.part] >= TRIES:
-        raise ServeError(
-            f"batch expected part {worker.part} answered, got its process ended twice with {how}",
-            do="see that the machine has memory enough; the same command continues",
-        )
-    waiting.appendleft(worker.part)
-
-
-def _error(said: WorkerReport, what: str = "parts") -> Exception:
-    if said.kind == DiskFull.__name__:
-        return DiskFull(
-            f"batch expected room for its {what}, got {said.error}", do="free some; the same command continues"
-        )
-    kind: type[FunadeError] = getattr(errors, said.kind)
-    return kind(said.error, at=said.at, do=said.do, traceback=said.traceback)
+    with closing(Child("funade.batch.query", query, _AROUND)) as child:
+        try:
+            child.hear(Ready)
+        except ChildEnded as ended:
+            what = f"--rows expected the query's rows, got: {ended}"
+            raise ServeError(what, do="see that the machine has memory enough") from None
+        except ChildFailed as failed:
+            raise failed.failure.error("--rows expected the query's rows") from None

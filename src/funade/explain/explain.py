@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from funade.declare.graph import Graph
 from funade.errors import UnknownPrediction
-from funade.explain.replay_process import LoggedRow, ReplayedAnswer, again
+from funade.explain.replay_process import LoggedRow, ReplayedAnswer, replay
 from funade.predictions import table as predictions
 from funade.store.records import Candidate, Version
 from funade.store.store import Store
@@ -116,10 +116,10 @@ def replayed(store: Store, rows: Sequence[Mapping[str, Any]]) -> list[ReplayedAn
     return found
 
 
-def _again(store: Store, release: int, asked: Sequence[LoggedRow]) -> list[ReplayedAnswer]:
+def _again(store: Store, release: int, asked: Sequence[LoggedRow]) -> Sequence[ReplayedAnswer]:
     if store.metadata.release(release) is None:
         return [ReplayedAnswer(why=f"release {release} is not in the store")] * len(asked)
-    return again(store.address, asked)
+    return replay(store.address, asked)
 
 
 def _files(store: Store, rows: Sequence[Mapping[str, Any]], folder: Path) -> dict[str, tuple[str, int]]:

@@ -1,23 +1,25 @@
 """The log's compactor as a process of its own, and as the supervisor sees it: run, and run again when it died.
 
-``python -P -m funade.predictions.compactor_process JSON`` goes on until its standard input ends.
+It is begun with ``CompactorSettings`` and goes on until its parent has nothing more to say.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import select
 import signal
-import subprocess
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import IO
 
 import msgspec
 
 from funade.events import EventLog
 from funade.predictions import segments
+from funade.process.child import Child
+from funade.process.parent import Parent, run
 from funade.store import disk
 from funade.store.address import folder_of
 
@@ -28,37 +30,36 @@ _LAST_S = 10.0
 
 
 class CompactorSettings(msgspec.Struct, frozen=True):
-    """What a keeper is started with: the store's address, and after how many days it lets go of a day (0: never)."""
+    """What a compactor is begun with: the store's address, and after how many days it lets go of a day (0: never)."""
 
     store: str
     days: int = 0
 
 
 class CompactorProcess:
-    """The keeper's process.
+    """The compactor's process.
 
     Args:
-        keep: what it is told.
-        journal: the server's log.
+        settings: what it is begun with.
+        events: the server's log.
     """
 
-    def __init__(self, keep: CompactorSettings, events: EventLog) -> None:
-        self._text = msgspec.json.encode(keep).decode()
+    def __init__(self, settings: CompactorSettings, events: EventLog) -> None:
+        self._settings = settings
         self._events = events
-        self._process: subprocess.Popen[bytes] | None = None
+        self._child: Child | None = None
         self._again = 0.0
 
     def look(self) -> None:
         """Start it where it does not run; one that died is given a moment."""
-        process, now = self._process, time.monotonic()
-        if process is not None and process.poll() is not None:
-            self._events.event("log keeper died", code=process.returncode)
-            _close(process)
-            self._process, self._again = None, now + _AGAIN_S
-        if self._process is None and now >= self._again:
-            command = [sys.executable, "-P", "-m", "funade.predictions.compactor_process", self._text]
+        child, now = self._child, time.monotonic()
+        if child is not None and child.status is not None:
+            self._events.event("log keeper died", why=child.death())
+            child.close()
+            self._child, self._again = None, now + _AGAIN_S
+        if self._child is None and now >= self._again:
             try:
-                self._process = subprocess.Popen(command, stdin=subprocess.PIPE)
+                self._child = Child("funade.predictions.compactor_process", self._settings)
             except OSError as error:
                 self._again = now + _AGAIN_S
                 self._events.event("log keeper not started", error=str(error))
@@ -68,28 +69,19 @@ class CompactorProcess:
         self.look()
         self._again = 0.0
         self.look()
-        if self._process is not None:
-            _close(self._process)
-            try:
-                self._process.wait(_LAST_S)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
-
-
-def _close(process: subprocess.Popen[bytes]) -> None:
-    if process.stdin is not None:
-        with contextlib.suppress(OSError):
-            process.stdin.close()
+        if self._child is not None:
+            self._child.close_input()
+            self._child.wait(_LAST_S)
+            self._child.close()
 
 
 class _NoPandas:
-    """PyArrow imports pandas wherever it is there: 45 MB and half a second that the keeper has no use for."""
+    """PyArrow imports pandas wherever it is there: 45 MB and half a second that the compactor has no use for."""
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> None:
         """Finds nothing itself, and keeps others from finding pandas."""
         if name == "pandas":
-            raise ModuleNotFoundError("the keeper goes without pandas", name=name)
+            raise ModuleNotFoundError("the compactor goes without pandas", name=name)
 
 
 def _give_way() -> None:
@@ -99,40 +91,48 @@ def _give_way() -> None:
             os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
-def main(argument: str) -> None:
-    """Keep the log until standard input ends; one keeper a folder, others wait for their turn.
-
-    It works in a thread that gives way to everybody. Where that left it behind, for the machine has no spare time, it
-    takes a small share like any other.
-    """
-    keep = msgspec.json.decode(argument, type=CompactorSettings)
-    folder = folder_of(keep.store) / segments.FOLDER
+def main(settings: CompactorSettings, parent: Parent) -> None:
+    """Keep the log until the parent ends; one compactor a folder, others wait for their turn."""
+    folder = folder_of(settings.store) / segments.FOLDER
     (folder / "open").mkdir(parents=True, exist_ok=True)
     os.nice(10)
     sys.meta_path.insert(0, _NoPandas())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to the whole group; the supervisor decides
     from funade.predictions.compactor import Compactor  # Arrow, in this process alone and once pandas is out of reach
 
-    compactor = Compactor(folder, keep.days)
-    with (folder / "keeper.lock").open("w") as lock, ThreadPoolExecutor(1, initializer=_give_way) as spare:
-        mine = behind = False
+    compactor = Compactor(folder, settings.days)
+    with (folder / "keeper.lock").open("w") as lock:
+        while not _locked(lock):
+            if parent.wait(_LOOK_S):
+                return
+        _keep(compactor.look, parent)
+        compactor.look()
+
+
+def _locked(lock: IO[str]) -> bool:
+    with contextlib.suppress(BlockingIOError):
+        disk.lock(lock.fileno(), wait=False)
+        return True
+    return False
+
+
+def _keep(look: Callable[[], object], parent: Parent) -> None:
+    """Look every second until the parent ends, in a thread that gives way to everybody.
+
+    Where that left it behind, for the machine has no spare time, it takes a small share like any other.
+    """
+    behind = False
+    with ThreadPoolExecutor(1, initializer=_give_way) as spare:
         while True:
-            if not mine:
-                with contextlib.suppress(BlockingIOError):
-                    disk.lock(lock.fileno(), wait=False)
-                    mine = True
-            if mine:
-                begun = time.monotonic()
-                try:
-                    compactor.look() if behind else spare.submit(compactor.look).result()
-                except OSError as error:  # a full disk: tried again at the next look
-                    sys.stderr.write(f"keeper: {error}\n")
-                behind = time.monotonic() - begun > _LONG_S
-            if select.select([sys.stdin], [], [], _LOOK_S)[0]:
-                break
-        if mine:
-            compactor.look()
+            begun = time.monotonic()
+            try:
+                look() if behind else spare.submit(look).result()
+            except OSError as error:  # a full disk: tried again at the next look
+                sys.stderr.write(f"keeper: {error}\n")
+            behind = time.monotonic() - begun > _LONG_S
+            if parent.wait(_LOOK_S):
+                return
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    run(main, CompactorSettings)

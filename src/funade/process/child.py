@@ -182,6 +182,8 @@ class Child:
 
         It is waited for; where it only closed its pipe, it is ended.
         """
+        while self._inbox.open and self._inbox.wait(0):
+            self._inbox.take()
         try:
             for _ in self.messages(Ready):
                 pass

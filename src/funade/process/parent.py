@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, TypeVar
 
 import msgspec
@@ -43,6 +45,17 @@ class Parent:
             self._inbox.take()
         line = self._inbox.next()
         return None if line is None else msgspec.json.decode(line, type=kind)
+
+    def listen(self, kind: Any) -> SimpleQueue[Any]:
+        """The messages as they arrive, heard by a thread, which ends this process at once when there will be none."""
+        messages: SimpleQueue[Any] = SimpleQueue()
+        threading.Thread(target=self._pass_on, args=(kind, messages), daemon=True).start()
+        return messages
+
+    def _pass_on(self, kind: Any, messages: SimpleQueue[Any]) -> None:
+        while (message := self.hear(kind)) is not None:
+            messages.put(message)
+        leave(0)
 
     def wait(self, seconds: float) -> bool:
         """Whether the parent says something, or nothing any more, within so many seconds."""

@@ -14,9 +14,10 @@ from funade.declare.graph import Graph
 from funade.declare.policy import AnswersWithin
 from funade.digest import SHORT
 from funade.errors import FunadeError, GateClosed
+from funade.process.child import ChildFailed
 from funade.release import bars, disjoint, obligations, pins
 from funade.release.bars import Comparison
-from funade.release.host import HostProcess, HostSilent, hosted
+from funade.release.host import HostProcess, settings_of
 from funade.release.host_process import RehearsalResult, Warm, WarmResult
 from funade.release.rehearsal import Contender, Rehearsal
 from funade.release.rehearsal import rehearse as rehearsed
@@ -107,15 +108,15 @@ def rehearse(release: Release, store: Store) -> Difference | None:
         return Difference(f"its candidate `{release.candidate[:SHORT]}` is not in the store", loads=False)
     with tempfile.TemporaryDirectory(prefix="funade-") as folder:
         golden = tuple(release.golden.values())
-        with HostProcess(hosted(store, candidate, golden), Path(folder) / "release") as host:
+        with HostProcess(settings_of(store, candidate, golden), Path(folder) / "release") as host:
             host.ask(Warm())
             unloaded = host.loaded()
             if unloaded is not None:
                 return Difference(unloaded.what, loads=False)
             try:
                 differs = host.answer(WarmResult).failed
-            except HostSilent as silent:
-                return Difference(str(silent), loads=False)
+            except ChildFailed as failed:
+                return Difference(failed.failure.what, loads=False)
     return Difference(differs.what, loads=True) if differs else None
 
 

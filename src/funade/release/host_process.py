@@ -1,18 +1,16 @@
 """The other side of a rehearsal: a process that hosts one candidate on its own code and does what it is asked.
 
-``python -m funade.release.host_process FOLDER`` reads ``FOLDER/hosted.json``, then one JSON request per line from
-standard input, and writes one JSON answer per line to what was standard output when it began. It ends with its input.
+It is begun with ``HostSettings``, says ``Ready`` or why it does not load, then answers each ``Request`` until there are
+no more.
 """
 
 from __future__ import annotations
 
 import math
-import os
-import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -26,14 +24,18 @@ from funade.bind.golden import answer_golden
 from funade.bind.release import LoadedRelease, load_candidate, project_packages
 from funade.declare.policy import Golden as GoldenFile
 from funade.declare.policy import Onnx
-from funade.errors import FunadeError
 from funade.fingerprint.importing import user_traceback
+from funade.process.child import Ready
+from funade.process.failure import Failure
+from funade.process.parent import Parent, run
 from funade.release import golden
 from funade.store import code_snapshot
 from funade.store.codecs.onnx import parity
 from funade.store.records import Candidate, GoldenRows
 from funade.store.store import Store
 from funade.store.warehouse.frames import from_arrow
+
+T = TypeVar("T")
 
 CALLS = 100
 """One-row calls that are timed at least."""
@@ -54,15 +56,6 @@ class HostSettings(msgspec.Struct, frozen=True):
     store: str
     candidate: Candidate
     golden: tuple[str, ...] = ()
-
-
-class Trouble(msgspec.Struct, frozen=True):
-    """Why something failed: the parts of an error's line, and the user's own frames where it was their code."""
-
-    what: str
-    at: str = ""
-    do: str = ""
-    traceback: str = ""
 
 
 class Rehearse(msgspec.Struct, frozen=True, tag=True):
@@ -93,8 +86,14 @@ class RehearsalResult(msgspec.Struct, frozen=True):
     p99_ms: float = 0.0
     batch: str = ""
     parity: tuple[Parity, ...] = ()
-    refused: Trouble | None = None
-    failed: Trouble | None = None
+    refused: Failure | None = None
+    failed: Failure | None = None
+
+
+class RehearsalResults(msgspec.Struct, frozen=True, tag=True):
+    """Every api's rehearsal."""
+
+    apis: tuple[RehearsalResult, ...]
 
 
 class Answer(msgspec.Struct, frozen=True, tag=True):
@@ -106,12 +105,12 @@ class Answer(msgspec.Struct, frozen=True, tag=True):
     replaced: dict[str, str] = {}
 
 
-class ReplayedRows(msgspec.Struct, frozen=True):
+class ReplayedRows(msgspec.Struct, frozen=True, tag=True):
     """How many rows the contract refused; ``absent`` names a node that the candidate does not have."""
 
     refused: int = 0
     absent: str = ""
-    failed: Trouble | None = None
+    failed: Failure | None = None
 
 
 class Judge(msgspec.Struct, frozen=True, tag=True):
@@ -122,21 +121,21 @@ class Judge(msgspec.Struct, frozen=True, tag=True):
     artifacts: dict[str, str] = {}
 
 
-class EvaluationResult(msgspec.Struct, frozen=True):
+class EvaluationResult(msgspec.Struct, frozen=True, tag=True):
     """What an evaluation returned."""
 
     metrics: dict[str, float | None] = {}
-    failed: Trouble | None = None
+    failed: Failure | None = None
 
 
 class Warm(msgspec.Struct, frozen=True, tag=True):
     """Reproduce the golden answers."""
 
 
-class WarmResult(msgspec.Struct, frozen=True):
+class WarmResult(msgspec.Struct, frozen=True, tag=True):
     """What differs; nothing when ``failed`` is None."""
 
-    failed: Trouble | None = None
+    failed: Failure | None = None
 
 
 Request = Rehearse | Answer | Judge | Warm
@@ -145,42 +144,43 @@ Request = Rehearse | Answer | Judge | Warm
 class CandidateHost:
     """One candidate in this process, and what it can be asked."""
 
-    def __init__(self, hosted: HostSettings) -> None:
-        self.candidate = hosted.candidate
-        self.store = Store.open(hosted.store)
+    def __init__(self, settings: HostSettings) -> None:
+        self.candidate = settings.candidate
+        self.store = Store.open(settings.store)
         self.folder = code_snapshot.unpack(self.store.blobs, self.candidate.code, self.store.code_folder)
-        kept = tuple(msgspec.json.decode(self.store.blobs.read(d), type=GoldenRows) for d in hosted.golden)
-        self.loaded: LoadedRelease = load_candidate(self.store, self.candidate, golden=kept)
+        rows = tuple(msgspec.json.decode(self.store.blobs.read(d), type=GoldenRows) for d in settings.golden)
+        self.loaded: LoadedRelease = load_candidate(self.store, self.candidate, golden=rows)
         self._bound: dict[tuple[str, tuple[tuple[str, str], ...]], BoundApi] = {}
 
-    def do(self, request: Request) -> object:
+    def do(self, request: Request) -> msgspec.Struct:
         """The reply to one request; what fails is told in it."""
         if isinstance(request, Rehearse):
-            return [self._rehearsed(api, *request.rows.get(api, ("", ()))) for api in self.loaded.apis]
+            apis = self.loaded.apis
+            return RehearsalResults(tuple(self._rehearsed(api, *request.rows.get(api, ("", ()))) for api in apis))
         if isinstance(request, Answer):
             return self._answered(request)
         if isinstance(request, Judge):
             return self._numbers(request)
-        return WarmResult(_tried(self.loaded.warm, self.folder)[1])
+        return WarmResult(_attempt(self.loaded.warm, self.folder)[1])
 
     def _rehearsed(self, name: str, rows: str, key: tuple[str, ...]) -> RehearsalResult:
         api, refused = self.loaded.apis[name], None
         requests = golden.draw(api, _table(rows), key) if rows else []
         file = api.spec.policy(GoldenFile)
         if file is not None:
-            asked, refused = _tried(lambda: golden.read(self.folder / file.file, file.file, api), self.folder)
-            requests = golden.unique([*requests, *(asked or [])])
+            listed, refused = _attempt(lambda: golden.read(self.folder / file.file, file.file, api), self.folder)
+            requests = golden.unique([*requests, *(listed or [])])
         if not requests:
             return RehearsalResult(name, refused=refused)
-        kept, failed = _tried(lambda: answer_golden(api, requests), self.folder)
-        if kept is None:
+        answers, failed = _attempt(lambda: answer_golden(api, requests), self.folder)
+        if answers is None:
             return RehearsalResult(name, refused=refused, failed=failed)
-        beside, failed = _tried(lambda: self._parity(name, rows, requests), self.folder)
-        if beside is None:
-            return RehearsalResult(name, kept, refused=refused, failed=failed)
-        timed, failed = _tried(lambda: single(api, kept), self.folder)
+        models, failed = _attempt(lambda: self._parity(name, rows, requests), self.folder)
+        if models is None:
+            return RehearsalResult(name, answers, refused=refused, failed=failed)
+        timed, failed = _attempt(lambda: single(api, answers), self.folder)
         calls, p99_ms, batch = timed or (0, 0.0, "")
-        return RehearsalResult(name, kept, calls, p99_ms, batch, beside, refused, failed)
+        return RehearsalResult(name, answers, calls, p99_ms, batch, models, refused, failed)
 
     def _parity(self, name: str, rows: str, requests: Sequence[dict[str, Any]]) -> tuple[Parity, ...]:
         """The api asked everything once more, each model as ONNX beside its original on the rows it is then given."""
@@ -195,22 +195,21 @@ class CandidateHost:
         return tuple(Parity(n, w.within, w.rows, w.worst, w.differs) for n, w in watched.items() if w.rows)
 
     def _watched(self, name: str) -> dict[str, parity.ParityWatch]:
-        graph, types, found = self.loaded.graph, project_packages(self.loaded.graph), {}
+        graph, types, watches = self.loaded.graph, project_packages(self.loaded.graph), {}
         for node in sorted(behind(graph, name)):
             policy = graph[node].policy(Onnx)
             if policy is not None:
                 version = self.candidate.pins[node]
                 served, native = (self.store.load(version, project_types=types, native=n) for n in (False, True))
-                found[node] = parity.ParityWatch(served, native, policy.within)
-        return found
+                watches[node] = parity.ParityWatch(served, native, policy.within)
+        return watches
 
     def _answered(self, request: Answer) -> ReplayedRows:
         absent = self._absent(request)
         if absent:
             return ReplayedRows(absent=absent)
-
         rows = _table(request.rows)
-        done, failed = _tried(lambda: replay(self._api(request.api, request.replaced), rows), self.folder)
+        done, failed = _attempt(lambda: replay(self._api(request.api, request.replaced), rows), self.folder)
         if done is None:
             return ReplayedRows(failed=failed)
         pq.write_table(done.table, request.into)
@@ -220,11 +219,11 @@ class CandidateHost:
         graph = self.loaded.graph
         if request.api not in self.loaded.apis:
             return request.api
-        taken = {edge.parameter: edge.node for edge in graph[request.api].edges}
+        nodes = {edge.parameter: edge.node for edge in graph[request.api].edges}
         for parameter, node in request.replaced.items():
-            if parameter not in taken or node not in self.candidate.pins:
+            if parameter not in nodes or node not in self.candidate.pins:
                 return node
-            if graph[node].kind != graph[taken[parameter]].kind:
+            if graph[node].kind != graph[nodes[parameter]].kind:
                 return node
         return ""
 
@@ -253,7 +252,7 @@ class CandidateHost:
         )[name]
 
     def _numbers(self, request: Judge) -> EvaluationResult:
-        metrics, failed = _tried(lambda: self._metrics(request), self.folder)
+        metrics, failed = _attempt(lambda: self._metrics(request), self.folder)
         return EvaluationResult(metrics or {}, failed)
 
     def _metrics(self, request: Judge) -> dict[str, float | None]:
@@ -268,9 +267,9 @@ class CandidateHost:
         return metrics_of(spec, self.loaded.nodes[spec.name].function(**arguments))
 
 
-def single(api: BoundApi, kept: GoldenRows) -> tuple[int, float, str]:
+def single(api: BoundApi, golden_rows: GoldenRows) -> tuple[int, float, str]:
     """Golden rows asked one by one: how many calls were timed, their p99 in ms, and what differs from one batch."""
-    rows, _ = api.requests.convert(kept.requests)
+    rows, _ = api.requests.convert(golden_rows.requests)
     for number in range(min(WARM, len(rows))):
         api.decide(api.take([rows[number]]).columns, 1)
     took: list[float] = []
@@ -281,7 +280,7 @@ def single(api: BoundApi, kept: GoldenRows) -> tuple[int, float, str]:
         answer = api.decide(api.take([rows[index]]).columns, 1)
         took.append(time.perf_counter() - begun)
         if number < len(rows) and not differs:
-            differs = _differs(kept.answers[index], told(api, answer)[0], index)
+            differs = _differs(golden_rows.answers[index], told(api, answer)[0], index)
         if time.perf_counter() > until:
             break
     return len(took), 1000 * sorted(took)[math.ceil(0.99 * len(took)) - 1], differs
@@ -302,46 +301,22 @@ def _table(path: str) -> pa.Table:
     return pq.read_table(path, partitioning=None)
 
 
-def _tried(act: Any, folder: Path) -> tuple[Any, Trouble | None]:
-    """What a call gave, or why it failed."""
+def _attempt(act: Callable[[], T], folder: Path) -> tuple[T | None, Failure | None]:
+    """What a call gave, or why it failed: with the frames of files below ``folder`` where the user's code did."""
     try:
         return act(), None
     except Exception as error:
-        return None, trouble(error, folder)
+        return None, Failure.of(error, user_traceback(error, folder))
 
 
-def trouble(error: Exception, folder: Path) -> Trouble:
-    """An error told; with the user's own frames where their code failed."""
-    if isinstance(error, FunadeError):
-        return Trouble(error.what, error.at, error.do, str(error.facts.get("traceback", "")))
-    told = str(error).strip().splitlines()
-    last = f"{type(error).__name__}: {told[0]}" if told else type(error).__name__
-    return Trouble(last, traceback=user_traceback(error, folder))
-
-
-def serve(folder: Path, lines: Iterator[bytes], write: Any) -> None:
-    """Load what the folder says is hosted, say how that went, then answer each line with one."""
-    hosted = msgspec.json.decode((folder / "hosted.json").read_bytes(), type=HostSettings)
-    unpacked = Store.open(hosted.store).code_folder / hosted.candidate.code
-    host, failed = _tried(lambda: CandidateHost(hosted), unpacked)
-    write(msgspec.json.encode(failed))
-    for line in lines if host is not None else ():
-        write(msgspec.json.encode(host.do(msgspec.json.decode(line, type=Request))))
-
-
-def main() -> None:
-    """Talk on the two streams this process began with; what users' code prints goes to standard error."""
-    replies, requests = os.fdopen(os.dup(1), "wb"), os.fdopen(os.dup(0), "rb")
-    os.dup2(2, 1)
-    with Path(os.devnull).open("rb") as nothing:
-        os.dup2(nothing.fileno(), 0)
-
-    def write(line: bytes) -> None:
-        replies.write(line + b"\n")
-        replies.flush()
-
-    serve(Path(sys.argv[1]), iter(requests), write)
+def main(settings: HostSettings, parent: Parent) -> None:
+    """Load what is hosted, say how that went, then answer each request."""
+    folder = Store.open(settings.store).code_folder / settings.candidate.code
+    host, failure = _attempt(lambda: CandidateHost(settings), folder)
+    parent.send(failure or Ready())
+    while host is not None and (request := parent.hear(Request)) is not None:
+        parent.send(host.do(request))
 
 
 if __name__ == "__main__":
-    main()
+    run(main, HostSettings)

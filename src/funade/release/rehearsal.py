@@ -12,17 +12,19 @@ import pyarrow.parquet as pq
 from funade.bind.evaluate import behind
 from funade.declare.graph import Graph
 from funade.declare.spec import Edge, Spec
+from funade.process.child import ChildFailed
+from funade.process.failure import Failure
 from funade.release import disjoint
 from funade.release.bars import Comparison
-from funade.release.host import HostProcess, HostSilent, hosted
+from funade.release.host import HostProcess, settings_of
 from funade.release.host_process import (
     Answer,
     EvaluationResult,
     Judge,
     RehearsalResult,
+    RehearsalResults,
     Rehearse,
     ReplayedRows,
-    Trouble,
 )
 from funade.release.obligations import broken
 from funade.store.records import Candidate, RowSet, Version
@@ -41,7 +43,7 @@ class Contender(msgspec.Struct, frozen=True):
 class Rehearsal(msgspec.Struct, frozen=True):
     """What the two processes said: whether the candidate loads, what its apis answered, numbers side by side."""
 
-    trouble: Trouble | None
+    trouble: Failure | None
     apis: tuple[RehearsalResult, ...]
     compared: tuple[Comparison, ...]
 
@@ -64,7 +66,7 @@ def rehearse(
 
     ``folder`` takes the rows that both are asked about.
     """
-    with HostProcess(hosted(store, ours.candidate), folder / "candidate") as mine:
+    with HostProcess(settings_of(store, ours.candidate), folder / "candidate") as mine:
         judged = _side_by_side(ours, theirs, store, proofs, folder)
         asked = _ask_numbers(mine, judged, theirs)
         mine.ask(Rehearse(_golden_rows(judged)))  # alone on the machine by now, for it is timed
@@ -72,9 +74,9 @@ def rehearse(
         _hear_numbers(mine, asked, trouble)
         apis: tuple[RehearsalResult, ...] = ()
         try:
-            apis = () if trouble else mine.answer(tuple[RehearsalResult, ...])
-        except HostSilent as silent:
-            trouble = Trouble(str(silent))
+            apis = () if trouble else mine.answer(RehearsalResults).apis
+        except ChildFailed as failed:
+            trouble = failed.failure
     return Rehearsal(trouble, apis, tuple(_compared(j, theirs) for j in judged))
 
 
@@ -83,7 +85,7 @@ def _side_by_side(
 ) -> list[_EvaluationPlan]:
     if theirs is None:
         return list(_judged(ours, store, folder))
-    with HostProcess(hosted(store, theirs.candidate), folder / "current") as other:
+    with HostProcess(settings_of(store, theirs.candidate), folder / "current") as other:
         judged = list(_judged(ours, store, folder))
         _replay(other, judged, ours, theirs, store, proofs)
     return judged
@@ -140,8 +142,8 @@ def _replay(
     for judging, edge, into in waiting:
         try:
             answered = other.answer(ReplayedRows) if trouble is None else ReplayedRows(failed=trouble)
-        except HostSilent as silent:
-            answered = ReplayedRows(failed=Trouble(str(silent)))
+        except ChildFailed as failed:
+            answered = ReplayedRows(failed=failed.failure)
         _take(judging, edge, answered, into)
         refused[judging.spec.name] = refused.get(judging.spec.name, 0) + answered.refused
     for judging in judged:
@@ -207,16 +209,16 @@ def _ask_numbers(
     return asked
 
 
-def _hear_numbers(mine: HostProcess, asked: list[tuple[_EvaluationPlan, int]], trouble: Trouble | None) -> None:
+def _hear_numbers(mine: HostProcess, asked: list[tuple[_EvaluationPlan, int]], trouble: Failure | None) -> None:
     for judging, before in asked:
         try:
             if trouble is not None:
-                raise HostSilent(f"the candidate gives no numbers ({trouble.what})")
+                raise ChildFailed(Failure(f"the candidate gives no numbers ({trouble.what})"))
             for _ in range(before):
                 mine.answer(ReplayedRows)
             numbers = mine.answer(EvaluationResult)
-        except HostSilent as silent:
-            judging.why = str(silent)
+        except ChildFailed as failed:
+            judging.why = failed.failure.what
             continue
         if numbers.failed is not None:
             judging.why = f"the evaluation fails on its answers ({numbers.failed.what})"

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import importlib
-import subprocess
-import sys
 import tempfile
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
 
-from funade import digest, threads
+from funade import digest
 from funade.bind.api import BoundApi
 from funade.bind.release import LoadedRelease
 from funade.clock import Clock
@@ -23,11 +22,20 @@ from funade.declare.graph import Graph
 from funade.declare.node import Node
 from funade.declare.spec import Spec
 from funade.errors import ServeError
+from funade.process.child import Child, ChildEnded, ChildFailed, Ready, Surroundings
+from funade.process.parent import Parent, run
 from funade.serve.bare import file as bare_file
 from funade.serve.settings import ServerSettings
 
 RELEASE = 1
 """The number of the only release that there is."""
+
+
+class ModelFile(msgspec.Struct, frozen=True):
+    """A file and the digest of its bytes (hex)."""
+
+    file: str
+    digest: str
 
 
 def load(argument: dict[str, Any]) -> LoadedRelease:
@@ -40,8 +48,8 @@ def load(argument: dict[str, Any]) -> LoadedRelease:
     path = Path(argument["file"])
     kind = bare_file.kind_of(path)
     if digest.of_file(path) != argument["digest"]:
-        told = f"`{path}` expected the bytes that serving began with, got others"
-        raise ServeError(told, do="start the server again")
+        what = f"`{path}` expected the bytes that serving began with, got others"
+        raise ServeError(what, do="start the server again")
     scorer = importlib.import_module(f"funade.serve.bare.{kind}").read(path)
     api = _bound(path, scorer)
     rows, _ = api.requests.convert([{c.name: _nothing(c.type) for c in scorer.takes}])
@@ -71,30 +79,31 @@ def serve(
 
     path = path.absolute()
     bare_file.kind_of(path)
-    argument = {"file": str(path), "digest": digest.of_file(path)}
-    _check(path, argument)
-    given = {"host": host, "port": port, "grpc_port": grpc_port, "workers": workers}
+    file = ModelFile(str(path), digest.of_file(path))
+    _check(path, file)
+    options = {"host": host, "port": port, "grpc_port": grpc_port, "workers": workers}
     with tempfile.TemporaryDirectory(prefix="funade-serve-") as folder:
-        settings = ServerSettings("funade.serve.bare.serve:load", argument, folder=folder)
-        settings = msgspec.structs.replace(settings, **{name: v for name, v in given.items() if v is not None})
+        settings = ServerSettings("funade.serve.bare.serve:load", msgspec.to_builtins(file), folder=folder)
+        settings = msgspec.structs.replace(settings, **{name: v for name, v in options.items() if v is not None})
         supervisor.serve(settings, lambda: (1, RELEASE), clock=clock)
 
 
-def _check(path: Path, argument: dict[str, str]) -> None:
+def _check(path: Path, file: ModelFile) -> None:
     """Load it once in a process of its own before anything listens: a damaged file may end the process that reads it.
 
     Raises:
         ServeError: as ``load``.
     """
-    text = msgspec.json.encode(argument).decode()
-    command = [sys.executable, "-m", "funade.serve.bare.serve", text]
-    done = subprocess.run(command, capture_output=True, text=True, env=threads.environment())
-    if done.returncode == 0 and done.stdout:
-        raise ServeError(**msgspec.json.decode(done.stdout, type=dict[str, str]))
-    if done.returncode:
-        said = (line for line in done.stderr.splitlines() if "Fatal" in line or "Error" in line)
-        told = next(said, f"the library that reads it ended the process ({done.returncode})")
-        raise bare_file.unread(path, RuntimeError(told))
+    with closing(Child("funade.serve.bare.serve", file, Surroundings(keeps_errors=True))) as child:
+        try:
+            child.hear(Ready)
+        except ChildEnded as ended:
+            lines = (line for line in child.errors() if "Fatal" in line or "Error" in line)
+            raise bare_file.unread(path, RuntimeError(next(lines, str(ended)))) from None
+        except ChildFailed as failed:
+            if not failed.failure.kind:
+                raise bare_file.unread(path, RuntimeError(failed.failure.what)) from None
+            raise failed.failure.error("") from None
 
 
 def _bound(path: Path, scorer: bare_file.ModelScorer) -> BoundApi:
@@ -117,13 +126,11 @@ def _nothing(kind: Any) -> Any:
     return "" if kind is str else False if kind is bool else 0
 
 
-def main(argument: str) -> None:
-    """Load what a worker would, and write to standard output why it does not load."""
-    try:
-        load(msgspec.json.decode(argument))
-    except ServeError as error:
-        sys.stdout.write(msgspec.json.encode({"what": error.what, "at": error.at, "do": error.do}).decode())
+def main(file: ModelFile, parent: Parent) -> None:
+    """Load what a worker would."""
+    load(msgspec.to_builtins(file))
+    parent.send(Ready())
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    run(main, ModelFile)
