@@ -1,6 +1,8 @@
-"""Typed gRPC: calls per CPU-second of funade beside grpcio's own servers with the same model.
+"""Typed gRPC: rows per CPU-second of the server, of funade beside grpcio's own servers with the same model.
 
-``python benchmarks/bench_grpc.py [--runs 5] [--seconds 5]``: server on one core, client on another, in turn, medians.
+``python benchmarks/bench_grpc.py [--runs 3] [--seconds 5] [--rows 1 8 64]``: one row a call by ``One``, more by
+``Many``; server on one core, client on another, in turn, medians. funade logs what it answers and counts it; the others
+do not.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ from contestants import free_port, stat
 from scoring import data
 
 HERE = Path(__file__).parent
-PATH = "/funade.scoring.score.Api/One"
+SERVICE = "/funade.scoring.score.Api/"
+ROWS = (1, 8, 64)
 FUNADE = "funade"
 CONTESTANTS = (FUNADE, "grpcio sync", "grpcio aio")
 
@@ -43,8 +46,10 @@ def prepare(folder: Path) -> Path:
     arguments = ["protoc", f"-I{protos}", f"--python_out={protos}", f"--grpc_python_out={protos}", str(file)]
     assert protoc.main(arguments) == 0
     pool = data.table(serving_data.POOL, seed=2)
-    (folder / "bodies").write_bytes(b"".join(message(row) for row in pool.tolist()))
-    (folder / "expected").write_text((folder / "expected-1").read_text())
+    one = [message(row) for row in pool.tolist()]
+    for rows in ROWS:
+        calls = one if rows == 1 else [many(one[start : start + rows]) for start in range(0, len(one), rows)]
+        (folder / f"bodies-{rows}").write_bytes(b"".join(calls))
     return model
 
 
@@ -54,6 +59,11 @@ def message(row: list[float]) -> bytes:
         bytes([n << 3 | 1]) if n < 16 else bytes([(n << 3 | 1) & 127 | 128, n >> 4]) for n in range(1, len(row) + 1)
     ]
     return b"".join(key + struct.pack("<d", value) for key, value in zip(keys, row, strict=True))
+
+
+def many(rows: list[bytes]) -> bytes:
+    """Requests of one length, 128 bytes or more, as the message of ``Many``."""
+    return b"".join(b"\x0a" + bytes([len(row) & 127 | 128, len(row) >> 7]) + row for row in rows)
 
 
 def _funade(project: Path, *arguments: str) -> None:
@@ -92,11 +102,10 @@ def cpu_s(process: subprocess.Popen[bytes]) -> float:
     return total
 
 
-def measure(
-    process: subprocess.Popen[bytes], port: int, folder: Path, connections: int, seconds: float, core: int
-) -> Any:
-    client = ["taskset", "-c", str(core), sys.executable, str(HERE / "grpc_client.py")]
-    arguments = [str(port), PATH, str(connections), str(seconds), str(folder)]
+def measure(process: subprocess.Popen[bytes], port: int, folder: Path, rows: int, given: argparse.Namespace) -> Any:
+    client = ["taskset", "-c", "1", sys.executable, str(HERE / "grpc_client.py")]
+    path = SERVICE + ("One" if rows == 1 else "Many")
+    arguments = [str(port), path, str(given.connections), str(given.seconds), str(folder), str(rows)]
     with subprocess.Popen([*client, *arguments], stdout=subprocess.PIPE, text=True) as asking:
         assert asking.stdout is not None
         assert asking.stdout.readline() == "begin\n"
@@ -105,15 +114,17 @@ def measure(
         used = cpu_s(process) - before
         found = json.loads(asking.stdout.readline())
     assert not found["wrong"] and not found["failed"], found
-    return found | {"per_cpu_s": found["calls"] / used, "per_s": found["calls"] / found["wall_s"]}
+    answered = found["calls"] * rows
+    return found | {"per_cpu_s": answered / used, "per_s": answered / found["wall_s"]}
 
 
-def run(name: str, folder: Path, model: Path, given: argparse.Namespace) -> Any:
+def run(name: str, folder: Path, model: Path, given: argparse.Namespace) -> dict[int, Any]:
+    """Rows a call → what was measured."""
     port = free_port()
     process = serve(name, folder, model, port, 0)
     try:
         _wait(port, process)
-        return measure(process, port, folder, given.connections, given.seconds, 1)
+        return {rows: measure(process, port, folder, rows, given) for rows in given.rows}
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         process.wait(30)
@@ -129,25 +140,32 @@ def _wait(port: int, process: subprocess.Popen[bytes]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--connections", type=int, default=64)
+    parser.add_argument("--rows", type=int, nargs="+", default=ROWS, choices=ROWS)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as text:
         folder = Path(text)
         model = prepare(folder)
-        found: dict[str, list[Any]] = {name: [] for name in CONTESTANTS}
+        found: dict[str, list[dict[int, Any]]] = {name: [] for name in CONTESTANTS}
         for _ in range(given.runs):
             for name in CONTESTANTS:
                 found[name].append(run(name, folder, model, given))
                 time.sleep(0.5)
+    print("| rows a call | server | rows a CPU-second | rows a second | p50 ms | p99 ms | x better grpcio |")
+    print("|---|---|---|---|---|---|---|")
+    for rows in given.rows:
+        table(rows, {name: [each[rows] for each in runs] for name, runs in found.items()})
+
+
+def table(rows: int, found: dict[str, list[Any]]) -> None:
+    """Print one line a server."""
     medians = {n: {k: statistics.median(one[k] for one in each) for k in each[0]} for n, each in found.items()}
     best = max(medians[name]["per_cpu_s"] for name in CONTESTANTS if name != FUNADE)
-    print("| server | calls a CPU-second | calls a second | p50 ms | p99 ms | x better grpcio |")
-    print("|---|---|---|---|---|---|")
     for name, one in medians.items():
         rates = f"{one['per_cpu_s']:.0f} | {one['per_s']:.0f} | {one['p50_ms']} | {one['p99_ms']}"
-        print(f"| {name} | {rates} | {one['per_cpu_s'] / best:.2f} |")
+        print(f"| {rows} | {name} | {rates} | {one['per_cpu_s'] / best:.2f} |")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""A fast gRPC client: ``python grpc_client.py PORT PATH CONNECTIONS SECONDS FOLDER``.
+"""A fast gRPC client: ``python grpc_client.py PORT PATH CONNECTIONS SECONDS FOLDER ROWS``.
 
-One call in flight on each connection, rows in turn, every answer compared with the expected one. Knows just as much of
-HTTP/2 as unary calls need: heads are prepared bytes, answers' heads are not read. FOLDER has ``bodies`` (a message of
-fixed length after another) and ``expected`` (a number a line). Prints calls, wrong answers, failures, latencies in ms.
+One call in flight on each connection, bodies in turn, every answer compared with the expected one. Knows just as much
+of HTTP/2 as unary calls need: heads are prepared bytes, answers' heads are not read. FOLDER has ``bodies-ROWS`` (a
+message of fixed length after another) and ``expected-ROWS`` (a line a message, of ROWS numbers). Prints calls, wrong
+answers, failures, latencies in ms.
 """
 
 from __future__ import annotations
@@ -12,12 +13,11 @@ import json
 import struct
 import sys
 import time
+from operator import sub
 from pathlib import Path
 from typing import cast
 
 import uvloop
-
-ROW = 20 * 9 + 5 * 1  # twenty doubles, the last five with numbers above 15
 
 
 def frame(kind: int, flags: int, stream: int, body: bytes = b"") -> bytes:
@@ -34,7 +34,7 @@ class Asking(asyncio.Protocol):
         self.next = first
         self.stream = -1
         self.buffer = b""
-        self.seen = 0
+        self.message = b""
         self.good = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -62,9 +62,8 @@ class Asking(asyncio.Protocol):
             if size - at < 9 + length:
                 break
             kind, flags = data[at + 3], data[at + 4]
-            if kind == 0 and length >= 14:
-                (value,) = struct.unpack_from("<d", data, at + 9 + 6)
-                self.good = abs(value - self.found.expected[self.next]) < 1e-4
+            if kind == 0 and length:
+                self.message += data[at + 9 : at + 9 + length]
             elif kind == 4 and not flags & 1:
                 replies += frame(4, 1, 0)
             elif kind == 6 and not flags & 1:
@@ -81,7 +80,10 @@ class Asking(asyncio.Protocol):
             self.transport.write(replies)
 
     def ended(self) -> None:
-        found = self.found
+        found, message, self.message = self.found, self.message, b""
+        if len(message) == found.answer.size:
+            values = found.answer.unpack(message)
+            self.good = max(map(abs, map(sub, values, found.expected[self.next]))) < 1e-4
         if found.counting:
             found.calls += 1
             found.wrong += not self.good
@@ -90,10 +92,14 @@ class Asking(asyncio.Protocol):
 
 
 class Found:
-    def __init__(self, path: str, folder: Path) -> None:
-        whole = (folder / "bodies").read_bytes()
-        self.bodies = [self.message(whole[at : at + ROW]) for at in range(0, len(whole), ROW)]
-        self.expected = [float(line) for line in (folder / "expected").read_text().split()]
+    def __init__(self, path: str, folder: Path, rows: int) -> None:
+        whole = (folder / f"bodies-{rows}").read_bytes()
+        lines = (folder / f"expected-{rows}").read_text().splitlines()
+        self.expected = [[float(word) for word in line.split()] for line in lines]
+        size = len(whole) // len(lines)
+        self.bodies = [self.message(whole[at : at + size]) for at in range(0, len(whole), size)]
+        # A number is a key and eight bytes; in ``Answers`` each row has a key and a length before it.
+        self.answer = struct.Struct("<5x" + ("xd" if rows == 1 else "xxxd" * rows))
         pairs = ((":method", "POST"), (":scheme", "http"), (":path", path), (":authority", "x"))
         rest = (("content-type", "application/grpc"), ("te", "trailers"))
         self.block = b"".join(literal(*pair) for pair in (*pairs, *rest))
@@ -108,8 +114,8 @@ class Found:
         return b"\0" + len(row).to_bytes(4, "big") + row
 
 
-async def main(port: int, path: str, connections: int, seconds: float, folder: Path) -> None:
-    found = Found(path, folder)
+async def main(port: int, path: str, connections: int, seconds: float, folder: Path, rows: int) -> None:
+    found = Found(path, folder, rows)
     loop = asyncio.get_running_loop()
     for index in range(connections):
         await loop.create_connection(lambda index=index: Asking(found, index * 61), "127.0.0.1", port)  # type: ignore[misc]
@@ -127,5 +133,5 @@ async def main(port: int, path: str, connections: int, seconds: float, folder: P
 
 
 if __name__ == "__main__":
-    port_, path_, connections_, seconds_, folder_ = sys.argv[1:]
-    uvloop.run(main(int(port_), path_, int(connections_), float(seconds_), Path(folder_)))
+    port_, path_, connections_, seconds_, folder_, rows_ = sys.argv[1:]
+    uvloop.run(main(int(port_), path_, int(connections_), float(seconds_), Path(folder_), int(rows_)))

@@ -1,7 +1,7 @@
 """grpcio's own servers with the benchmark's model: ``python serve_grpc.py sync|aio PORT MODEL PROTOS``.
 
 The best documented set-up of each: generated code, one process, a pool of threads (sync) or one loop (aio), one
-onnxruntime session with one thread, one row a call.
+onnxruntime session with one thread, all rows of a call in one run.
 """
 
 from __future__ import annotations
@@ -26,17 +26,30 @@ def main(kind: str, port: str, model: str, protos: str) -> None:
     session = InferenceSession(Path(model).read_bytes(), options, providers=["CPUExecutionProvider"])
     names = [f"x{i}" for i in range(20)]
 
-    def answer(request: Any) -> Any:
-        x = np.array([[getattr(request, name) for name in names]], dtype=np.float32)
-        return types.Answer(y=float(session.run(None, {"x": x})[0][0, 0]))
+    def predicted(rows: Any) -> list[float]:
+        x = np.array([[getattr(row, name) for name in names] for row in rows], dtype=np.float32)
+        values: list[float] = session.run(None, {"x": x})[0][:, 0].tolist()
+        return values
+
+    def one(request: Any) -> Any:
+        return types.Answer(y=predicted([request])[0])
+
+    def many(request: Any) -> Any:
+        return types.Answers(rows=[types.Answer(y=y) for y in predicted(request.rows)])
 
     class Sync(services.ApiServicer):  # type: ignore[misc]
         def One(self, request: Any, context: Any) -> Any:
-            return answer(request)
+            return one(request)
+
+        def Many(self, request: Any, context: Any) -> Any:
+            return many(request)
 
     class Async(services.ApiServicer):  # type: ignore[misc]
         async def One(self, request: Any, context: Any) -> Any:
-            return answer(request)
+            return one(request)
+
+        async def Many(self, request: Any, context: Any) -> Any:
+            return many(request)
 
     async def serve() -> None:
         server = grpc.aio.server()
