@@ -258,7 +258,7 @@ def every_command() -> Iterator[str]:
 
 def command_of(name: str) -> click.Command:
     group, _, one = name.partition(" ")
-    found: click.Command = getattr(import_module(f"funade.cli.{COMMANDS[group]}"), group)
+    found: click.Command = getattr(import_module(f"funade.cli.{COMMANDS[group].module}"), group)
     return found.commands[one] if isinstance(found, click.Group) and one else found
 
 

@@ -1,52 +1,51 @@
-"""funade carries a data scientist's plain functions to production, as ``import funade as fn``."""
+"""funade carries a data scientist's plain functions to production, as ``import funade as fn``.
+
+A name is imported from its module when it is first read, so that ``funade --help`` loads no declaration.
+"""
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from funade.contract.contract import default, unit
-from funade.declare.decorators import api, dataset, evaluation, gives, model, source, takes, threshold
-from funade.declare.guard import guard
-from funade.declare.node import Node, Secret, place, secret
-from funade.declare.policies import (
-    answers_within,
-    at_least,
-    at_most,
-    deprecated,
-    every,
-    fallback,
-    files,
-    fresh,
-    golden,
-    inside,
-    key,
-    log,
-    may_fall,
-    may_rise,
-    not_null,
-    one_of,
-    only_for,
-    onnx,
-    owner,
-    private,
-    revised,
-    rows,
-    split,
-    time,
-    unique,
-    used_by,
-    was,
-    within,
-)
-from funade.errors import FunadeError
-
 if TYPE_CHECKING:
-    import numpy as np
-
+    from funade.contract.arrays import Columns
+    from funade.contract.contract import default, unit
+    from funade.declare.decorators import api, dataset, evaluation, gives, model, source, takes, threshold
+    from funade.declare.guard import guard
+    from funade.declare.node import Node, Secret, place, secret
+    from funade.declare.policies import (
+        answers_within,
+        at_least,
+        at_most,
+        deprecated,
+        every,
+        fallback,
+        files,
+        fresh,
+        golden,
+        inside,
+        key,
+        log,
+        may_fall,
+        may_rise,
+        not_null,
+        one_of,
+        only_for,
+        onnx,
+        owner,
+        private,
+        revised,
+        rows,
+        split,
+        time,
+        unique,
+        used_by,
+        was,
+        within,
+    )
+    from funade.errors import FunadeError
     from funade.project.project import Project
-
-    Columns = dict[str, np.ndarray[Any, Any]]
-    """A batch as a dict of equally long arrays: the fastest form online."""
 
 __version__ = "0.1.0"
 
@@ -99,6 +98,19 @@ __all__ = [
     "within",
 ]
 
+_POLICIES = "funade.declare.policies"
+_MODULES = {
+    "Columns": "funade.contract.arrays",
+    "FunadeError": "funade.errors",
+    **dict.fromkeys(("default", "unit"), "funade.contract.contract"),
+    **dict.fromkeys(("Node", "Secret", "place", "secret"), "funade.declare.node"),
+    **dict.fromkeys(
+        ("api", "dataset", "evaluation", "gives", "model", "source", "takes", "threshold"), "funade.declare.decorators"
+    ),
+    "guard": "funade.declare.guard",
+}
+"""Name → the module that has it; every other name is a policy's."""
+
 
 def open(folder: str = ".") -> Project:
     """The project in ``folder``, or in the nearest folder above that has a ``funade.toml``."""
@@ -107,10 +119,15 @@ def open(folder: str = ".") -> Project:
     return Project.find(folder)
 
 
-def __getattr__(name: str) -> Any:
-    # `fn.Columns` needs NumPy, which declaring and planning do not.
-    if name == "Columns":
-        import numpy as np
+if not TYPE_CHECKING:  # a checker would let every name pass
 
-        return dict[str, np.ndarray]
-    raise AttributeError(f"module 'funade' has no attribute {name!r}")
+    def __getattr__(name: str) -> Any:
+        if name not in __all__:
+            raise AttributeError(f"module 'funade' has no attribute {name!r}")
+        value = getattr(import_module(_MODULES.get(name, _POLICIES)), name)
+        globals()[name] = value
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

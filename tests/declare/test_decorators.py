@@ -274,6 +274,17 @@ def test_no_module_of_funade_takes_the_name_of_something_that_users_call() -> No
     assert not modules & set(fn.__all__)
 
 
+@pytest.mark.parametrize("name", fn.__all__)
+def test_every_public_name_is_there_and_listed(name: str) -> None:
+    assert getattr(fn, name) is not None
+    assert name in dir(fn)
+
+
+def test_a_name_that_funade_does_not_have_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match=r"^module 'funade' has no attribute 'modle'$"):
+        fn.modle  # type: ignore[attr-defined]
+
+
 def test_declaring_imports_neither_duckdb_pyarrow_numpy_nor_pandas() -> None:
     script = (
         "import sys, funade as fn\n"

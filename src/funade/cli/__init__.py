@@ -4,35 +4,44 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
+from typing import NamedTuple
 
 import click
 
 from funade import __version__
-from funade.errors import FunadeError, Misuse
+from funade.errors import FunadeError, Misuse, closest
+
+
+class Command(NamedTuple):
+    """Where a command is: a module below ``funade.cli``, imported when it is called; and what ``--help`` says of it."""
+
+    module: str
+    help: str
+
 
 COMMANDS = {
-    "check": "look",
-    "graph": "look",
-    "load": "make",
-    "build": "make",
-    "status": "look",
-    "compare": "look",
-    "show": "look",
-    "stage": "ship",
-    "unstage": "ship",
-    "release": "ship",
-    "rollback": "ship",
-    "releases": "ship",
-    "diff": "ship",
-    "fsck": "look",
-    "serve": "serve",
-    "batch": "batch",
-    "explain": "explain",
-    "token": "token",
-    "export": "export",
-    "queue": "queue",
+    "check": Command("look", "Import the project and check every declaration."),
+    "graph": Command("look", "Show the nodes and what each takes."),
+    "load": Command("make", "Bring in the periods of SOURCE (all, if none) that are due."),
+    "build": Command("make", "Make NODES (all, if none) and what they need."),
+    "status": Command("look", "Show every node, what is stale and exactly why."),
+    "compare": Command("look", "Show a node's builds side by side."),
+    "show": Command("look", "Show one VERSION: recipe, inputs, bytes, checks."),
+    "stage": Command("ship", "Hold VERSIONS for dependents; with none, write the candidate."),
+    "unstage": Command("ship", "End the hold of NODE."),
+    "release": Command("ship", "Gate the candidate and, if it holds, switch."),
+    "rollback": Command("ship", "Switch back to the release before, or to NUMBER."),
+    "releases": Command("ship", "List the switches, newest last: when, who, why."),
+    "diff": Command("ship", "Show what release SECOND pins otherwise than release FIRST."),
+    "fsck": Command("look", "Check that every byte the store names is there and unchanged."),
+    "serve": Command("serve", "Serve the current release, or a model FILE without a project."),
+    "batch": Command("batch", "Answer every row by the current release's API, into a table."),
+    "explain": Command("explain", "Explain the answer of one PREDICTION and give it again."),
+    "token": Command("token", "Make, list and remove the tokens that a server asks for."),
+    "export": Command("export", "Write what other tools need to know."),
+    "queue": Command("queue", "Show how many requests wait, and the dead letters."),
 }
-"""Command → the module below ``funade.cli`` that has it; imported when it is called."""
+"""Every command, in the order of ``funade --help``."""
 
 
 class _Commands(click.Group):
@@ -42,16 +51,24 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        found = getattr(import_module(f"funade.cli.{COMMANDS[cmd_name]}"), cmd_name)
-        assert isinstance(found, click.Command)
-        return found
+        command = getattr(import_module(f"funade.cli.{COMMANDS[cmd_name].module}"), cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        limit = formatter.width - 6 - max(map(len, COMMANDS))
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [
+                    (name, click.Command(name, help=help).get_short_help_str(limit))
+                    for name, (_, help) in COMMANDS.items()
+                ]
+            )
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in COMMANDS:
-            from funade.errors import closest
-
             raise Misuse(f"funade has no command `{args[0]}`", do=closest(args[0], COMMANDS) or "run: funade --help")
         return super().resolve_command(ctx, args)
 
@@ -73,8 +90,8 @@ def main(arguments: list[str] | None = None) -> None:
     except FunadeError as error:
         _print_error(error)
         sys.exit(error.exit_code)
-    except click.exceptions.NoArgsIsHelpError as asked:
-        click.echo(asked.ctx.get_help() if asked.ctx else "", err=True)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.ctx.get_help() if error.ctx else "", err=True)
         sys.exit(2)
     except click.ClickException as error:
         _print_error(_misuse(error))
@@ -91,10 +108,10 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _misuse(error: click.ClickException) -> Misuse:
     """What click says of a command's arguments, in one line."""
-    told = error.format_message().rstrip(".")
+    message = error.format_message().rstrip(".")
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "funade"
-    return Misuse(f"{command}: {told[:1].lower()}{told[1:]}", do=f"run: {command} --help")
+    return Misuse(f"{command}: {message[:1].lower()}{message[1:]}", do=f"run: {command} --help")
 
 
 def _print_error(error: FunadeError) -> None:
