@@ -167,7 +167,7 @@ def test_a_worker_that_dies_while_handing_over_costs_one_retry(run: Run, point: 
         server.serving(2)
         time.sleep(0.5)
     assert load.faults == []
-    assert {e["why"] for e in server.events("worker died")} == {"exit code 7"}
+    assert {e["why"] for e in server.events("worker died")} == {"its process ended with exit status 7"}
     assert server.state.release == 2
     assert server.end() == 0
 

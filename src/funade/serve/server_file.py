@@ -38,13 +38,17 @@ class ServerFile:
     def __init__(self, folder: Path, port: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._path = folder / f"{port}.json"
+        self._written: ServerState | None = None
         self._path.unlink(missing_ok=True)  # a dead server's; our lock must not make it seem alive
         self._lock = os.open(folder / f"{port}.lock", os.O_RDWR | os.O_CREAT, 0o644)
         with contextlib.suppress(OSError):  # another machine's server on this folder; ours still says what it is
             disk.lock(self._lock, wait=False)
 
     def write(self, server: ServerState) -> None:
-        """Replace what is said; a full disk never stops the server."""
+        """Replace what is said where it is another; a full disk never stops the server."""
+        if server == self._written:
+            return
+        self._written = server
         fresh = self._path.with_suffix(f".{os.getpid()}.new")
         with contextlib.suppress(OSError):
             disk.write_unsynced(self._path, msgspec.json.encode(server), fresh=fresh)

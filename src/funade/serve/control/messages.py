@@ -1,9 +1,11 @@
-"""What a supervisor and its workers say to each other."""
+"""What a supervisor and its workers say to each other, besides ``Ready`` and ``Failure`` of every child."""
 
 from __future__ import annotations
 
 import msgspec
 
+from funade.process.child import Ready
+from funade.process.failure import Failure
 from funade.serve.settings import ServerSettings
 
 
@@ -20,16 +22,6 @@ class Begin(msgspec.Struct, frozen=True):
     control: int
     grpc_listener: int = -1
     folder: str = ""
-
-
-class Ready(msgspec.Struct, frozen=True, tag="ready"):
-    """Worker: the release is loaded and answered its golden rows; waiting to accept."""
-
-
-class Failed(msgspec.Struct, frozen=True, tag="failed"):
-    """Worker: the release did not load or answered golden rows differently."""
-
-    error: str
 
 
 class Retired(msgspec.Struct, frozen=True, tag="retired"):
@@ -60,4 +52,4 @@ class Stop(msgspec.Struct, frozen=True, tag="stop"):
     """Supervisor: accept no more, finish what is begun, close, then end."""
 
 
-Message = Ready | Failed | Retired | Handed | Start | Retire | Take | Stop
+Message = Ready | Failure | Retired | Handed | Start | Retire | Take | Stop

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 
 import msgspec
 
-from funade import threads
+from funade.process.child import Child, Ready, Surroundings
+from funade.process.failure import Failure
 from funade.serve.control.channel import Channel
-from funade.serve.control.messages import Begin, Failed, Handed, Message, Ready, Retired
+from funade.serve.control.messages import Begin, Handed, Message, Retired
 
-Heard = Callable[["WorkerProcess", int, bytes], None]
-"""Called with a worker, an open connection and what was read from it."""
-
+Taker = Callable[[int, bytes], None]
+"""Called with an open connection and what was read from it."""
 
 _HEARD_S = 1.0
 
@@ -27,25 +24,24 @@ _HEARD_S = 1.0
 class WorkerProcess:
     """One worker process.
 
+    ``error`` is what it reported before it was ready; ``death``, once it is buried, in one line why it ended.
+
     Args:
-        begin: what it is told; ``listener`` is the listening socket's number here.
+        begin: what it is begun with; the sockets' numbers are those in this process, ``control`` is set here.
         handed: called with each connection that it hands back.
         changed: called when there is news of it.
     """
 
-    def __init__(self, begin: Begin, handed: Heard, changed: Callable[[], None]) -> None:
+    def __init__(self, begin: Begin, handed: Taker, changed: Callable[[], None]) -> None:
         ours, theirs = socket.socketpair()
         with contextlib.ExitStack() as unless_started, theirs:
             unless_started.callback(ours.close)
-            text = msgspec.json.encode(msgspec.structs.replace(begin, control=theirs.fileno())).decode()
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "funade.serve.worker.worker", text],
-                pass_fds=[f for f in (begin.listener, begin.grpc_listener, theirs.fileno()) if f >= 0],
-                stdin=subprocess.DEVNULL,
-                env=threads.environment(),
-            )
+            begin = msgspec.structs.replace(begin, control=theirs.fileno())
+            files = tuple(file for file in (begin.listener, begin.grpc_listener, begin.control) if file >= 0)
+            self._child = Child("funade.serve.worker.worker", begin, Surroundings(files=files))
             unless_started.pop_all()
-        self.channel = Channel(ours, asyncio.get_running_loop(), self._hear, self._ended)
+        self._child.close_input()
+        self.channel = Channel(ours, asyncio.get_running_loop(), self._hear, changed)
         self._handed = handed
         self._changed = changed
         self.born = time.monotonic()
@@ -55,15 +51,16 @@ class WorkerProcess:
         self.retired = False
         self.taken = 0
         self.error = ""
+        self.death = ""
 
     @property
     def pid(self) -> int:
         """The process id."""
-        return self._process.pid
+        return self._child.pid
 
     def gone(self) -> bool:
         """Whether the process has ended and everything it said was heard; reaps it."""
-        if self._process.poll() is None:
+        if self._child.status is None:
             return False
         self._ended_at = self._ended_at or time.monotonic()
         # A child that users' code left behind may hold the control socket open for ever.
@@ -72,36 +69,28 @@ class WorkerProcess:
     @property
     def failed(self) -> bool:
         """Whether it ended otherwise than by leaving."""
-        return self._process.returncode != 0
-
-    def why(self) -> str:
-        """How it ended, for the log."""
-        code = self._process.returncode
-        if self.error or code is None:
-            return self.error
-        return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        return self._child.status != 0
 
     def kill(self) -> None:
         """End it at once."""
-        self._process.kill()
+        self._child.kill()
 
-    def forget(self) -> None:
-        """Close the control socket of a process that has ended."""
+    def bury(self) -> None:
+        """Say why a process that is gone ended, and let go of what belongs to it."""
+        self.death = self.error or self._child.death()
         self.channel.close()
+        self._child.close()
 
     def _hear(self, message: Message, file: int | None) -> None:
         if isinstance(message, Handed) and file is not None:
-            self._handed(self, file, message.unread)
+            self._handed(file, message.unread)
             return
         if isinstance(message, Ready):
             self.ready = True
         elif isinstance(message, Retired):
             self.retired = True
-        elif isinstance(message, Failed):
-            self.error = message.error
-        self._changed()
-
-    def _ended(self) -> None:
+        elif isinstance(message, Failure):
+            self.error = message.line()
         self._changed()
 
 
@@ -125,7 +114,7 @@ class Generation:
         """The workers that have ended since the last call, taken out."""
         dead = [w for w in self.workers if w.gone()]
         for worker in dead:
-            worker.forget()
+            worker.bury()
             self.workers.remove(worker)
         return dead
 

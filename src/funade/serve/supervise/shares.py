@@ -31,7 +31,7 @@ class Shares:
 
     def __init__(self) -> None:
         self._before: dict[str, ApiCounters] = {}
-        self._told: set[tuple[str, str, str]] = set()
+        self._known: set[tuple[str, str, str]] = set()
 
     def look(self, counts: Counters) -> list[Lean]:
         """What is to be told now; ``counts`` are all workers' since the server began."""
@@ -43,7 +43,7 @@ class Shares:
         if rows < LEAST_ROWS:
             return []
         self._before[api] = counters
-        found = [
+        leans = [
             Lean(what, api, name, (many - earlier.get(name, 0)) / rows, rows)
             for what, now, earlier in (
                 ("defaults stand for a feature", counters.defaults, before.defaults),
@@ -51,13 +51,13 @@ class Shares:
             )
             for name, many in now.items()
         ]
-        return [lean for lean in found if self._is_news(lean)]
+        return [lean for lean in leans if self._is_news(lean)]
 
     def _is_news(self, lean: Lean) -> bool:
         most = MOST_FALLBACK if lean.what == "the fallback answers" else MOST_DEFAULTS
         if lean.share < most / 2:
-            self._told.discard(lean[:3])
-        if lean.share < most or lean[:3] in self._told:
+            self._known.discard(lean[:3])
+        if lean.share < most or lean[:3] in self._known:
             return False
-        self._told.add(lean[:3])
+        self._known.add(lean[:3])
         return True

@@ -1,44 +1,50 @@
-"""The supervisor: owns the listening socket, keeps a release's workers alive, and follows the switch."""
+"""The supervisor: owns the listening sockets, keeps a release's workers alive, and follows the switch."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import os
-import shutil
 import signal
 import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from funade import points
 from funade.clock import Clock
 from funade.errors import ServeError
 from funade.events import EventLog
 from funade.predictions.compactor_process import CompactorProcess, CompactorSettings
-from funade.serve import tls
-from funade.serve.control.messages import Begin, Retire, Start, Stop, Take
+from funade.serve.control.messages import Begin, Retire, Start, Stop
 from funade.serve.limits import more_files
 from funade.serve.listener import listening
 from funade.serve.metrics import file as metrics_file
-from funade.serve.queue import allowed_urls
 from funade.serve.server_file import ServerFile, ServerState
 from funade.serve.settings import ServerSettings
+from funade.serve.supervise.alerts import Alert, Alerts
+from funade.serve.supervise.check import check, own_folder
 from funade.serve.supervise.generation import Generation, WorkerProcess
+from funade.serve.supervise.homeless import HomelessConnections
 from funade.serve.supervise.shares import LOOK_S, Shares
-from funade.serve.tokens import token_file
 
 Current = Callable[[], tuple[int, int] | None]
 """The generation (number of switches made) and release that are current; None before the first release."""
 
-Alert = Callable[[str, dict[str, Any]], None]
-"""Called with what happened and its facts."""
-
 _LOOK_S = 0.1
 _RETIRED_S = 1.0
 _AGAIN_S = 30.0
+_OFTEN = 5
+"""Deaths within a minute that are told of."""
+
+
+class FailedTarget(NamedTuple):
+    """A generation and release that did not come up, why, and when it is tried again (``time.monotonic``)."""
+
+    target: tuple[int, int]
+    why: str
+    again: float
 
 
 def serve(settings: ServerSettings, current: Current, *, clock: Clock, on_alert: Alert | None = None) -> None:
@@ -65,22 +71,21 @@ class Supervisor:
         self._settings = settings
         self._current = current
         self._events = EventLog(clock, settings.log, supervisor=os.getpid())
-        self._on_alert = on_alert
+        self._alerts = Alerts(self._events, on_alert)
         self._news = asyncio.Event()
         self._serving: Generation | None = None
         self._coming: Generation | None = None
         self._retiring: list[Generation] = []
-        self._failed: tuple[int, int] | None = None
-        self._why = ""
-        self._again = 0.0
+        self._failed: FailedTarget | None = None
         self._stopping = False
-        self._homeless: list[tuple[int, bytes]] = []
-        self._said: ServerState | None = None
+        self._homeless = HomelessConnections()
         self._opened = False
         self._shares, self._look_at = Shares(), time.monotonic() + LOOK_S
-        self._keeping: CompactorProcess | None = None
+        self._compactor: CompactorProcess | None = None
         self._socket: socket.socket
         self._grpc: socket.socket | None = None
+        self._file: ServerFile | None = None
+        self._own = ""
         self.port = 0
 
     async def run(self) -> None:
@@ -92,16 +97,8 @@ class Supervisor:
         target = self._current()
         if target is None:
             raise ServeError("server expected a release, got none", do="run: funade release")
-        _check(self._settings)
-        self._socket = await listening(self._settings.host, self._settings.port)
-        self.port = self._socket.getsockname()[1]
-        if self._settings.grpc_port:
-            self._grpc = await listening(self._settings.host, self._settings.grpc_port, "--grpc-port")
-        self._state = ServerFile(Path(self._settings.folder), self.port) if self._settings.folder else None
-        self._own = _own_folder(self._settings.folder, self.port)
-        if self._settings.store:
-            keep = CompactorSettings(self._settings.store, self._settings.log_days)
-            self._keeping = CompactorProcess(keep, self._events)
+        check(self._settings)
+        await self._settle()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop)
@@ -110,6 +107,19 @@ class Supervisor:
             await self._live()
         finally:
             await self._die()
+
+    async def _settle(self) -> None:
+        """Take the ports, the server's file and its own folder."""
+        settings = self._settings
+        self._socket = await listening(settings.host, settings.port)
+        self.port = self._socket.getsockname()[1]
+        if settings.grpc_port:
+            self._grpc = await listening(settings.host, settings.grpc_port, "--grpc-port")
+        if settings.folder:
+            self._file = ServerFile(Path(settings.folder), self.port)
+            self._own = own_folder(settings.folder, self.port)
+        if settings.store:
+            self._compactor = CompactorProcess(CompactorSettings(settings.store, settings.log_days), self._events)
 
     async def _live(self) -> None:
         while not self._stopping:
@@ -120,10 +130,10 @@ class Supervisor:
             self._bring_up(now)
             self._open(now)
             self._replace(now)
-            if self._keeping is not None and self._opened:
-                self._keeping.look()
+            if self._compactor is not None and self._opened:
+                self._compactor.look()
             self._watch(now)
-            self._say()
+            self._publish()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._news.wait(), _LOOK_S)
 
@@ -134,17 +144,21 @@ class Supervisor:
         for generation in list(self._retiring):
             for worker in generation.buried():
                 if not generation.killed and worker.failed:
-                    self._events.event("worker died", worker=worker.pid, release=generation.release, why=worker.why())
+                    self._died(worker, generation)
             if not generation.workers:
                 self._retiring.remove(generation)
             elif now > generation.until:
                 generation.kill()
-        if self._serving is not None:
-            for worker in self._serving.buried():
-                self._serving.deaths.append(now)
-                self._events.event("worker died", worker=worker.pid, release=self._serving.release, why=worker.why())
-                if len(self._serving.deaths) == 5:
-                    self._alert("workers keep dying", release=self._serving.release, why=worker.why())
+        serving = self._serving
+        for worker in serving.buried() if serving is not None else ():
+            assert serving is not None
+            serving.deaths.append(now)
+            self._died(worker, serving)
+            if len(serving.deaths) == _OFTEN:
+                self._alerts.alert("workers keep dying", release=serving.release, why=worker.death)
+
+    def _died(self, worker: WorkerProcess, generation: Generation) -> None:
+        self._events.event("worker died", worker=worker.pid, release=generation.release, why=worker.death)
 
     def _follow(self, now: float) -> None:
         """Begin bringing up the release that has become current; the newest wins."""
@@ -161,34 +175,37 @@ class Supervisor:
         if self._coming is not None:
             self._abandon(self._coming)
         if self._serving is not None and self._serving.release == target[1]:
-            self._serving.number, self._failed, self._why = target[0], None, ""
-        elif target != self._failed or now >= self._again:
-            self._coming = Generation(*target, until=now + self._settings.up_s)
-            self._events.event("coming", release=target[1], generation=target[0])
-            try:
-                for _ in range(self._settings.workers):
-                    self._spawn(self._coming)
-            except OSError as error:
-                self._fail(self._coming, f"no worker could be started: {error}", now)
-            points.passing("swap.spawned")
+            self._serving.number, self._failed = target[0], None
+        elif self._failed is None or target != self._failed.target or now >= self._failed.again:
+            self._begin(target, now)
+
+    def _begin(self, target: tuple[int, int], now: float) -> None:
+        self._coming = Generation(*target, until=now + self._settings.up_s)
+        self._events.event("coming", release=target[1], generation=target[0])
+        try:
+            for _ in range(self._settings.workers):
+                self._spawn(self._coming)
+        except OSError as error:
+            self._fail(self._coming, f"no worker could be started: {error}", now)
+        points.passing("swap.spawned")
 
     def _bring_up(self, now: float) -> None:
         """See how the coming generation does: up, failed, or not yet."""
         coming = self._coming
         if coming is None:
             return
-        why = next((w.error for w in coming.workers if w.error), "")
+        why = next((worker.error for worker in coming.workers if worker.error), "")
         dead = coming.buried()
-        why = why or next((w.why() for w in dead), "")
-        if why or dead or now > coming.until:
+        why = why or next((worker.death for worker in dead), "")
+        if why or now > coming.until:
             self._fail(coming, why or f"not ready after {self._settings.up_s:g} s", now)
-        elif all(w.ready for w in coming.workers) and (self._serving is None or self._serving.accepting):
+        elif all(worker.ready for worker in coming.workers) and (self._serving is None or self._serving.accepting):
             points.passing("swap.ready")
             self._switch(coming, now)
 
     def _switch(self, coming: Generation, now: float) -> None:
         """The old workers stop accepting and hand over; the new ones start once they have."""
-        old, self._serving, self._coming, self._failed, self._why = self._serving, coming, None, None, ""
+        old, self._serving, self._coming, self._failed = self._serving, coming, None, None
         coming.until = now + _RETIRED_S
         if old is not None:
             old.until = now + self._settings.drain_s + 5.0
@@ -199,23 +216,22 @@ class Supervisor:
     def _open(self, now: float) -> None:
         """Let the serving workers accept, once nobody of an older generation does."""
         serving = self._serving
-        if serving is None:
+        if serving is None or (not serving.accepting and self._old_accept() and now < serving.until):
             return
-        if not serving.accepting:
-            waiting = [w for g in self._retiring for w in g.workers if w.ready and not w.retired]
-            if waiting and now < serving.until:
-                return
         for worker in serving.workers:
             if worker.ready and not worker.accepting:
                 worker.accepting = True
                 worker.channel.send(Start())
-        self._house()
+        self._homeless.house(serving.workers)
         if not serving.accepting:
             serving.accepting = True
             name, self._opened = "switched" if self._opened else "ready", True
             self._events.event(name, release=serving.release, generation=serving.number)
-            self._say()
+            self._publish()
             points.passing("swap.done")
+
+    def _old_accept(self) -> bool:
+        return any(worker.ready and not worker.retired for old in self._retiring for worker in old.workers)
 
     def _replace(self, now: float) -> None:
         """Start as many workers as the serving generation lacks."""
@@ -239,7 +255,24 @@ class Supervisor:
         if self._own and now >= self._look_at:
             self._look_at = now + LOOK_S
             for lean in self._shares.look(metrics_file.total(Path(self._own))):
-                self._alert(lean.what, api=lean.api, of=lean.name, share=round(lean.share, 3), rows=lean.rows)
+                self._alerts.alert(lean.what, api=lean.api, of=lean.name, share=round(lean.share, 3), rows=lean.rows)
+
+    def _publish(self) -> None:
+        """Write what this server is to its file."""
+        serving = self._serving
+        if self._file is None or serving is None or not serving.accepting:
+            return
+        state = ServerState(
+            pid=os.getpid(),
+            host=self._settings.host,
+            port=self.port,
+            release=serving.release,
+            generation=serving.number,
+            workers=tuple(worker.pid for worker in serving.workers if worker.accepting),
+            coming=self._coming.release if self._coming is not None else 0,
+            failed=self._failed.why if self._failed is not None else "",
+        )
+        self._file.write(state)
 
     # -- deeds
 
@@ -252,28 +285,22 @@ class Supervisor:
             grpc_listener=self._grpc.fileno() if self._grpc is not None else -1,
             folder=self._own,
         )
-        generation.workers.append(WorkerProcess(begin, self._handed, self._news.set))
+        generation.workers.append(WorkerProcess(begin, self._rehouse, self._news.set))
 
-    def _handed(self, worker: WorkerProcess, file: int, unread: bytes) -> None:
+    def _rehouse(self, file: int, unread: bytes) -> None:
         """A connection of an old worker goes to a new one."""
-        self._homeless.append((file, unread))
-        self._house()
-
-    def _house(self) -> None:
-        """Give connections without a worker to those that serve, in turn."""
-        homes = [w for w in self._serving.workers if w.ready] if self._serving is not None else []
-        while homes and self._homeless:
-            file, unread = self._homeless.pop(0)
-            home = min(homes, key=lambda w: w.taken)
-            home.taken += 1
-            home.channel.send(Take(unread), file)
+        self._homeless.add(file, unread)
+        if self._serving is not None:
+            self._homeless.house(self._serving.workers)
 
     def _fail(self, coming: Generation, why: str, now: float) -> None:
         if self._serving is None:
             raise ServeError(f"release {coming.release} expected to come up, got: {why}", do="see the server's log")
-        if (coming.number, coming.release) != self._failed:
-            self._alert("release did not come up", release=coming.release, why=why, serving=self._serving.release)
-        self._failed, self._why, self._again = (coming.number, coming.release), why, now + _AGAIN_S
+        target = coming.number, coming.release
+        if self._failed is None or target != self._failed.target:
+            serving = self._serving.release
+            self._alerts.alert("release did not come up", release=coming.release, why=why, serving=serving)
+        self._failed = FailedTarget(target, why, now + _AGAIN_S)
         self._abandon(coming)
 
     def _abandon(self, coming: Generation) -> None:
@@ -282,40 +309,17 @@ class Supervisor:
         self._retiring.append(coming)
         self._coming = None
 
-    def _alert(self, what: str, **facts: Any) -> None:
-        self._events.event("alert", what=what, **facts)
-        if self._on_alert is not None:
-            try:
-                self._on_alert(what, facts)
-            except Exception as error:
-                self._events.event("alert not told", error=f"{type(error).__name__}: {error}")
-
-    def _say(self) -> None:
-        serving = self._serving
-        if self._state is None or serving is None or not serving.accepting:
-            return
-        said = ServerState(
-            pid=os.getpid(),
-            host=self._settings.host,
-            port=self.port,
-            release=serving.release,
-            generation=serving.number,
-            workers=tuple(w.pid for w in serving.workers if w.accepting),
-            coming=self._coming.release if self._coming is not None else 0,
-            failed=self._why,
-        )
-        if said != self._said:
-            self._said = said
-            self._state.write(said)
-
     # -- the end
 
     def _stop(self) -> None:
         if self._stopping:  # asked twice: at once
-            for generation in self._all():
-                generation.kill()
+            self._kill()
         self._stopping = True
         self._news.set()
+
+    def _kill(self) -> None:
+        for generation in self._all():
+            generation.kill()
 
     def _all(self) -> list[Generation]:
         return [g for g in (self._serving, self._coming, *self._retiring) if g is not None]
@@ -323,49 +327,27 @@ class Supervisor:
     async def _die(self) -> None:
         """Let the workers finish what is begun, then see that none is left."""
         self._events.event("stopping")
-        self._socket.close()
-        if self._grpc is not None:
-            self._grpc.close()
+        for listener in (self._socket, self._grpc):
+            if listener is not None:
+                listener.close()
         if self._coming is not None:
             self._coming.kill()
-        ends = time.monotonic() + self._settings.drain_s + 3.0
         for generation in self._all():
             for worker in generation.workers:
                 worker.channel.send(Stop())
-        while any(g.workers for g in self._all()):
-            if time.monotonic() > ends:
-                for generation in self._all():
-                    generation.kill()
+        await self._emptied(time.monotonic() + self._settings.drain_s + 3.0)
+        if self._compactor is not None:
+            self._compactor.end()
+        self._homeless.close()
+        if self._file is not None:
+            self._file.remove()
+        self._events.event("stopped")
+
+    async def _emptied(self, until: float) -> None:
+        """Wait for the end of every worker; after ``until`` they are killed."""
+        while any(generation.workers for generation in self._all()):
+            if time.monotonic() > until:
+                self._kill()
             for generation in self._all():
                 generation.buried()
             await asyncio.sleep(0.02)
-        if self._keeping is not None:
-            self._keeping.end()
-        for file, _ in self._homeless:
-            os.close(file)
-        if self._state is not None:
-            self._state.remove()
-        self._events.event("stopped")
-
-
-def _check(given: ServerSettings) -> None:
-    """See that the files that every worker reads are good.
-
-    Raises:
-        ServeError: one is not.
-    """
-    if given.tokens:
-        token_file.read(Path(given.tokens))
-    allowed_urls.prefixes(given.queue_rules.callbacks)
-    if given.certificate or given.key:
-        tls.context(given.certificate, given.key)
-
-
-def _own_folder(folder: str, port: int) -> str:
-    """This server's own folder, emptied of what a server before it left; "" where it has none."""
-    if not folder:
-        return ""
-    own = Path(folder) / str(port)
-    shutil.rmtree(own, ignore_errors=True)
-    metrics_file.clear(own)
-    return str(own)

@@ -1,7 +1,7 @@
 """A worker process: one release loaded, warmed, and answered until it is told to retire.
 
-Started by the supervisor as ``python -m funade.serve.worker.worker JSON``. Users' code runs on the main thread; where
-the event loop runs is the executor's to say.
+The supervisor starts it with ``Begin``. Users' code runs on the main thread; where the event loop runs is the
+executor's to say.
 """
 
 from __future__ import annotations
@@ -16,21 +16,24 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
-import msgspec
+import uvloop
 
 from funade import clock, points
 from funade.errors import FunadeError, ServeError
 from funade.events import EventLog
 from funade.predictions import segments
 from funade.predictions.writer import LogWriter
+from funade.process.child import Ready
+from funade.process.failure import Failure
+from funade.process.parent import Parent, leave, run
 from funade.serve.answer.api import ServableRelease
 from funade.serve.answer.executor import Executor
 from funade.serve.answer.runtime import Runtime
 from funade.serve.control.channel import Channel
-from funade.serve.control.messages import Begin, Failed, Handed, Message, Ready, Retire, Retired, Start, Stop, Take
+from funade.serve.control.messages import Begin, Handed, Message, Retire, Retired, Start, Stop, Take
 from funade.serve.door import Door
 from funade.serve.http.door import HttpDoor
 from funade.serve.http.routes import Routes
@@ -46,15 +49,16 @@ _LOOK_S = 0.02
 _LAST_WRITES_S = 1.0
 _STUCK = 75
 _OTHER_FILES = 128
+_LONGEST = 8000
 
 
 class Worker:
     """One release in one process; every method but ``load`` runs on the loop's thread.
 
     Args:
-        begin: what the supervisor said.
+        begin: what the supervisor begins it with.
         loop: the event loop.
-        journal: the log.
+        events: the log.
     """
 
     def __init__(self, begin: Begin, loop: asyncio.AbstractEventLoop, events: EventLog) -> None:
@@ -120,7 +124,7 @@ class Worker:
             later = [runtime.later] if runtime.later is not None else []
             self._doors = [self._http, *later, *endpoints.grpc_doors(runtime, settings, self._grpc)]
         except (FunadeError, OSError) as error:
-            self.fail(_told(error))
+            self.fail(Failure.of(error))
             return
         self._tick()
         self._channel.send(Ready())
@@ -132,9 +136,9 @@ class Worker:
         folder = address.folder_of(self._settings.store) / segments.FOLDER
         return LogWriter(folder, mark, loaded.release, without, self._loop, self._events)
 
-    def fail(self, error: str) -> None:
+    def fail(self, failure: Failure) -> None:
         """The release did not come up: say so and end."""
-        self._channel.send(Failed(error))
+        self._channel.send(failure)
         self._leave_process(1)
 
     def stop(self) -> None:
@@ -242,20 +246,13 @@ def _adopted(file: int) -> socket.socket:
 
 def _plain(facts: dict[str, Any]) -> dict[str, str]:
     error = facts.get("exception")
-    text = "".join(traceback.format_exception(error))[-8000:] if error is not None else ""
+    text = "".join(traceback.format_exception(error))[-_LONGEST:] if error is not None else ""
     return {"error": str(facts.get("message", "")), "traceback": text}
 
 
-def _told(error: BaseException) -> str:
-    return error.line() if isinstance(error, FunadeError) else f"{type(error).__name__}: {error}"[:500]
-
-
-def main(arguments: Sequence[str]) -> None:
-    """Serve as the supervisor says."""
-    import uvloop
-
+def main(begin: Begin, parent: Parent) -> None:
+    """Serve as the supervisor says, which hears of everything by the control socket."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to the whole group; the supervisor decides
-    begin = msgspec.json.decode(arguments[0], type=Begin)
     events = EventLog(clock.system, begin.settings.log, worker=os.getpid(), release=begin.release)
     sys.setswitchinterval(0.001)
     loop = uvloop.new_event_loop()
@@ -263,23 +260,30 @@ def main(arguments: Sequence[str]) -> None:
     signal.signal(signal.SIGTERM, lambda *_: loop.call_soon_threadsafe(worker.stop))
     worker.executor.start(lambda: _spin(loop, worker.executor))
     threading.Thread(target=worker.guard, daemon=True, name="funade-guard").start()
+    _come_up(worker, loop, events)
+    worker.executor.run()
+    leave(0)  # the loop's thread and libraries' own still run; tearing the interpreter down under them may crash
+
+
+def _come_up(worker: Worker, loop: asyncio.AbstractEventLoop, events: EventLog) -> None:
+    """Load the release and open the doors, or say why not."""
     gc.disable()  # an import makes many things to last, and little to collect
     try:
-        loaded: Any = worker.load()
+        loaded = worker.load()
     except BaseException as error:  # whatever the user's code does, the supervisor hears why
-        events.event("not ready", error=_told(error), traceback="".join(traceback.format_exception(error))[-8000:])
-        loop.call_soon_threadsafe(worker.fail, _told(error))
-        worker.executor.run()
+        failure = Failure.of(error)
+        frames = "".join(traceback.format_exception(error))[-_LONGEST:]
+        events.event("not ready", error=failure.line(), traceback=frames)
+        loop.call_soon_threadsafe(worker.fail, failure)
         return
     gc.collect()
     gc.freeze()
     gc.enable()
     loop.call_soon_threadsafe(worker.open, loaded)
-    worker.executor.run()
 
 
 def _spin(loop: asyncio.AbstractEventLoop, executor: Executor) -> None:
-    """Run the loop until the lane stops it."""
+    """Run the loop until the executor stops it."""
     asyncio.set_event_loop(loop)
     try:
         loop.run_forever()
@@ -289,7 +293,4 @@ def _spin(loop: asyncio.AbstractEventLoop, executor: Executor) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(0)  # the loop's thread and libraries' own still run; tearing the interpreter down under them may crash
+    run(main, Begin)
