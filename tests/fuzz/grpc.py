@@ -22,31 +22,26 @@ import numpy as np
 
 from funade import clock
 from funade.errors import AnswerError, ContractViolation
-from funade.events import EventLog
 from funade.queue.queue import Queue
 from funade.queue.records import Receipt, Submission
 from funade.queue.rules import QueueRules
-from funade.serve.answer.executor import Executor
 from funade.serve.answer.request import ApiAnswers, Notes
-from funade.serve.answer.runtime import Runtime
 from funade.serve.grpc import call as rpc
 from funade.serve.grpc import health, reflection
 from funade.serve.grpc import typed as grpc_typed
 from funade.serve.grpc.door import guarded
 from funade.serve.grpc.stream import StreamMethods
-from funade.serve.limits import Limits
-from funade.serve.metrics.meter import Meter
 from funade.serve.oip import grpc as oip_grpc
 from funade.serve.oip.proto import MESSAGES, SERVICE
 from funade.serve.queue import grpc as queue_rpc
 from funade.serve.queue.submit import Submitter
-from funade.serve.tokens.tokens import Tokens
 from fuzz import fuzzing, http2, protobuf, reference
 from fuzz.protobuf import Broken
 from fuzz.reference import Wrong
 from fuzz.relay import relayed
 from fuzz.stream import Carrier, Heard
 from support import grpc_server, serve_types
+from support.runtimes import runtime_of
 
 CORPUS = Path(__file__).parent / "corpus" / "grpc"
 APIS = ("everything", "closed", "cook", "mirror")
@@ -95,7 +90,7 @@ class Queued(NamedTuple):
 
 
 class Place:
-    """A desk whose queues only note what they get, and every method of its door.
+    """A runtime whose queues only note what they get, and every method of its door.
 
     Args:
         loop: where streams run.
@@ -105,12 +100,8 @@ class Place:
     def __init__(self, loop: asyncio.AbstractEventLoop, folder: Path) -> None:
         loaded: Any = grpc_server.Release(1)
         loaded.apis |= serve_types.load({"release": 1}).apis
-        meter, tokens = Meter("0" * 12, "", loaded.apis), Tokens("", clock.system)
         self.log = folder / "log"
-        events = EventLog(clock.system, str(self.log))
-        self.runtime = Runtime(
-            loop, Executor(loop), events, Limits(), loaded, mark="0" * 12, meter=meter, tokens=tokens
-        )
+        self.runtime = runtime_of(loaded, loop, self.log)
         self.loop = loop
         self.queued: list[Queued] = []
         for name, queue in self.runtime.queues.items():
@@ -123,8 +114,7 @@ class Place:
             folder / "queue.db", clock=clock.system, rules=QueueRules(callbacks=("https://hooks.example/a",))
         )
         background: Any = Clerk()
-        front = Submitter(self.runtime, self.queue, background, background, lambda: None)
-        door: Any = Later(self.runtime, front)
+        submitter = Submitter(self.runtime, self.queue, background, background, lambda: None)
         asked = health.Health(["a.Api"])
         services = [grpc_typed.service(self.runtime), *oip_grpc.services(self.runtime)]
         files = [file for service in services for file in service.files]
@@ -135,7 +125,7 @@ class Place:
         self.methods: dict[str, rpc.Method] = {
             **grpc_typed.methods(self.runtime),
             **oip_grpc.methods(self.runtime),
-            **queue_rpc.methods(door),
+            **queue_rpc.methods(self.runtime, submitter),
             "/grpc.health.v1.Health/Check": asked.check,
         }
 
@@ -152,13 +142,6 @@ class Place:
             return call, self.queued[0]
         assert call.code in (0, *_REFUSED), call.text
         return call, None
-
-
-class Later(NamedTuple):
-    """The part of the queue's door that its methods ask."""
-
-    runtime: Runtime
-    front: Submitter
 
 
 class Clerk:

@@ -11,27 +11,21 @@ import asyncio
 import contextlib
 import random
 import re
-import socket
 import sys
 from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from funade import clock
-from funade.events import EventLog
-from funade.serve.answer.executor import Executor
 from funade.serve.answer.request import AnswerRequest
-from funade.serve.answer.runtime import Runtime
 from funade.serve.http.connection import Connection
-from funade.serve.http.door import HttpDoor
 from funade.serve.http.head import HeadCache, KnownHead
 from funade.serve.http.response import CONTINUE
 from funade.serve.http.routes import Routes
+from funade.serve.http.shared import HttpShared
 from funade.serve.limits import Limits
-from funade.serve.metrics.meter import Meter
-from funade.serve.tokens.tokens import Tokens
 from fuzz import fuzzing
 from support import serve_fake
+from support.runtimes import runtime_of
 
 CORPUS = Path(__file__).parent / "corpus" / "http"
 LIMITS = Limits(head_bytes=2048, headers=20, body_bytes=4096, pipelined=4)
@@ -149,31 +143,27 @@ class Forgetful(HeadCache):
 
 
 @contextlib.contextmanager
-def door(heads: HeadCache) -> Iterator[HttpDoor]:
-    """A door that nobody comes through by itself."""
+def door(heads: HeadCache) -> Iterator[HttpShared]:
+    """What the connections of a door share that nobody comes through by itself."""
     loop = asyncio.new_event_loop()
-    release = serve_fake.Release(1, "")
-    meter, tokens = Meter("0" * 12, "", release.apis), Tokens("", clock.system)
-    events = EventLog(clock.system, "/dev/null")
-    runtime = Runtime(loop, Executor(loop), events, LIMITS, release, mark="0" * 12, meter=meter, tokens=tokens)
+    runtime = runtime_of(serve_fake.Release(1, ""), loop, limits=LIMITS)
     hosts = frozenset({b"localhost"})
-    made = HttpDoor(runtime, Routes(runtime, []), socket.socket(), most=10, hosts=hosts, hand=lambda file, unread: None)
-    made.heads = heads
+    shared = HttpShared(runtime, Routes(runtime, []), hosts=hosts, hand=lambda file, unread: None)
+    shared.heads = heads
     try:
-        yield made
+        yield shared
     finally:
-        made.shut()
         loop.close()
 
 
-def fed(at: HttpDoor, pieces: list[bytes]) -> Did:
+def fed(at: HttpShared, pieces: list[bytes]) -> Did:
     """What a fresh connection does with these pieces; what it asked is answered between two pieces."""
     queued: list[str] = []
     asked: list[AnswerRequest] = []
 
-    def add(ask: AnswerRequest, within_s: float | None = None) -> None:
-        queued.append(f"{ask.rows} {ask.single} {within_s}")
-        asked.append(ask)
+    def add(request: AnswerRequest, within_s: float | None = None) -> None:
+        queued.append(f"{request.rows} {request.single} {within_s}")
+        asked.append(request)
 
     for queue in at.runtime.queues.values():
         queue.add = add  # type: ignore[method-assign]
@@ -189,7 +179,7 @@ def fed(at: HttpDoor, pieces: list[bytes]) -> Did:
                 ask.refuse(503, "busy")
             asked.clear()
             at.loop.run_until_complete(asyncio.sleep(0))
-    amid = connection._begun
+    amid = connection._reader.begun
     connection.eof_received()
     connection.connection_lost(None)
     wrote = re.sub(rb"\r\ndate: .{29}", b"", wire.wrote).replace(CONTINUE, b"")  # both depend on when

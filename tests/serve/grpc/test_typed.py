@@ -31,13 +31,13 @@ ROW: dict[str, Any] = {
 
 def reader(api: grpc_server.Api) -> Reader:
     wire = RELEASE.wires[api.name]
-    return Reader(api, wire, messages(api.contract, wire)["Request"])
+    return Reader(api, wire, messages(api.contract, wire))
 
 
 def of_message(api: grpc_server.Api, row: dict[str, Any]) -> Any:
     """The row that a message gives, or the error and path that it is refused with."""
     try:
-        return reader(api).one(message(api, row))
+        return reader(api).one(message(api, row).SerializeToString())[0]
     except ContractViolation as error:
         return str(error), error.path
 
@@ -105,19 +105,24 @@ def test_a_number_that_is_not_finite_is_refused(value: float) -> None:
 
 
 def test_of_many_rows_the_error_names_the_row_and_the_field() -> None:
-    found = [message(EVERYTHING, ROW) for _ in range(5)]
-    found[3] = message(EVERYTHING, ROW | {"fare_yen": -1.0})
+    row = message(EVERYTHING, ROW).SerializeToString()
+    wrong = message(EVERYTHING, ROW | {"fare_yen": -1.0}).SerializeToString()
+    classes = messages(EVERYTHING.contract, RELEASE.wires["everything"])
+
+    def many(rows: list[bytes]) -> bytes:
+        body: bytes = classes["Requests"](rows=map(classes["Request"].FromString, rows)).SerializeToString()
+        return body
+
     with pytest.raises(ContractViolation) as caught:
-        reader(EVERYTHING).many(found)
+        reader(EVERYTHING).many(many([row, row, row, wrong, row]))
     assert str(caught.value) == "request expected `float` >= 0.0 - at $[3].fare_yen"
-    assert reader(EVERYTHING).many(found[:3]) == [EVERYTHING.decode(msgspec.json.encode(ROW))[0][0]] * 3
+    assert reader(EVERYTHING).many(many([row] * 3)) == EVERYTHING.decode(msgspec.json.encode([ROW] * 3))[0]
 
 
 def test_a_closed_contract_refuses_a_number_it_does_not_know() -> None:
     unknown = message(CLOSED, {"a": 1.0}).SerializeToString() + b"\x98\x06\x01"  # field 99 = 1
-    kind = messages(CLOSED.contract, RELEASE.wires["closed"])["Request"]
     with pytest.raises(ContractViolation, match="request expected no field `number 99`"):
-        reader(CLOSED).one(kind.FromString(unknown))
+        reader(CLOSED).one(unknown)
 
 
 # -- a server

@@ -13,65 +13,58 @@ from typing import Annotated, Any
 import msgspec
 import pytest
 
-from funade import clock
 from funade.contract.contract import contract_of
 from funade.contract.example import example
 from funade.contract.openapi import ERRORS
-from funade.events import EventLog
-from funade.serve.answer.executor import Executor
 from funade.serve.answer.runtime import Runtime
 from funade.serve.http import docs_page
 from funade.serve.http.response import _REASONS
-from funade.serve.http.routes import Routes
-from funade.serve.limits import Limits
-from funade.serve.metrics.meter import Meter
-from funade.serve.queue import door as queue_door
-from funade.serve.settings import ServerSettings
-from funade.serve.tokens.tokens import Tokens
+from funade.serve.http.routes import Route, Routes
 from funade.serve.worker import endpoints
 from support import serve_fake, serve_types
 from support.client import Client
+from support.runtimes import runtime_of, submitter_of
 from support.server import Running
 
 
 @pytest.fixture
 def runtime(tmp_path: Path) -> Iterator[Runtime]:
-    """A worker's desk that nobody comes to, with a queue."""
+    """A worker's runtime that nobody comes to."""
     loop = asyncio.new_event_loop()
-    loaded = serve_types.load({"release": 7})
-    meter, tokens = Meter("0" * 12, "", loaded.apis), Tokens("", clock.system)
-    events = EventLog(clock.system, str(tmp_path / "log"))
-    found = Runtime(loop, Executor(loop), events, Limits(), loaded, mark="0" * 12, meter=meter, tokens=tokens)
-    settings = ServerSettings("", {}, queue=f"sqlite:{tmp_path}/nobody")
-    found.later = queue_door.of(found, settings)
-    yield found
+    yield runtime_of(serve_types.load({"release": 7}), loop, tmp_path / "log")
     loop.close()
 
 
-def document(runtime: Runtime) -> dict[str, Any]:
+@pytest.fixture
+def routes(runtime: Runtime, tmp_path: Path) -> list[Route]:
+    """Its routes, those of a queue among them."""
+    return endpoints.routes(runtime, submitter_of(runtime, tmp_path / "nobody"))
+
+
+def document(routes: list[Route]) -> dict[str, Any]:
     found: list[bytes] = []
 
     class Exchange:
         def page(self, status: int, body: bytes) -> None:
             found.append(body)
 
-    (route,) = (r for r in endpoints.routes(runtime) if r.path == "/openapi.json")
+    (route,) = (r for r in routes if r.path == "/openapi.json")
     route.respond(None, Exchange())  # type: ignore[arg-type]
     told: dict[str, Any] = json.loads(found[0])
     return told
 
 
-def test_the_document_has_every_route_and_no_other(runtime: Runtime) -> None:
-    routes = {(r.path, r.method.decode().lower()) for r in Routes(runtime, endpoints.routes(runtime)).all}
-    routes |= {(f"/v1/{name}", "post") for name in runtime.queues}
-    assert {(path, method) for path, item in document(runtime)["paths"].items() for method in item} == routes
+def test_the_document_has_every_route_and_no_other(runtime: Runtime, routes: list[Route]) -> None:
+    expected = {(r.path, r.method.decode().lower()) for r in Routes(runtime, routes).all}
+    expected |= {(f"/v1/{name}", "post") for name in runtime.queues}
+    assert {(path, method) for path, item in document(routes)["paths"].items() for method in item} == expected
 
 
-def test_operations_have_names_of_their_own_and_say_what_a_token_must_do(runtime: Runtime) -> None:
-    paths = document(runtime)["paths"]
+def test_operations_have_names_of_their_own_and_say_what_a_token_must_do(routes: list[Route]) -> None:
+    paths = document(routes)["paths"]
     names = [operation["operationId"] for item in paths.values() for operation in item.values()]
     assert len(set(names)) == len(names)
-    roles = {(r.path, r.method.decode().lower()): r.role for r in endpoints.routes(runtime)}
+    roles = {(r.path, r.method.decode().lower()): r.role for r in routes}
     for (path, method), role in roles.items():
         assert ("security" in paths[path][method]) == (role != "open"), path
 
@@ -128,8 +121,8 @@ def test_the_page_loads_nothing_from_elsewhere_and_says_so(server: Running) -> N
     assert response.headers["content-type"] == "text/html; charset=utf-8"
 
 
-def test_the_page_shows_each_field_with_what_it_admits(runtime: Runtime) -> None:
-    page = docs_page.page(runtime.loaded.apis, 7, document(runtime))
+def test_the_page_shows_each_field_with_what_it_admits(runtime: Runtime, routes: list[Route]) -> None:
+    page = docs_page.page(runtime.loaded.apis, 7, document(routes))
     for text in (
         "number in min, or null",
         "How many dishes. &gt;= 1, &lt;= 20.",

@@ -13,22 +13,16 @@ from typing import Any
 
 import pytest
 
-from funade import clock
-from funade.events import EventLog
-from funade.serve.answer.executor import Executor
 from funade.serve.answer.runtime import Runtime
 from funade.serve.http.exchange import Exchange
 from funade.serve.http.head import Head
 from funade.serve.http.routes import PageRequest, Route, Routes
-from funade.serve.limits import Limits
-from funade.serve.metrics.meter import Meter
-from funade.serve.queue import door as queue_door
-from funade.serve.settings import ServerSettings
+from funade.serve.queue.submit import Submitter
 from funade.serve.tokens import token_file
-from funade.serve.tokens.tokens import Tokens
 from funade.serve.worker import endpoints, grpc_services
 from support import serve_fake
 from support.client import Client, Response
+from support.runtimes import runtime_of, submitter_of
 from support.server import Running
 from support.wait import until
 
@@ -39,32 +33,32 @@ Run = Callable[..., Running]
 
 @pytest.fixture
 def runtime(tmp_path: Path) -> Iterator[Runtime]:
-    """A worker's desk that nobody comes to."""
+    """A worker's runtime that nobody comes to."""
     loop = asyncio.new_event_loop()
-    loaded = serve_fake.load({"folder": str(tmp_path), "release": 1})
-    meter, tokens = Meter("0" * 12, "", loaded.apis), Tokens("", clock.system)
-    events = EventLog(clock.system, str(tmp_path / "log"))
-    found = Runtime(loop, Executor(loop), events, Limits(), loaded, mark="0" * 12, meter=meter, tokens=tokens)
-    queue = f"sqlite:{tmp_path}/nobody"
-    found.later = queue_door.of(found, ServerSettings("", {}, queue=queue))
-    yield found
+    yield runtime_of(serve_fake.load({"folder": str(tmp_path), "release": 1}), loop, tmp_path / "log")
     loop.close()
 
 
-def paths(runtime: Runtime) -> dict[tuple[str, str], str]:
+@pytest.fixture
+def submitter(runtime: Runtime, tmp_path: Path) -> Submitter:
+    return submitter_of(runtime, tmp_path / "nobody")
+
+
+def paths(runtime: Runtime, submitter: Submitter) -> dict[tuple[str, str], str]:
     """(method, path with names filled in) → the role it needs, of every route there is."""
-    found = {
+    roles = {
         (route.method.decode(), re.sub(r"\{\w+\}", "arrival", route.path)): str(route.role)
-        for route in Routes(runtime, endpoints.routes(runtime)).all
+        for route in Routes(runtime, endpoints.routes(runtime, submitter)).all
     }
-    return found | {("POST", f"/v1/{name}"): "predict" for name in runtime.queues}
+    return roles | {("POST", f"/v1/{name}"): "predict" for name in runtime.queues}
 
 
-def test_what_anybody_may_do_changes_nothing(runtime: Runtime) -> None:
-    roles = paths(runtime)
+def test_what_anybody_may_do_changes_nothing(runtime: Runtime, submitter: Submitter) -> None:
+    roles = paths(runtime, submitter)
     assert {"open", "predict", "submit"} <= set(roles.values()) <= {*RANK}
     assert {method for (method, _), role in roles.items() if role == "open"} == {"GET"}
-    assert len(roles) == len(Routes(runtime, endpoints.routes(runtime)).all) + len(runtime.queues)  # none stands twice
+    routes = Routes(runtime, endpoints.routes(runtime, submitter)).all
+    assert len(roles) == len(routes) + len(runtime.queues)  # none stands twice
 
 
 def send(client: Client, method: str, path: str, token: str) -> Response:
@@ -75,7 +69,7 @@ def send(client: Client, method: str, path: str, token: str) -> Response:
 
 @pytest.mark.parametrize("predict", ["open", "token"])
 def test_every_route_lets_through_whom_its_role_says_and_nobody_else(
-    run: Run, runtime: Runtime, tmp_path: Path, predict: str
+    run: Run, runtime: Runtime, submitter: Submitter, tmp_path: Path, predict: str
 ) -> None:
     file, now = tmp_path / "tokens.json", datetime.now(UTC)
     tokens = {"": "", "predict": token_file.add(file, "p", "predict", now=now)}
@@ -85,7 +79,7 @@ def test_every_route_lets_through_whom_its_role_says_and_nobody_else(
         workers=1, tokens=str(file), predict=predict, store=f"sqlite:{tmp_path}/store", queue=f"sqlite:{tmp_path}"
     )
     server.serving(1)
-    roles = paths(runtime)
+    roles = paths(runtime, submitter)
     for method in METHODS:
         for path in sorted({path for _, path in roles}):
             role = roles.get(("GET" if method == "HEAD" else method, path))
@@ -182,7 +176,7 @@ def _status(channel: Any, path: str, token: str) -> str:
 
 @pytest.mark.parametrize("predict", ["open", "token"])
 def test_every_method_lets_through_whom_its_role_says_and_nobody_else(
-    run: Run, runtime: Runtime, tmp_path: Path, predict: str
+    run: Run, runtime: Runtime, submitter: Submitter, tmp_path: Path, predict: str
 ) -> None:
     import grpc
 
@@ -195,7 +189,7 @@ def test_every_method_lets_through_whom_its_role_says_and_nobody_else(
         port = free.getsockname()[1]
     given = {"store": f"sqlite:{tmp_path}/store", "queue": f"sqlite:{tmp_path}"}
     run(workers=1, tokens=str(file), predict=predict, grpc_port=port, **given).serving(1)
-    roles = {path: service.role for service in grpc_services.services(runtime) for path in service.methods}
+    roles = {path: service.role for service in grpc_services.services(runtime, submitter) for path in service.methods}
     roles |= {"/grpc.health.v1.Health/Check": "open"}
     assert len(roles) > 6 and set(roles.values()) <= set(RANK)
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:

@@ -26,7 +26,7 @@ def folder(tmp_path: Path) -> Path:
 
 def refuse(meter: Meter, times: int) -> None:
     for _ in range(times):
-        meter.refused("eta", 422)
+        meter.refused("eta", 422, "http")
     meter.tick({"eta": 3})
 
 
@@ -93,7 +93,7 @@ import sys, time
 from funade.serve.metrics.meter import Meter
 meter = Meter(sys.argv[2], sys.argv[1], ["eta"])
 while True:
-    meter.refused("eta", 422)
+    meter.refused("eta", 422, "http")
     meter.keep()
     print("x", flush=True)
 """

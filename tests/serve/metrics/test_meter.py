@@ -104,7 +104,7 @@ def test_requests_answered_without_a_call_count_none(meter: Meter) -> None:
 
 def test_a_refused_request_of_a_call_is_not_counted_as_answered(meter: Meter) -> None:
     meter.batch(entry([Asked(2), Asked(1), Asked(1)], spoke=np.array([0, 255, 0, 255], dtype=np.uint8)))
-    meter.refused("eta", 500)
+    meter.refused("eta", 500, "http")
     meter.refused("eta", 500, "grpc")
     counters = meter.counts.apis["eta"]
     assert counters.requests == {"http 200": 1, "http 500": 1, "grpc 500": 1}
@@ -120,14 +120,14 @@ def test_defaults_and_guards_count_rows(meter: Meter) -> None:
 
 
 def test_a_request_of_no_known_api_counts_under_no_name(meter: Meter) -> None:
-    meter.refused("", 404)
-    meter.refused("other", 404)
+    meter.refused("", 404, "http")
+    meter.refused("other", 404, "http")
     assert meter.counts.apis[""].requests == {"http 404": 2}
 
 
 def test_labels_are_bounded(meter: Meter) -> None:
     for number in range(1000):
-        meter.refused("eta", number)
+        meter.refused("eta", number, "http")
     requests = meter.counts.apis["eta"].requests
     assert len(requests) == 201
     assert sum(requests.values()) == 1000

@@ -13,30 +13,22 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from funade import clock
-from funade.events import EventLog
-from funade.serve.answer.executor import Executor
 from funade.serve.answer.request import ApiAnswers, Notes
 from funade.serve.answer.runtime import Runtime
 from funade.serve.grpc import call as rpc
-from funade.serve.limits import Limits
-from funade.serve.metrics.meter import Meter
 from funade.serve.oip.grpc import methods
 from funade.serve.oip.proto import FILE, MESSAGES
-from funade.serve.tokens.tokens import Tokens
 from support import serve_types, stock
+from support.runtimes import runtime_of
 
 INFER = "/inference.GRPCInferenceService/ModelInfer"
 
 
 @pytest.fixture(scope="module")
 def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
-    """A desk whose queues are looked into by hand."""
+    """A runtime whose queues are looked into by hand."""
     loop = asyncio.new_event_loop()
-    loaded = serve_types.load({"release": 7})
-    meter, tokens = Meter("0" * 12, "", loaded.apis), Tokens("", clock.system)
-    events = EventLog(clock.system, str(tmp_path_factory.mktemp("desk") / "log"))
-    yield Runtime(loop, Executor(loop), events, Limits(), loaded, mark="0" * 12, meter=meter, tokens=tokens)
+    yield runtime_of(serve_types.load({"release": 7}), loop, tmp_path_factory.mktemp("runtime") / "log")
     loop.close()
 
 

@@ -1,4 +1,4 @@
-"""The one lane on which users' code runs: no two of their functions ever run at once in a process."""
+"""The one thread on which users' code runs: no two of their functions ever run at once in a process."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class RequestQueue(Protocol):
         """The requests to answer now, removed from those that wait; called on the loop."""
 
     def work(self, requests: list[Any]) -> Any:
-        """Answer them; called on the lane's thread."""
+        """Answer them; called on the executor's thread."""
 
-    def deliver(self, requests: list[Any], found: Any) -> None:
-        """Send what was found; called on the loop."""
+    def deliver(self, requests: list[Any], result: Any) -> None:
+        """Send what ``work`` gave; called on the loop."""
 
 
 class Executor:
@@ -44,7 +44,7 @@ class Executor:
         self._spin: Callable[[], None] = loop.run_forever
         self._apart: threading.Thread
         self._calls: SimpleQueue[tuple[RequestQueue, list[Any]] | None] = SimpleQueue()
-        self._sides: deque[RequestQueue] = deque()
+        self._queues: deque[RequestQueue] = deque()
         self._woken = False
         self._quick = 0
         self._moving = False
@@ -58,9 +58,9 @@ class Executor:
         """Whether the loop was stopped on purpose: to go on elsewhere, or for good."""
         return self._moving or self._closed
 
-    def want(self, side: RequestQueue) -> None:
+    def want(self, queue: RequestQueue) -> None:
         """Say that requests wait; called on the loop, once until ``take``."""
-        self._sides.append(side)
+        self._queues.append(queue)
         self._wake()
 
     def start(self, spin: Callable[[], None]) -> None:
@@ -94,9 +94,9 @@ class Executor:
 
     def _answer(self) -> None:
         while (call := self._calls.get()) is not None:
-            side, requests = call
-            found = side.work(requests)
-            self._loop.call_soon_threadsafe(self._done, side, requests, found)
+            queue, requests = call
+            result = queue.work(requests)
+            self._loop.call_soon_threadsafe(self._done, queue, requests, result)
 
     def _move(self) -> None:
         """Stop the loop, to go on where the functions run or apart from them."""
@@ -112,34 +112,34 @@ class Executor:
         self._loop.call_soon(self._wake)
 
     def _wake(self) -> None:
-        if self._sides and not (self.busy or self._woken or self._moving):
+        if self._queues and not (self.busy or self._woken or self._moving):
             self._woken = True
             self._loop.call_soon(self._next)  # what arrives in this turn of the loop goes into the same batch
 
     def _next(self) -> None:
         self._woken = False
-        while self._sides and not (self.busy or self._moving):
-            side = self._sides.popleft()
-            requests = side.take()
+        while self._queues and not (self.busy or self._moving):
+            queue = self._queues.popleft()
+            requests = queue.take()
             if not requests:
                 continue
             self.busy = True
             self.since = time.monotonic()
             if not self.together:
-                self._calls.put((side, requests))
+                self._calls.put((queue, requests))
                 return
-            found = side.work(requests)
+            result = queue.work(requests)
             if time.monotonic() - self.since > _SLOW_S:
                 self._move()
             self.busy = False
-            side.deliver(requests, found)
+            queue.deliver(requests, result)
             self._wake()
             return
 
-    def _done(self, side: RequestQueue, requests: list[Any], found: Any) -> None:
+    def _done(self, queue: RequestQueue, requests: list[Any], result: Any) -> None:
         self._quick = self._quick + 1 if time.monotonic() - self.since < _QUICK_S else 0
         self.busy = False
         if self._quick >= _TRUSTED and not self._closed:
             self._move()
         self._next()
-        side.deliver(requests, found)
+        queue.deliver(requests, result)

@@ -11,7 +11,7 @@ from funade.serve.answer.request import PLAIN, Notes
 _SHOWN = 16
 
 
-def said(
+def notes(
     spoke: Codes | None, guards: Masks | None, defaults: Masks | None, start: int, stop: int, *, single: bool
 ) -> Notes:
     """What is to be said of rows [start, stop) of a batch; rows are counted from the request's first.
@@ -29,23 +29,24 @@ def said(
         for row, code in enumerate(spoke[start:stop].tolist()):
             if code not in (outcome.OWN, outcome.REFUSED):
                 fallbacks.setdefault(outcome.NAMES[code], []).append(row)
-    found = Notes(
-        _texts(fallbacks, single),
-        _texts(_rows(guards, start, stop), single),
-        _texts(_rows(defaults, start, stop), single),
+    texts = Notes(
+        _text(fallbacks, single),
+        _text(_rows(guards, start, stop), single),
+        _text(_rows(defaults, start, stop), single),
     )
-    return found if any(found) else PLAIN
+    return texts if any(texts) else PLAIN
 
 
 def _rows(masks: Masks | None, start: int, stop: int) -> dict[str, list[int]]:
+    """Label → the rows that its mask marks; only labels that mark any."""
     if masks is None:
         return {}
-    found = {label: mask[start:stop].nonzero()[0].tolist() for label, mask in masks.items()}
-    return {label: rows for label, rows in found.items() if rows}
+    marked = {label: mask[start:stop].nonzero()[0].tolist() for label, mask in masks.items()}
+    return {label: rows for label, rows in marked.items() if rows}
 
 
-def _texts(found: Mapping[str, Sequence[int]], single: bool) -> str:
-    return ", ".join(label if single else f"{label}; rows={listed(rows)}" for label, rows in found.items())
+def _text(labels: Mapping[str, Sequence[int]], single: bool) -> str:
+    return ", ".join(label if single else f"{label}; rows={listed(rows)}" for label, rows in labels.items())
 
 
 def listed(rows: Sequence[int]) -> str:

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
 from funade.contract.arrays import Columns
+from funade.serve.answer.api import Api
 
 
 class Notes(NamedTuple):
@@ -43,28 +44,45 @@ class ApiAnswers:
         return self._structs(self.columns)
 
 
-class AnswerRequest(Protocol):
-    """One request.
-
-    ``rows`` are instances of the api's request struct; ``done`` says that it was answered or that nobody waits any
-    more; ``since`` is when it came (``time.monotonic``).
-    """
-
-    rows: list[Any]
-    single: bool
-    done: bool
-    timer: asyncio.TimerHandle | None
-    since: float
+class IncomingRequest(Protocol):
+    """A request whose message is to be read."""
 
     @property
     def door(self) -> str:
         """By which door it came: ``http``, ``grpc``, ``oip`` or ``queue``."""
 
-    def write(self, answers: ApiAnswers, start: int, stop: int) -> Any:
-        """Rows [start, stop) as this door sends them; called where the api's function runs."""
+    def read(self, api: Api, message: Any) -> None:
+        """Fill in the rows that the message holds; called on the loop.
 
-    def answer(self, body: Any, number: int, said: Notes = PLAIN) -> None:
-        """Send what ``write`` gave, under the prediction id of that number; called on the loop."""
+        Args:
+            api: the api that answers.
+            message: the request as its door has it.
+
+        Raises:
+            ContractViolation: the message breaks the contract; ``path`` points at the value.
+        """
 
     def refuse(self, status: int, error: str, path: str = "") -> None:
         """Send an error, its kind said as an HTTP status; called on the loop."""
+
+
+class AnswerRequest(IncomingRequest, Protocol):
+    """A request that is answered.
+
+    ``rows`` are instances of the api's request struct, ``single`` says whether they came as one object, and
+    ``within_s`` is how many seconds the client waits, None where it does not say: ``read`` fills them in. ``done`` says
+    that it was answered or that nobody waits any more; ``since`` is when it came (``time.monotonic``).
+    """
+
+    rows: list[Any]
+    single: bool
+    within_s: float | None
+    done: bool
+    timer: asyncio.TimerHandle | None
+    since: float
+
+    def write(self, answers: ApiAnswers, start: int, stop: int) -> Any:
+        """Rows [start, stop) as this door sends them; called where the api's function runs."""
+
+    def answer(self, body: Any, number: int, notes: Notes = PLAIN) -> None:
+        """Send what ``write`` gave, under the prediction id of that number; called on the loop."""

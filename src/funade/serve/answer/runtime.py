@@ -1,35 +1,26 @@
-"""What all doors of one worker answer from."""
+"""One release in one worker: a queue for each of its apis, which all doors answer from."""
 
 from __future__ import annotations
 
 import asyncio
 
-from funade.events import EventLog
-from funade.predictions.writer import LogWriter
 from funade.serve.answer.api import ServableRelease
 from funade.serve.answer.batcher import Batcher
 from funade.serve.answer.executor import Executor
+from funade.serve.answer.recorder import Recorder
 from funade.serve.limits import Limits
-from funade.serve.metrics.meter import Meter
-from funade.serve.queue.door import QueueDoor
 from funade.serve.tokens.tokens import Tokens
 
 
 class Runtime:
-    """One release in one worker: its apis' queues, and what is noted of every answer.
-
-    ``mark`` begins every prediction id of this worker; ``queues`` are by api; ``later`` is the door of
-    requests that are answered later, None where there is no queue.
+    """What the doors of one worker share; ``queues`` are by api.
 
     Args:
         loop: the event loop.
-        lane: where users' functions run.
-        journal: the server's log.
+        executor: where users' functions run.
+        recorder: notes what is answered.
         limits: bounds.
         loaded: the release.
-        mark: 12 hexadecimal characters of this worker alone.
-        meter: counts what is answered.
-        log: keeps what is answered; None where nothing is kept.
         tokens: say who may do what.
     """
 
@@ -37,29 +28,14 @@ class Runtime:
         self,
         loop: asyncio.AbstractEventLoop,
         executor: Executor,
-        events: EventLog,
+        recorder: Recorder,
         limits: Limits,
         loaded: ServableRelease,
-        *,
-        mark: str,
-        meter: Meter,
         tokens: Tokens,
-        log: LogWriter | None = None,
     ) -> None:
         self.loop = loop
-        self.executor = executor
-        self.events = events
+        self.recorder = recorder
         self.limits = limits
         self.loaded = loaded
-        self.mark = mark
-        self.meter = meter
         self.tokens = tokens
-        self.log = log
-        self.later: QueueDoor | None = None
-        self._next = 1
-        self.queues = {name: Batcher(api, self) for name, api in loaded.apis.items()}
-
-    def numbers(self, count: int) -> range:
-        """The next ``count`` prediction numbers, each given once."""
-        first, self._next = self._next, self._next + count
-        return range(first, self._next)
+        self.queues = {name: Batcher(api, loop, executor, recorder, limits) for name, api in loaded.apis.items()}

@@ -31,7 +31,7 @@ class GrpcDoor:
         self._health = health.Health(names)
         self._port = Port(
             runtime.loop,
-            runtime.events,
+            runtime.recorder.events,
             listener,
             methods={**methods, f"/{health.SERVICE}/Check": self._health.check},
             streams={
@@ -87,7 +87,7 @@ def guarded(runtime: Runtime, role: str, method: rpc.Method) -> rpc.Method:
         if refusal(role, None) is not None:
             refused = refusal(role, call.metadata.get("authorization"))
             if refused is not None:
-                runtime.meter.refused("", refused[0], "grpc")
+                runtime.recorder.meter.refused("", refused[0], "grpc")
                 call.fail(rpc.STATUSES[refused[0]], refused[1])
                 return
         method(message, call)

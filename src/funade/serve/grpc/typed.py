@@ -8,21 +8,22 @@ import time
 from collections.abc import Callable, Sequence
 from itertools import islice
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
+from google.protobuf.message import DecodeError
 
 from funade.contract import proto
 from funade.contract.field import Contract
 from funade.contract.wire import Wire, wire
 from funade.errors import ContractViolation
+from funade.serve.answer.admit import admit
 from funade.serve.answer.api import Api
 from funade.serve.answer.request import PLAIN, ApiAnswers, Notes
 from funade.serve.answer.runtime import Runtime
 from funade.serve.grpc import call as rpc
 
 _MOST_ROWS = 100_000
-_MARGIN_S = 0.05
 
 
 def service(runtime: Runtime) -> rpc.Service:
@@ -32,12 +33,12 @@ def service(runtime: Runtime) -> rpc.Service:
 
 def methods(runtime: Runtime) -> rpc.Methods:
     """``One`` and ``Many`` of every api."""
-    found: dict[str, rpc.Method] = {}
+    methods: dict[str, rpc.Method] = {}
     for name, queue in runtime.queues.items():
         typed = Typed(queue.api, wire_of(runtime, name), runtime)
-        found[f"/{typed.service}/One"] = typed.one
-        found[f"/{typed.service}/Many"] = typed.many
-    return found
+        methods[f"/{typed.service}/One"] = typed.one
+        methods[f"/{typed.service}/Many"] = typed.many
+    return methods
 
 
 def files(runtime: Runtime) -> list[bytes]:
@@ -62,19 +63,19 @@ class Trailers:
     """
 
     def __init__(self, release: int, mark: str) -> None:
-        self._said = (("funade-release", str(release)), ("funade-arm", "current"))
+        self._release = (("funade-release", str(release)), ("funade-arm", "current"))
         self._mark = mark
 
-    def of(self, number: int, said: Notes = PLAIN) -> rpc.Metadata:
+    def of(self, number: int, notes: Notes = PLAIN) -> rpc.Metadata:
         """Release, arm, prediction id, and what else is to be said."""
-        found = (*self._said, ("funade-prediction", f"{self._mark}-{number:x}"))
-        if said is PLAIN:
-            return found
-        return found + tuple((f"funade-{n}", plain(t)) for n, t in zip(said._fields, said, strict=True) if t)
+        trailers = (*self._release, ("funade-prediction", f"{self._mark}-{number:x}"))
+        if notes is PLAIN:
+            return trailers
+        return trailers + tuple((f"funade-{n}", plain(t)) for n, t in zip(notes._fields, notes, strict=True) if t)
 
     def refused(self, path: str) -> rpc.Metadata:
         """Of a refusal: release, and the path of the value where there is one."""
-        return (*self._said, ("funade-path", plain(path))) if path else self._said
+        return (*self._release, ("funade-path", plain(path))) if path else self._release
 
 
 def plain(text: str) -> str:
@@ -84,17 +85,22 @@ def plain(text: str) -> str:
 
 
 class GrpcExchange:
-    """One request that came as a message; see ``ask.Ask``."""
+    """One call that asks for answers; subclasses read its message and write the answer.
 
-    __slots__ = ("_call", "_trailers", "_write", "rows", "since", "single", "timer")
+    Args:
+        call: the call.
+        trailers: what ends every answer of the worker.
+    """
+
+    __slots__ = ("_call", "_trailers", "rows", "since", "single", "timer", "within_s")
     door = "grpc"
 
-    def __init__(self, call: rpc.Call, rows: list[Any], *, single: bool, trailers: Trailers, write: Write) -> None:
+    def __init__(self, call: rpc.Call, trailers: Trailers) -> None:
         self._call = call
         self._trailers = trailers
-        self._write = write
-        self.rows = rows
-        self.single = single
+        self.rows: list[Any] = []
+        self.single = False
+        self.within_s: float | None = None
         self.timer: asyncio.TimerHandle | None = None
         self.since = time.monotonic()
 
@@ -107,24 +113,60 @@ class GrpcExchange:
     def done(self, yes: bool) -> None:
         self._call.done = yes
 
-    def write(self, answers: ApiAnswers, start: int, stop: int) -> bytes:
-        """The rows as a message."""
-        return self._write(answers.structs, start, stop)
-
-    def answer(self, body: bytes, number: int, said: Notes = PLAIN) -> None:
+    def answer(self, body: bytes, number: int, notes: Notes = PLAIN) -> None:
         """Reply with predictions."""
         if self.timer is not None:
             self.timer.cancel()
-        self._call.reply(body, self._trailers.of(number, said))
+        self._call.reply(body, self._trailers.of(number, notes))
 
     def refuse(self, status: int, error: str, path: str = "") -> None:
-        """End the call with an error."""
+        """End the call with an error; what breaks the contract has its path in the text as well."""
         if self.timer is not None:
             self.timer.cancel()
-        self._call.fail(rpc.STATUSES.get(status, rpc.INTERNAL), error, self._trailers.refused(path))
+        text = f"{error} - at {path}" if status == 422 else error
+        self._call.fail(rpc.STATUSES.get(status, rpc.INTERNAL), text, self._trailers.refused(path))
 
 
+class TypedExchange(GrpcExchange):
+    """One call of ``One`` or ``Many``.
+
+    Args:
+        call: the call.
+        trailers: what ends every answer of the worker.
+        form: reads its message and writes its answer.
+    """
+
+    __slots__ = ("_form",)
+
+    def __init__(self, call: rpc.Call, trailers: Trailers, form: MethodForm) -> None:
+        super().__init__(call, trailers)
+        self._form = form
+        self.single = form.single
+
+    def read(self, api: Api, message: bytes) -> None:
+        """The rows of a serialised message, and the seconds that are left of the call's deadline.
+
+        Raises:
+            ContractViolation: as ``MethodForm.read``.
+        """
+        self.rows = self._form.read(message)
+        self.within_s = self._call.within_s
+
+    def write(self, answers: ApiAnswers, start: int, stop: int) -> bytes:
+        """The rows as a message."""
+        return self._form.write(answers.structs, start, stop)
+
+
+Read = Callable[[bytes], list[Any]]
 Write = Callable[[list[Any], int, int], bytes]
+
+
+class MethodForm(NamedTuple):
+    """How the messages of a method are read and written; ``single`` where each holds one row."""
+
+    read: Read
+    write: Write
+    single: bool
 
 
 class Typed:
@@ -133,62 +175,27 @@ class Typed:
     Args:
         api: the api.
         wire: the numbers of its fields.
-        desk: the worker's.
+        runtime: the worker's.
     """
 
     def __init__(self, api: Api, wire: Wire, runtime: Runtime) -> None:
-        found = messages(api.contract, wire)
+        classes = messages(api.contract, wire)
         self.service = proto.service_of(wire)
-        self._api = api
-        self._queue = runtime.queues[api.name]
+        self._name = api.name
         self._runtime = runtime
-        self._trailers = Trailers(runtime.loaded.release, runtime.mark)
-        self._reader = Reader(api, wire, found["Request"])
-        self._parse_one = found["Request"].FromString
-        self._parse_many = found["Requests"].FromString
-        self._write_one, self._write_many = writers(api.contract, wire, found)
+        self._trailers = Trailers(runtime.loaded.release, runtime.recorder.mark)
+        reader = Reader(api, wire, classes)
+        write_one, write_many = writers(api.contract, wire, classes)
+        self._one = MethodForm(reader.one, write_one, single=True)
+        self._many = MethodForm(reader.many, write_many, single=False)
 
     def one(self, body: bytes, call: rpc.Call) -> None:
         """Take in a row."""
-        try:
-            rows = [self._reader.one(self._parse_one(body))]
-        except Exception as error:
-            self._refuse(call, error)
-            return
-        self._add(GrpcExchange(call, rows, single=True, trailers=self._trailers, write=self._write_one), call)
+        admit(self._runtime, self._name, TypedExchange(call, self._trailers, self._one), body)
 
     def many(self, body: bytes, call: rpc.Call) -> None:
         """Take in rows."""
-        try:
-            rows = self._reader.many(self._parse_many(body).rows)
-        except Exception as error:
-            self._refuse(call, error)
-            return
-        self._add(GrpcExchange(call, rows, single=False, trailers=self._trailers, write=self._write_many), call)
-
-    def _add(self, ask: GrpcExchange, call: rpc.Call) -> None:
-        within = call.within_s
-        if within is not None:  # what speaks in the function's stead must arrive before the client stops listening
-            within -= min(_MARGIN_S, within / 10)
-        self._queue.add(ask, within)
-
-    def _refuse(self, call: rpc.Call, error: Exception) -> None:
-        from google.protobuf.message import DecodeError
-
-        name, meter = self._api.name, self._runtime.meter
-        if isinstance(error, ContractViolation):
-            path = str(error.facts.get("path", "$"))
-            meter.refused(name, 422, "grpc")
-            call.fail(rpc.INVALID_ARGUMENT, f"{error.what} - at {path}", self._trailers.refused(path))
-        elif isinstance(error, DecodeError):
-            meter.refused(name, 422, "grpc")
-            what = f"request expected a message of {self.service}, got bytes that are none - at $"
-            call.fail(rpc.INVALID_ARGUMENT, what, self._trailers.refused("$"))
-        else:
-            self._runtime.events.failed(name, error)
-            meter.refused(name, 500, "grpc")
-            what = f"api `{name}` could not read the request; see the server's log"
-            call.fail(rpc.INTERNAL, what, self._trailers.refused(""))
+        admit(self._runtime, self._name, TypedExchange(call, self._trailers, self._many), body)
 
 
 def messages(contract: Contract, wire: Wire) -> dict[str, Any]:
@@ -212,11 +219,14 @@ class Reader:
     Args:
         api: the api.
         wire: the numbers of its fields.
-        message: the class of one row's message.
+        classes: the message classes of the api (``messages``).
     """
 
-    def __init__(self, api: Api, wire: Wire, message: Any) -> None:
+    def __init__(self, api: Api, wire: Wire, classes: dict[str, Any]) -> None:
         fields = api.contract.takes_fields
+        self._service = proto.service_of(wire)
+        self._parse_one = classes["Request"].FromString
+        self._parse_many = classes["Requests"].FromString
         self._decode = api.decode
         self._row = api.requests.row
         self._rows = list[self._row]  # type: ignore[name-defined]
@@ -233,36 +243,44 @@ class Reader:
         self._values = attrgetter(*self._all)
         self._single = len(self._all) == 1
 
-    def one(self, message: Any) -> Any:
-        """The row of a message.
+    def one(self, body: bytes) -> list[Any]:
+        """The row of a serialised ``Request``.
 
         Raises:
-            ContractViolation: as JSON would be refused.
+            ContractViolation: as JSON would be refused, or the bytes are no such message.
         """
+        message = self._parsed(self._parse_one, body)
         if self._plain:
             try:
                 row = msgspec.convert(message, self._row, from_attributes=True)
             except (msgspec.ValidationError, ValueError, TypeError):
-                return self._slowly([message], single=True)[0]
+                return self._slowly([message], single=True)
             if self._whole(message, row) and not (self._closed and _unknown(message)):
-                return row
-        return self._slowly([message], single=True)[0]
+                return [row]
+        return self._slowly([message], single=True)
 
-    def many(self, found: Sequence[Any]) -> list[Any]:
-        """The rows of messages.
+    def many(self, body: bytes) -> list[Any]:
+        """The rows of a serialised ``Requests``.
 
         Raises:
-            ContractViolation: as JSON would be refused.
+            ContractViolation: as JSON would be refused, or the bytes are no such message.
         """
-        given = list(islice(found, _MOST_ROWS + 1))
-        if self._plain and len(given) <= _MOST_ROWS:
+        messages = list(islice(self._parsed(self._parse_many, body).rows, _MOST_ROWS + 1))
+        if self._plain and len(messages) <= _MOST_ROWS:
             try:
-                rows: list[Any] = msgspec.convert(given, self._rows, from_attributes=True)
+                rows: list[Any] = msgspec.convert(messages, self._rows, from_attributes=True)
             except (msgspec.ValidationError, ValueError, TypeError):
-                return self._slowly(given, single=False)
-            if all(map(self._whole, given, rows)) and not (self._closed and any(map(_unknown, given))):
+                return self._slowly(messages, single=False)
+            if all(map(self._whole, messages, rows)) and not (self._closed and any(map(_unknown, messages))):
                 return rows
-        return self._slowly(given, single=False)
+        return self._slowly(messages, single=False)
+
+    def _parsed(self, parse: Callable[[bytes], Any], body: bytes) -> Any:
+        try:
+            return parse(body)
+        except DecodeError:
+            what = f"request expected a message of {self._service}, got bytes that are none"
+            raise ContractViolation(what, at="$", path="$") from None
 
     def _whole(self, message: Any, row: Any) -> bool:
         """Whether every field of the message is there."""
@@ -275,8 +293,8 @@ class Reader:
                 return False
         return not self._doubted or all(map(message.HasField, self._doubted))
 
-    def _slowly(self, found: Sequence[Any], *, single: bool) -> list[Any]:
-        rows = [self._json(message) for message in found]
+    def _slowly(self, messages: Sequence[Any], *, single: bool) -> list[Any]:
+        rows = [self._json(message) for message in messages]
         return self._decode(msgspec.json.encode(rows[0] if single else rows))[0]
 
     def _json(self, message: Any) -> dict[str, Any]:
@@ -299,38 +317,38 @@ def _unknown(message: Any) -> int:
     """The number of a field that the message's class does not have; 0 where there is none."""
     from google.protobuf.unknown_fields import UnknownFieldSet
 
-    found = UnknownFieldSet(message)
-    return int(found[0].field_number) if len(found) else 0
+    fields = UnknownFieldSet(message)
+    return int(fields[0].field_number) if len(fields) else 0
 
 
-def writers(contract: Contract, wire: Wire, found: dict[str, Any]) -> tuple[Write, Write]:
+def writers(contract: Contract, wire: Wire, classes: dict[str, Any]) -> tuple[Write, Write]:
     """What writes a row and what writes rows of answers."""
     names = proto.names(contract.gives_fields, wire.gives)
     moments = [names[f.name] for f in contract.gives_fields if f.type in ("datetime", "date") and not f.values]
     floats = [names[f.name] for f in contract.gives_fields if f.type == "float" and f.nullable]
     plainly = all(name == field for field, name in names.items())
-    row, rows, fields = found["Answer"], found["Answers"], msgspec.structs.asdict
+    row, rows, fields = classes["Answer"], classes["Answers"], msgspec.structs.asdict
 
-    def values(struct: Any) -> dict[str, Any]:
-        told = fields(struct)
+    def converted(struct: Any) -> dict[str, Any]:
+        values = fields(struct)
         if not plainly:
-            told = {names[name]: value for name, value in told.items()}
+            values = {names[name]: value for name, value in values.items()}
         for name in moments:
-            if told[name] is not None:
-                told[name] = told[name].isoformat().replace("+00:00", "Z")
+            if values[name] is not None:
+                values[name] = values[name].isoformat().replace("+00:00", "Z")
         for name in floats:
-            if told[name] != told[name]:  # NaN is missing, as in JSON
-                told[name] = None
-        return told
+            if values[name] != values[name]:  # NaN is missing, as in JSON
+                values[name] = None
+        return values
 
-    one = fields if plainly and not moments and not floats else values
+    values_of = fields if plainly and not moments and not floats else converted
 
     def write_one(structs: list[Any], start: int, stop: int) -> bytes:
-        made: bytes = row(**one(structs[start])).SerializeToString()
-        return made
+        message: bytes = row(**values_of(structs[start])).SerializeToString()
+        return message
 
     def write_many(structs: list[Any], start: int, stop: int) -> bytes:
-        made: bytes = rows(rows=[row(**one(struct)) for struct in structs[start:stop]]).SerializeToString()
-        return made
+        message: bytes = rows(rows=[row(**values_of(struct)) for struct in structs[start:stop]]).SerializeToString()
+        return message
 
     return write_one, write_many

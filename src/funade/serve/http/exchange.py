@@ -4,33 +4,46 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 from funade.serve.answer.api import Api
 from funade.serve.answer.request import PLAIN, ApiAnswers, Notes
-from funade.serve.http.response import CLOSE, error_json
-
-if TYPE_CHECKING:
-    from funade.serve.http.connection import Connection
+from funade.serve.http.response import CLOSE, Responses, error_json
 
 
 class Exchange:
-    """What a connection was asked, until it is answered.
+    """What a client asked, until it is answered; ``response`` is b"" until then, ``last`` says that nothing follows it.
 
     Args:
-        connection: whom to answer.
+        responses: writes the response.
+        flush: sends the responses of the connection whose turn has come.
         ending: the header that ends or keeps the connection, or none.
+        within_s: how many seconds the client waits; None where it does not say.
         head: whether only the head of the response is wanted.
     """
 
-    __slots__ = ("api", "connection", "done", "ending", "head", "last", "response", "rows", "since", "single", "timer")
+    __slots__ = (
+        "_flush", "_head", "_responses", "api", "done", "ending", "last", "response", "rows", "since", "single",
+        "timer", "within_s",
+    )  # fmt: skip
     door = "http"
 
-    def __init__(self, connection: Connection, ending: bytes, *, head: bool = False) -> None:
-        self.connection = connection
+    def __init__(
+        self,
+        responses: Responses,
+        flush: Callable[[], None],
+        ending: bytes,
+        within_s: float | None = None,
+        *,
+        head: bool = False,
+    ) -> None:
+        self._responses = responses
+        self._flush = flush
+        self._head = head
         self.ending = ending
-        self.head = head
-        self.last = ending is CLOSE  # nothing follows it
+        self.last = ending is CLOSE
+        self.within_s = within_s
         self.api: Api
         self.rows: list[Any] = []
         self.single = False
@@ -39,13 +52,22 @@ class Exchange:
         self.since = time.monotonic()
         self.response = b""
 
+    def read(self, api: Api, message: bytes) -> None:
+        """The rows of a JSON body.
+
+        Raises:
+            ContractViolation: as ``Api.decode``.
+        """
+        self.api = api
+        self.rows, self.single = api.decode(message)
+
     def write(self, answers: ApiAnswers, start: int, stop: int) -> bytes:
         """The rows as JSON."""
         return self.api.answers.written(answers.structs, start, stop, single=self.single)
 
-    def answer(self, body: bytes, number: int, said: Notes = PLAIN) -> None:
+    def answer(self, body: bytes, number: int, notes: Notes = PLAIN) -> None:
         """Respond with predictions."""
-        self._finish(self.connection.door.responses.answer(body, self._end(), number, said))
+        self._finish(self._responses.answer(body, self._end(), number, notes))
 
     def refuse(self, status: int, error: str, path: str = "") -> None:
         """Respond with an error; the connection goes on."""
@@ -53,15 +75,15 @@ class Exchange:
 
     def page(self, status: int, body: bytes, extra: str = "", content: str = "application/json") -> None:
         """Respond with a page; ``extra`` are whole header lines."""
-        responses = self.connection.door.responses
-        self._finish(responses.page(body, self._end(), status=status, head=self.head, extra=extra, content=content))
+        end = self._end()
+        self._finish(self._responses.page(body, end, status=status, head=self._head, extra=extra, content=content))
 
-    def headers(self, number: int, said: Notes) -> str:
+    def headers(self, number: int, notes: Notes) -> str:
         """The header lines that an answer written as a page bears."""
-        return self.connection.door.responses.headers(number, said)
+        return self._responses.headers(number, notes)
 
     def _end(self) -> bytes:
-        if self.connection.door.closing:
+        if self._responses.closing:
             self.last = True
         return CLOSE if self.last else self.ending
 
@@ -70,4 +92,4 @@ class Exchange:
         if self.timer is not None:
             self.timer.cancel()
         self.response = response
-        self.connection.flush()
+        self._flush()

@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import httptools
 
-from funade.serve.answer.batcher import Batcher
 from funade.serve.limits import Limits
 
 Refusal = tuple[int, str]
@@ -149,9 +148,9 @@ class Head:
 
 
 class KnownHead(NamedTuple):
-    """What a head asks for that was read before: answers of one api for a JSON body of ``size`` bytes."""
+    """What a head asks for that was read before: answers of the api of that name for a JSON body of ``size`` bytes."""
 
-    batcher: Batcher
+    api: str
     size: int
     within_s: float | None
 

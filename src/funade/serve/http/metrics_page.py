@@ -193,15 +193,15 @@ def routes(runtime: Runtime) -> list[Route]:
 def _respond(runtime: Runtime, asked: PageRequest, exchange: Exchange) -> None:
     """Answer with the page; other workers' files are read on a thread of their own."""
     open_metrics = b"application/openmetrics-text" in asked.headers.get(b"accept", b"")
-    runtime.meter.keep()
-    making = runtime.loop.run_in_executor(None, _made, runtime.meter, runtime.loaded.release, open_metrics)
+    runtime.recorder.meter.keep()
+    making = runtime.loop.run_in_executor(None, _made, runtime.recorder.meter, runtime.loaded.release, open_metrics)
 
     def made(found: asyncio.Future[bytes]) -> None:
         if exchange.done:
             return
         if (error := found.exception()) is not None:
-            runtime.events.failed("/metrics", error)
-            exchange.refuse(500, "the page could not be made; see the server's log")
+            runtime.recorder.events.failed("/metrics", error)
+            runtime.recorder.refuse("", exchange, 500, "the page could not be made; see the server's log")
         else:
             exchange.page(200, found.result(), content=OPEN if open_metrics else TEXT)
 

@@ -32,7 +32,7 @@ RETRY_S = 1
 
 
 class Responses:
-    """Writes the responses of one release.
+    """Writes the responses of one release; while ``closing``, every response is the last on its connection.
 
     Args:
         release: its number, said by every response.
@@ -40,27 +40,28 @@ class Responses:
     """
 
     def __init__(self, release: int, mark: str) -> None:
-        self._said = f"funade-release: {release}\r\nfunade-arm: current"
+        self._release = f"funade-release: {release}\r\nfunade-arm: current"
         self._mark = mark
+        self.closing = False
         self.tick()
 
     def tick(self) -> None:
         """Bring the date up to date; called every second."""
         self._date = formatdate(time.time(), usegmt=True)
         self._ok = (
-            f"HTTP/1.1 200 OK\r\ndate: {self._date}\r\ncontent-type: application/json\r\n{self._said}"
+            f"HTTP/1.1 200 OK\r\ndate: {self._date}\r\ncontent-type: application/json\r\n{self._release}"
             f"\r\nfunade-prediction: {self._mark}"
         ).encode()
 
-    def answer(self, body: bytes, ending: bytes, number: int, said: Notes) -> bytes:
+    def answer(self, body: bytes, ending: bytes, number: int, notes: Notes) -> bytes:
         """A 200 with its prediction id and what is to be said."""
-        if any(said):
-            ending = b"\r\n" + _lines(said).encode()[:-2] + ending
+        if any(notes):
+            ending = b"\r\n" + _lines(notes).encode()[:-2] + ending
         return b"%b-%x%b\r\ncontent-length: %d\r\n\r\n%b" % (self._ok, number, ending, len(body), body)
 
-    def headers(self, number: int, said: Notes) -> str:
+    def headers(self, number: int, notes: Notes) -> str:
         """What an answer says besides its rows, a line each."""
-        return f"funade-prediction: {self._mark}-{number:x}\r\n{_lines(said)}"
+        return f"funade-prediction: {self._mark}-{number:x}\r\n{_lines(notes)}"
 
     def page(
         self,
@@ -76,12 +77,12 @@ class Responses:
         if status == 503:
             extra += f"retry-after: {RETRY_S}\r\n"
         first = f"HTTP/1.1 {status} {_REASONS[status]}\r\ndate: {self._date}\r\ncontent-type: {content}\r\n{_FRESH}"
-        top = f"{first}{extra}{self._said}"
+        top = f"{first}{extra}{self._release}"
         return b"%b%b\r\ncontent-length: %d\r\n\r\n%b" % (top.encode(), ending, len(body), b"" if head else body)
 
 
-def _lines(said: Notes) -> str:
-    return "".join(f"funade-{name}: {text}\r\n" for name, text in zip(said._fields, said, strict=True) if text)
+def _lines(notes: Notes) -> str:
+    return "".join(f"funade-{name}: {text}\r\n" for name, text in zip(notes._fields, notes, strict=True) if text)
 
 
 def error_json(error: str, path: str = "") -> bytes:

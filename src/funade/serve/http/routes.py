@@ -1,4 +1,4 @@
-"""What is found under which path, but for the requests for answers themselves."""
+"""What stands under which path: the apis, and every page with who may ask for it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import msgspec
 
 from funade.errors import closest
 from funade.serve.answer.api import Api
-from funade.serve.answer.batcher import Batcher, fallback_json
 from funade.serve.answer.runtime import Runtime
 from funade.serve.http.exchange import Exchange
 from funade.serve.http.head import Head
@@ -48,15 +47,13 @@ class Routes:
     """The paths of one worker.
 
     Args:
-        desk: what is answered from; ``POST /v1/<api>`` goes to its queues.
+        runtime: the worker's; ``apis`` names the api that ``POST /v1/<api>`` asks.
         more: every other route.
     """
 
     def __init__(self, runtime: Runtime, more: Sequence[Route]) -> None:
         self._runtime = runtime
-        self.posts: dict[bytes, Batcher] = {
-            f"/v1/{quote(name)}".encode(): queue for name, queue in runtime.queues.items()
-        }
+        self.apis = {f"/v1/{quote(name)}".encode(): name for name in runtime.queues}
         self.all = (*_pages(runtime), *more)
         self._exact = [r for r in self.all if "{" not in r.path]
         self._by_path: dict[str, list[Route]] = {}
@@ -67,50 +64,50 @@ class Routes:
     def respond(self, exchange: Exchange, head: Head, path: bytes, body: bytes) -> None:
         """Answer a request for a page."""
         text = path.decode("latin-1")
-        found = self._at(text)
+        routes = self._at(text)
         method = b"GET" if head.method == b"HEAD" else head.method
-        for route, names in found:
+        for route, names in routes:
             if route.method == method:
                 self._let(route, exchange, head, names, body)
                 return
-        if not found and path not in self.posts:
+        if not routes and path not in self.apis:
             self.refuse(exchange, 404, self._unknown(path))
             return
-        methods = {route.method.decode() for route, _ in found} | ({"POST"} if path in self.posts else set())
+        methods = {route.method.decode() for route, _ in routes} | ({"POST"} if path in self.apis else set())
         allowed = ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))
         shown = head.method.decode("ascii", "replace")
         self.refuse(exchange, 405, f"method expected {allowed}, got {shown}", f"allow: {allowed}\r\n")
 
     def may_ask(self, exchange: Exchange, head: Head) -> bool:
         """Whether whoever sent this head may ask for answers; if not, the request is refused."""
-        refused = self._runtime.tokens.refusal("predict", head.found.get(b"authorization"))
-        if refused is not None:
-            self.refuse(exchange, *refused)
-        return refused is None
+        refusal = self._runtime.tokens.refusal("predict", head.found.get(b"authorization"))
+        if refusal is not None:
+            self.refuse(exchange, *refusal)
+        return refusal is None
 
     def refuse(self, exchange: Exchange, status: int, error: str, extra: str = "") -> None:
         """Answer with an error what reached no api, and count it."""
-        self._runtime.meter.refused("", status)
+        self._runtime.recorder.meter.refused("", status, exchange.door)
         if status == 401:
             extra += "www-authenticate: Bearer\r\n"
         exchange.page(status, error_json(error), extra)
 
     def _let(self, route: Route, exchange: Exchange, head: Head, names: Mapping[str, str], body: bytes) -> None:
-        refused = self._runtime.tokens.refusal(route.role, head.found.get(b"authorization"))
-        if refused is not None:
-            self.refuse(exchange, *refused)
+        refusal = self._runtime.tokens.refusal(route.role, head.found.get(b"authorization"))
+        if refusal is not None:
+            self.refuse(exchange, *refusal)
             return
         try:
             query = _query(head.url)
         except ValueError:
-            exchange.refuse(400, "query expected at most 100 keys, got more")
+            self.refuse(exchange, 400, "query expected at most 100 keys, got more")
             return
         try:
             route.respond(PageRequest(names, query, head.found, body, head.within_s), exchange)
         except Exception as error:  # a defect of one page is not its neighbours'
-            self._runtime.events.failed(route.path, error)
+            self._runtime.recorder.events.failed(route.path, error)
             if not exchange.done:
-                exchange.refuse(500, "the page could not be made; see the server's log")
+                self.refuse(exchange, 500, "the page could not be made; see the server's log")
 
     def _at(self, path: str) -> list[tuple[Route, dict[str, str]]]:
         if path in self._by_path:
@@ -120,7 +117,7 @@ class Routes:
 
     def _unknown(self, path: bytes) -> str:
         name = path.decode("ascii", "replace")[:100]
-        known = [p.decode() for p in self.posts] + [r.path for r in self._exact]
+        known = [p.decode() for p in self.apis] + [r.path for r in self._exact]
         return f"path `{name}` is not known; {closest(name, known) or 'see /openapi.json'}"
 
 
@@ -128,10 +125,10 @@ def _matched(shape: Sequence[str], parts: Sequence[str]) -> dict[str, str] | Non
     if len(shape) != len(parts):
         return None
     names = {}
-    for wanted, part in zip(shape, parts, strict=True):
-        if wanted[:1] == "{":
-            names[wanted[1:-1]] = unquote(part)
-        elif wanted != part:
+    for pattern, part in zip(shape, parts, strict=True):
+        if pattern[:1] == "{":
+            names[pattern[1:-1]] = unquote(part)
+        elif pattern != part:
             return None
     return names
 
@@ -144,12 +141,10 @@ def _query(url: bytes) -> dict[str, str]:
 def _pages(runtime: Runtime) -> list[Route]:
     """The pages that every worker has."""
     loaded = runtime.loaded
-    found = [
+    return [
         _page("/healthz", msgspec.json.encode({"status": "ok"})),
         _page("/readyz", msgspec.json.encode({"status": "ready", "release": loaded.release})),
-    ]
-    return found + [
-        _page(f"/v1/{quote(name)}", _contract_json(api, loaded.release)) for name, api in loaded.apis.items()
+        *[_page(f"/v1/{quote(name)}", _contract_json(api, loaded.release)) for name, api in loaded.apis.items()],
     ]
 
 
@@ -158,13 +153,15 @@ def _page(path: str, body: bytes) -> Route:
 
 
 def _contract_json(api: Api, release: int) -> bytes:
-    fallback = fallback_json(api)
+    fallback = None
+    if api.fallback is not None:
+        fallback = msgspec.Raw(api.answers.encode(api.answers.constant(api.fallback), 0, 1, single=True))
     return msgspec.json.encode(
         {
             "api": api.name,
             "release": release,
             "owner": api.owner,
             "contract": api.contract,
-            "fallback": None if fallback is None else msgspec.Raw(fallback),
+            "fallback": fallback,
         }
     )

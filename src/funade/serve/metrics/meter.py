@@ -35,7 +35,7 @@ class Meter:
         self.tick({})
 
     def batch(self, entry: Record) -> None:
-        """Count an entry's answered requests and rows; of its refused ones the door tells (``refused``)."""
+        """Count an entry's answered requests and rows; its refused ones are counted by ``refused``."""
         counters = self.counts.apis.get(entry.api) or self.counts.apis[""]
         if entry.spoke is None:
             _called(counters, entry.rows)
@@ -47,7 +47,7 @@ class Meter:
         if entry.guards is not None:
             _marked(counters.guards, entry.guards)
 
-    def refused(self, api: str, status: int, door: str = "http") -> None:
+    def refused(self, api: str, status: int, door: str) -> None:
         """Count one request that got an error instead of answers; ``status`` as HTTP has it, ``api`` "" for none."""
         counters = self.counts.apis.get(api) or self.counts.apis[""]
         bump(counters.requests, f"{door} {status}", 1)
@@ -90,13 +90,13 @@ def _spoken(counters: ApiCounters, entry: Record) -> Sequence[int]:
     """Count rows by who spoke; gives the places of the requests that were answered."""
     spoke = entry.spoke
     assert spoke is not None
-    found = {int(code): int((spoke == code).sum()) for code in set(spoke.tolist())}
-    if not found.keys() <= {outcome.BUSY, outcome.LATE, outcome.REFUSED}:
+    rows_by = {int(code): int((spoke == code).sum()) for code in set(spoke.tolist())}
+    if not rows_by.keys() <= {outcome.BUSY, outcome.LATE, outcome.REFUSED}:
         counters.calls[bisect_left(CALL_ROWS, len(spoke))] += 1
         counters.call_rows += len(spoke)
-    refused = found.pop(outcome.REFUSED, 0)
+    refused = rows_by.pop(outcome.REFUSED, 0)
     counters.rows += len(spoke) - refused
-    for code, rows in found.items():
+    for code, rows in rows_by.items():
         if code != outcome.OWN:
             bump(counters.fallback, outcome.NAMES.get(code, str(code)), rows)
     if not refused:

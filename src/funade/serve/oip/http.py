@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import msgspec
 
-from funade.errors import ContractViolation
+from funade.serve.answer.admit import admit
+from funade.serve.answer.api import Api
+from funade.serve.answer.recorder import Recorder
 from funade.serve.answer.request import PLAIN, ApiAnswers, Notes
 from funade.serve.answer.runtime import Runtime
 from funade.serve.http.exchange import Exchange
@@ -23,18 +24,25 @@ _LENGTH = b"inference-header-content-length"
 
 
 class HttpInfer:
-    """One inference asked for over HTTP: an ``Ask`` that answers its exchange."""
+    """One inference asked for over HTTP, which answers its exchange.
 
-    __slots__ = ("_asked", "_exchange", "_mark", "_model", "rows")
+    Args:
+        exchange: where it came.
+        model: the tensors of the api.
+        recorder: makes prediction ids of numbers.
+    """
+
+    __slots__ = ("_exchange", "_inference", "_model", "_recorder", "rows", "within_s")
     door = "oip"
     single = False
 
-    def __init__(self, exchange: Exchange, model: Model, asked: JsonInference, rows: list[Any], mark: str) -> None:
+    def __init__(self, exchange: Exchange, model: Model, recorder: Recorder) -> None:
         self._exchange = exchange
         self._model = model
-        self._asked = asked
-        self._mark = mark
-        self.rows = rows
+        self._recorder = recorder
+        self._inference: JsonInference
+        self.rows: list[Any] = []
+        self.within_s: float | None = None
 
     @property
     def done(self) -> bool:
@@ -63,16 +71,26 @@ class HttpInfer:
     def since(self, value: float) -> None:
         self._exchange.since = value
 
+    def read(self, api: Api, message: PageRequest) -> None:
+        """The rows of a body of tensors, the outputs that it wants, and the seconds that it may take.
+
+        Raises:
+            ContractViolation: whatever is wrong with it.
+        """
+        self._inference = oip_json.read(self._model, message.body, message.headers.get(_LENGTH), message.within_s)
+        self.rows = self._model.rows(self._inference.tensors)
+        self.within_s = self._inference.within_s
+
     def write(self, answers: ApiAnswers, start: int, stop: int) -> OutputBody:
         """The rows as tensors."""
-        columns = self._model.answered(answers.columns, start, stop, self._asked.names)
-        return oip_json.write(columns, self._asked.binary)
+        columns = self._model.answered(answers.columns, start, stop, self._inference.names)
+        return oip_json.write(columns, self._inference.binary)
 
-    def answer(self, body: OutputBody, number: int, said: Notes = PLAIN) -> None:
+    def answer(self, body: OutputBody, number: int, notes: Notes = PLAIN) -> None:
         """Respond with tensors; what is said besides them stands in headers and in ``parameters``."""
-        told = parameters(f"{self._mark}-{number:x}", self._model.version, said)
-        head = oip_json.response(self._model, self._asked.id, told, body.outputs)
-        extra = self._exchange.headers(number, said)
+        texts = parameters(self._recorder.prediction(number), self._model.version, notes)
+        head = oip_json.response(self._model, self._inference.id, texts, body.outputs)
+        extra = self._exchange.headers(number, notes)
         if body.binary is None:
             self._exchange.page(200, head, extra)
             return
@@ -86,70 +104,78 @@ class HttpInfer:
 
 def routes(runtime: Runtime) -> list[Route]:
     """The protocol's routes."""
-    known = models(runtime)
+    paths = ModelPaths(runtime)
     server = msgspec.json.encode({"name": NAME, "version": version(), "extensions": EXTENSIONS})
-    found = [
+    pages = [
         _page("/v2", server),
         _page("/v2/health/live", b'{"live":true}'),
         _page("/v2/health/ready", b'{"ready":true}'),
     ]
-    told = {name: oip_json.metadata(model) for name, model in known.items()}
-    ready = {name: msgspec.json.encode({"name": name, "ready": True}) for name in known}
-    for path in ("/v2/models/{name}", "/v2/models/{name}/versions/{version}"):
-        found.append(_of_model(known, b"GET", path, "open", lambda name, _, exchange: exchange.page(200, told[name])))
-        found.append(
-            _of_model(known, b"GET", f"{path}/ready", "open", lambda name, _, exchange: exchange.page(200, ready[name]))
+    return pages + [
+        route
+        for path in ("/v2/models/{name}", "/v2/models/{name}/versions/{version}")
+        for route in (
+            paths.route(b"GET", path, "open", paths.metadata),
+            paths.route(b"GET", f"{path}/ready", "open", paths.ready),
+            paths.route(b"POST", f"{path}/infer", "predict", paths.infer),
         )
-        found.append(_of_model(known, b"POST", f"{path}/infer", "predict", partial(_infer, runtime, known)))
-    return found
+    ]
 
 
 def _page(path: str, body: bytes) -> Route:
     return Route(b"GET", path, "open", lambda _, exchange: exchange.page(200, body))
 
 
-Respond = Callable[[str, PageRequest, "Exchange"], None]
+Respond = Callable[[str, PageRequest, Exchange], None]
+"""Answers what is asked of the model of that name."""
 
 
-def _of_model(known: dict[str, Model], method: bytes, path: str, role: Role, respond: Respond) -> Route:
-    """A route of a model, refused with 404 where there is no such model or version."""
+class ModelPaths:
+    """What stands under a model's paths."""
 
-    def one(asked: PageRequest, exchange: Exchange) -> None:
-        name = asked.names["name"]
-        why = unknown_model(known, name, asked.names.get("version", ""))
-        if why:
-            exchange.refuse(404, why)
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._models = models(runtime)
+        self._metadata = {name: oip_json.metadata(model) for name, model in self._models.items()}
+        self._ready = {name: msgspec.json.encode({"name": name, "ready": True}) for name in self._models}
+
+    def route(self, method: bytes, path: str, role: Role, respond: Respond) -> Route:
+        """A route of a model, refused with 404 where there is no such model or version."""
+
+        def respond_known(page: PageRequest, exchange: Exchange) -> None:
+            name = page.names["name"]
+            unknown = unknown_model(self._models, name, page.names.get("version", ""))
+            if unknown:
+                self._runtime.recorder.meter.refused("", 404, HttpInfer.door)
+                exchange.refuse(404, unknown)
+            else:
+                respond(name, page, exchange)
+
+        return Route(method, path, role, respond_known)
+
+    def metadata(self, name: str, page: PageRequest, exchange: Exchange) -> None:
+        """Answer with a model's name, versions and tensors."""
+        exchange.page(200, self._metadata[name])
+
+    def ready(self, name: str, page: PageRequest, exchange: Exchange) -> None:
+        """Answer that a model is ready."""
+        exchange.page(200, self._ready[name])
+
+    def infer(self, name: str, page: PageRequest, exchange: Exchange) -> None:
+        """Have a model answer."""
+        request = HttpInfer(exchange, self._models[name], self._runtime.recorder)
+        wrong = _wrong_content(page)
+        if wrong:
+            self._runtime.recorder.refuse(name, request, 415, wrong)
         else:
-            respond(name, asked, exchange)
-
-    return Route(method, path, role, one)
+            admit(self._runtime, name, request, page)
 
 
-def _infer(runtime: Runtime, known: dict[str, Model], name: str, asked: PageRequest, exchange: Exchange) -> None:
-    wrong = _wrong_content(asked)
-    if wrong:
-        _refused(runtime, name, exchange, 415, wrong)
-        return
-    model = known[name]
-    try:
-        inference = oip_json.read(model, asked.body, asked.headers.get(_LENGTH), asked.within_s)
-        rows = model.rows(inference.tensors)
-    except ContractViolation as error:
-        _refused(runtime, name, exchange, 422, error.what, str(error.facts.get("path", "$")))
-        return
-    runtime.queues[name].add(HttpInfer(exchange, model, inference, rows, runtime.mark), inference.within_s)
-
-
-def _refused(runtime: Runtime, name: str, exchange: Exchange, status: int, error: str, path: str = "") -> None:
-    runtime.meter.refused(name, status, "oip")
-    exchange.refuse(status, error, path)
-
-
-def _wrong_content(asked: PageRequest) -> str:
-    kind = asked.headers.get(b"content-type", _CONTENT[0]).partition(b";")[0].strip().lower()
+def _wrong_content(page: PageRequest) -> str:
+    kind = page.headers.get(b"content-type", _CONTENT[0]).partition(b";")[0].strip().lower()
     if kind not in _CONTENT:
         shown = kind.decode("latin-1")[:60]
         return f"content-type expected application/json or application/octet-stream, got {shown}"
-    if asked.headers.get(b"content-encoding", b"identity").lower() != b"identity":
+    if page.headers.get(b"content-encoding", b"identity").lower() != b"identity":
         return "content-encoding expected none; send the body uncompressed"
     return ""

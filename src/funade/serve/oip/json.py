@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from funade.serve.oip.model import PLATFORM, Model, within
+from funade.serve.oip.model import NOT_HERE, PLATFORM, Model, within
 from funade.serve.oip.tensor import Tensor, TensorColumn, wrong
 
 
@@ -34,9 +34,6 @@ class _Request(msgspec.Struct):
 
 _DECODER = msgspec.json.Decoder(_Request)
 
-_NOT_HERE = ("shared_memory_region", "classification")
-"""Parameters that ask for something else than values in the message."""
-
 
 class JsonInference(NamedTuple):
     """What a client asks of a model; ``binary`` are the outputs wanted as bytes."""
@@ -55,22 +52,22 @@ def read(model: Model, body: bytes, length: bytes | None, within_s: float | None
         ContractViolation: whatever is wrong with it.
     """
     size = _length(length, body)
-    asked = _decoded(body[:size])
+    request = _decoded(body[:size])
     tensors, at = [], size
-    for index, given in enumerate(asked.inputs):
+    for index, sent in enumerate(request.inputs):
         path = f"$.inputs[{index}]"
-        _refuse(given.parameters, path)
-        raw = _raw(given, body, at, path, headed=length is not None)
+        _refuse(sent.parameters, path)
+        raw = _raw(sent, body, at, path, headed=length is not None)
         at += len(raw or b"")
-        tensors.append(Tensor(given.name, given.datatype, given.shape, raw, given.data, path))
+        tensors.append(Tensor(sent.name, sent.datatype, sent.shape, raw, sent.data, path))
     if at != len(body):
         raise wrong(f"expected {at - size} bytes of tensors, as its JSON says, got {len(body) - size}", "$")
-    for index, output in enumerate(asked.outputs):
+    for index, output in enumerate(request.outputs):
         _refuse(output.parameters, f"$.outputs[{index}]")
-    names = model.wanted([output.name for output in asked.outputs])
-    if "timeout" in asked.parameters:
-        within_s = within(within_s, asked.parameters["timeout"], "$.parameters.timeout")
-    return JsonInference(asked.id, tensors, names, _binary(asked, names), within_s)
+    names = model.wanted([output.name for output in request.outputs])
+    if "timeout" in request.parameters:
+        within_s = within(within_s, request.parameters["timeout"], "$.parameters.timeout")
+    return JsonInference(request.id, tensors, names, _binary(request, names), within_s)
 
 
 def _length(length: bytes | None, body: bytes) -> int:
@@ -111,13 +108,13 @@ def _lower(message: str) -> str:
 
 
 def _refuse(parameters: Mapping[str, Any], path: str) -> None:
-    for name in _NOT_HERE:
+    for name in NOT_HERE:
         if parameters.get(name):
             raise wrong(f"expected no parameter `{name}`; send and take values in the message", f"{path}.parameters")
 
 
-def _raw(given: _Input, body: bytes, at: int, path: str, *, headed: bool) -> bytes | None:
-    size = given.parameters.get("binary_data_size")
+def _raw(sent: _Input, body: bytes, at: int, path: str, *, headed: bool) -> bytes | None:
+    size = sent.parameters.get("binary_data_size")
     if size is None:
         return None
     if type(size) is not int or size < 0:
@@ -126,16 +123,16 @@ def _raw(given: _Input, body: bytes, at: int, path: str, *, headed: bool) -> byt
         what = "expected the header inference-header-content-length with binary tensors, got none"
         raise wrong(what, f"{path}.parameters.binary_data_size")
     if at + size > len(body):
-        what = f"expected {size} bytes for `{given.name[:60]}`, got a truncated body"
+        what = f"expected {size} bytes for `{sent.name[:60]}`, got a truncated body"
         raise wrong(what, f"{path}.parameters.binary_data_size")
-    if given.data is not None:
+    if sent.data is not None:
         raise wrong("expected `data` or `binary_data_size`, got both", path)
     return body[at : at + size]
 
 
-def _binary(asked: _Request, names: Sequence[str]) -> frozenset[str]:
-    whole = asked.parameters.get("binary_data_output", False)
-    own = {output.name: output.parameters.get("binary_data", whole) for output in asked.outputs}
+def _binary(request: _Request, names: Sequence[str]) -> frozenset[str]:
+    whole = request.parameters.get("binary_data_output", False)
+    own = {output.name: output.parameters.get("binary_data", whole) for output in request.outputs}
     return frozenset(name for name in names if own.get(name, whole) is True)
 
 
@@ -148,29 +145,29 @@ class OutputBody(NamedTuple):
 
 def write(columns: Sequence[TensorColumn], binary: frozenset[str]) -> OutputBody:
     """Tensors of answers."""
-    told, blobs = [], []
+    outputs, blobs = [], []
     for column in columns:
-        one: dict[str, Any] = {"name": column.name, "datatype": column.datatype, "shape": [len(column.values)]}
+        output: dict[str, Any] = {"name": column.name, "datatype": column.datatype, "shape": [len(column.values)]}
         if column.name in binary:
             blobs.append(column.raw())
-            one["parameters"] = {"binary_data_size": len(blobs[-1])}
+            output["parameters"] = {"binary_data_size": len(blobs[-1])}
         else:
-            one["data"] = column.listed()
-        told.append(one)
-    return OutputBody(msgspec.json.encode(told), b"".join(blobs) if blobs else None)
+            output["data"] = column.listed()
+        outputs.append(output)
+    return OutputBody(msgspec.json.encode(outputs), b"".join(blobs) if blobs else None)
 
 
 def response(model: Model, id: str, parameters: Mapping[str, Any], outputs: bytes) -> bytes:
     """The JSON of a response."""
-    found: dict[str, Any] = {"model_name": model.name, "model_version": model.version}
+    head: dict[str, Any] = {"model_name": model.name, "model_version": model.version}
     if id:
-        found["id"] = id
-    return msgspec.json.encode({**found, "parameters": parameters, "outputs": msgspec.Raw(outputs)})
+        head["id"] = id
+    return msgspec.json.encode({**head, "parameters": parameters, "outputs": msgspec.Raw(outputs)})
 
 
 def metadata(model: Model) -> bytes:
     """A model's name, version and tensors."""
-    found: dict[str, Any] = {"name": model.name, "versions": [model.version], "platform": PLATFORM}
+    facts: dict[str, Any] = {"name": model.name, "versions": [model.version], "platform": PLATFORM}
     for key, metas in (("inputs", model.inputs), ("outputs", model.outputs)):
-        found[key] = [{"name": meta.name, "datatype": meta.datatype, "shape": [-1]} for meta in metas]
-    return msgspec.json.encode(found)
+        facts[key] = [{"name": meta.name, "datatype": meta.datatype, "shape": [-1]} for meta in metas]
+    return msgspec.json.encode(facts)

@@ -31,6 +31,9 @@ from funade.serve.oip.tensor import (
 NAME = "funade"
 EXTENSIONS = ("binary_tensor_data",)
 PLATFORM = "funade"
+NOT_HERE = ("shared_memory_region", "classification")
+"""Parameters that ask for something else than values in the message."""
+
 _MOST_ROWS = 100_000
 
 
@@ -66,20 +69,20 @@ class Model:
                 lengths than the first one's, or a row that breaks the contract (``$[3].fare_yen``).
         """
         count = self._count(tensors)
-        found: dict[str, list[Any]] = {}
+        columns: dict[str, list[Any]] = {}
         masks: dict[str, list[Any]] = {}
         for tensor in tensors:
-            self._known(tensor, twice=tensor.name in found or tensor.name in masks)
+            self._known(tensor, twice=tensor.name in columns or tensor.name in masks)
             if tensor.name in self._masks:
                 masks[tensor.name] = values_of(tensor, "bool", count)
             else:
-                found[tensor.name] = values_of(tensor, self._fields[tensor.name].type, count)
-        for mask, lost in masks.items():
+                columns[tensor.name] = values_of(tensor, self._fields[tensor.name].type, count)
+        for mask, missing in masks.items():
             name = self._masks[mask]
-            values = found.get(name, [None] * count)
-            found[name] = [None if gone else v for v, gone in zip(values, lost, strict=True)]
-        names = tuple(found)
-        body = msgspec.json.encode([dict(zip(names, row, strict=True)) for row in zip(*found.values(), strict=True)])
+            values = columns.get(name, [None] * count)
+            columns[name] = [None if absent else v for v, absent in zip(values, missing, strict=True)]
+        names = tuple(columns)
+        body = msgspec.json.encode([dict(zip(names, row, strict=True)) for row in zip(*columns.values(), strict=True)])
         return self.api.decode(body)[0]
 
     def _count(self, tensors: Sequence[Tensor]) -> int:
@@ -115,11 +118,11 @@ class Model:
 
     def answered(self, columns: Columns, start: int, stop: int, names: Sequence[str]) -> list[TensorColumn]:
         """Rows [start, stop) of answers as the tensors of these names, in this order."""
-        found: dict[str, TensorColumn] = {}
+        tensors: dict[str, TensorColumn] = {}
         for field in self.api.contract.gives_fields:
             if field.name in names or (masked(field) and field.name + MISSING in names):
-                found |= {c.name: c for c in columns_of(field, columns[field.name][start:stop])}
-        return [found[name] for name in names]
+                tensors |= {c.name: c for c in columns_of(field, columns[field.name][start:stop])}
+        return [tensors[name] for name in names]
 
 
 def _answered(field: Field) -> list[TensorMeta]:
@@ -165,10 +168,10 @@ def within(asked_s: float | None, microseconds: Any, path: str) -> float | None:
     return min((t for t in (asked_s, own) if t is not None), default=None)
 
 
-def parameters(prediction: str, release: str, said: Notes) -> dict[str, str]:
+def parameters(prediction: str, release: str, notes: Notes) -> dict[str, str]:
     """What an answer says besides its tensors, by the names of HTTP's headers."""
-    found = {"funade-release": release, "funade-prediction": prediction}
-    return found | {f"funade-{name}": text for name, text in zip(said._fields, said, strict=True) if text}
+    texts = {f"funade-{name}": text for name, text in zip(notes._fields, notes, strict=True) if text}
+    return {"funade-release": release, "funade-prediction": prediction, **texts}
 
 
 def version() -> str:

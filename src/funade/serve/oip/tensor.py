@@ -109,8 +109,7 @@ def values_of(tensor: Tensor, kind: FieldType, count: int) -> list[Any]:
         ContractViolation: a datatype that would lose something, other bytes or values than the datatype and the shape
             say, an infinite number, text that is not UTF-8.
     """
-    taken = _TAKEN.get(kind, ("BYTES",))
-    if tensor.datatype not in taken:
+    if tensor.datatype not in _TAKEN.get(kind, ("BYTES",)):
         what = f"expected datatype {_NAMED.get(kind, 'BYTES')} for `{tensor.name}`, got {_short(tensor.datatype)}"
         raise wrong(what, f"{tensor.path}.datatype")
     if tensor.raw is not None:
@@ -164,29 +163,29 @@ def _finite(tensor: Tensor, values: list[Any]) -> list[Any]:
 
 
 def _pieces(tensor: Tensor, raw: bytes, count: int) -> list[bytes]:
-    found: list[bytes] = []
+    texts: list[bytes] = []
     at, end = 0, len(raw)
-    while len(found) < count and at + 4 <= end:
+    while len(texts) < count and at + 4 <= end:
         size = int.from_bytes(raw[at : at + 4], "little")
         if at + 4 + size > end:
             break
-        found.append(raw[at + 4 : at + 4 + size])
+        texts.append(raw[at + 4 : at + 4 + size])
         at += 4 + size
-    if len(found) != count or at != end:
+    if len(texts) != count or at != end:
         what = f"expected {count} texts for `{tensor.name}`, each headed by its length in four bytes, got "
-        raise wrong(what + (f"{len(found)} whole ones" if at != end else str(len(found))), tensor.path)
-    return found
+        raise wrong(what + (f"{len(texts)} whole ones" if at != end else str(len(texts))), tensor.path)
+    return texts
 
 
 def _texts(tensor: Tensor, values: Sequence[Any]) -> list[Any]:
-    found: list[Any] = []
+    texts: list[Any] = []
     for row, value in enumerate(values):
         try:
-            found.append(value.decode() if type(value) is bytes else value)
+            texts.append(value.decode() if type(value) is bytes else value)
         except UnicodeDecodeError as error:
             what = f"expected UTF-8, got another encoding (byte {error.start})"
             raise wrong(what, f"$[{row}].{tensor.name}") from None
-    return found
+    return texts
 
 
 def _flat(tensor: Tensor, count: int) -> Sequence[Any]:
@@ -223,9 +222,11 @@ def columns_of(field: Field, array: Array) -> list[TensorColumn]:
     values = array.tolist()
     missing = [v is None or v != v for v in values]
     if any(missing):
-        values = [_BLANKS.get(field.type) if lost else v for v, lost in zip(values, missing, strict=True)]
-    found = [TensorColumn(field.name, datatype_of(field), _settled(field, values))]
-    return [*found, TensorColumn(field.name + MISSING, "BOOL", np.array(missing, np.bool_))] if masked(field) else found
+        values = [_BLANKS.get(field.type) if absent else v for v, absent in zip(values, missing, strict=True)]
+    column = TensorColumn(field.name, datatype_of(field), _settled(field, values))
+    if not masked(field):
+        return [column]
+    return [column, TensorColumn(field.name + MISSING, "BOOL", np.array(missing, np.bool_))]
 
 
 _BLANKS: dict[FieldType, Any] = {"bool": False, "int": 0, "str": ""}
@@ -246,5 +247,4 @@ def _times(values: list[Any]) -> list[str]:
     import msgspec
 
     aware = [v.replace(tzinfo=UTC) if isinstance(v, datetime) else v for v in values]
-    found = msgspec.to_builtins(aware)
-    return ["" if v is None else v for v in found]
+    return ["" if v is None else v for v in msgspec.to_builtins(aware)]

@@ -1,20 +1,17 @@
-"""Claimed requests on their way through a worker: claimed while nobody else asks, fed to their apis, settled."""
+"""Claimed requests on their way through a worker: claimed while nobody else asks, admitted to their apis, settled."""
 
 from __future__ import annotations
 
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
-from funade.errors import ContractViolation
 from funade.queue.queue import Queue
 from funade.queue.records import Claim, Failure, Result
+from funade.serve.answer.admit import admit
+from funade.serve.answer.runtime import Runtime
 from funade.serve.queue.background import BackgroundThread
 from funade.serve.queue.request import QueueExchange
-
-if TYPE_CHECKING:
-    from funade.serve.answer.runtime import Runtime
 
 _FIRST_ROWS = 50
 _MOST_ROWS = 512
@@ -32,7 +29,7 @@ class Consumer:
     a second are claimed, so that the queue still moves.
 
     Args:
-        desk: the worker's.
+        runtime: the worker's.
         queue: the queue.
         writer: writes to it.
         done: told which requests were answered, once that is on disk.
@@ -78,77 +75,64 @@ class Consumer:
     def feed(self) -> None:
         """Give claimed requests to their apis as far as there is room."""
         while self._held:
-            ask = self._held[0]
-            batcher = self._runtime.queues[ask.api.name]
-            if batcher.waiting_rows and len(ask.rows) > batcher.spare_rows:
+            claim = self._held[0].claim
+            batcher = self._runtime.queues[claim.api]
+            if batcher.waiting_rows and claim.rows > batcher.spare_rows:
                 return
-            self._fed.add(self._held.popleft())
-            batcher.add(ask)
+            exchange = self._held.popleft()
+            self._fed.add(exchange)
+            admit(self._runtime, claim.api, exchange, claim.body)
 
     def tick(self) -> None:
         """Renew what is held."""
         now = time.monotonic()
         if (self._held or self._fed) and now - self._renewed > self._queue.rules.lease_s / 4:
             self._renewed = now
-            self._writer.ask(self._renew, [ask.id for ask in (*self._held, *self._fed)], self._told)
+            self._writer.ask(self._renew, [exchange.claim.id for exchange in (*self._held, *self._fed)], self._renewal)
         self.feed()
 
     def stop(self) -> None:
         """Claim no more; what no api was given goes back."""
         self.on = False
-        for ask in list(self._held):
-            ask.give_back("the worker ended before it began")
+        for exchange in list(self._held):
+            exchange.give_back("the worker ended before it began")
 
     def cut(self) -> None:
         """What is not answered goes back."""
         self.stop()
-        for ask in list(self._fed):
-            ask.give_back("the worker ended before it answered")
+        for exchange in list(self._fed):
+            exchange.give_back("the worker ended before it answered")
 
     # -- claiming
 
     def _claim(self, rows: list[int]) -> list[list[Claim]]:
         return [self._queue.claim(rows[0])]
 
-    def _claimed(self, found: Sequence[Claim] | Exception) -> None:
+    def _claimed(self, claims: Sequence[Claim] | Exception) -> None:
         self._claiming = False
-        if isinstance(found, Exception):
-            self._failed(found)
+        if isinstance(claims, Exception):
+            self._failed(claims)
             return
         self._renewed = self._began = time.monotonic()
-        self._full = sum(claimed.rows for claimed in found) >= self._rows
-        for claimed in found:
-            ask = self._ask(claimed)
-            if ask is not None:
-                self._held.append(ask)
+        self._full = sum(claim.rows for claim in claims) >= self._rows
+        release, recorder = self._runtime.loaded.release, self._runtime.recorder
+        for claim in claims:
+            if claim.api in self._runtime.queues:
+                self._held.append(QueueExchange(claim, release, recorder, self._settle))
+            else:
+                recorder.meter.refused("", 404, QueueExchange.door)
+                self._note(Failure(claim.id, claim.attempt, f"release {release} has no api `{claim.api}`", again=False))
         if not self.on:
             self.stop()
         self.feed()
 
-    def _ask(self, claimed: Claim) -> QueueExchange | None:
-        """The request, read under the contract of this release; None where it breaks it."""
-        batcher = self._runtime.queues.get(claimed.api)
-        if batcher is None:
-            release = self._runtime.loaded.release
-            self._refuse(claimed, f"release {release} has no api `{claimed.api}`")
-            return None
-        try:
-            rows, single = batcher.api.decode(claimed.body)
-        except ContractViolation as error:
-            self._refuse(claimed, f"release {self._runtime.loaded.release}: {error}")
-            return None
-        return QueueExchange(self._runtime, batcher.api, claimed, rows, single, self._settle)
-
-    def _refuse(self, claimed: Claim, error: str) -> None:
-        self._note(Failure(claimed.id, claimed.attempt, error, again=False))
-
     # -- settling
 
-    def _settle(self, ask: QueueExchange, outcome: Result | Failure) -> None:
-        if ask in self._fed:
-            self._fed.discard(ask)
+    def _settle(self, exchange: QueueExchange, outcome: Result | Failure) -> None:
+        if exchange in self._fed:
+            self._fed.discard(exchange)
         else:
-            self._held.remove(ask)
+            self._held.remove(exchange)
         self._note(outcome)
         if not self._fed and not self._held:
             self._learn(time.monotonic() - self._began)
@@ -163,29 +147,33 @@ class Consumer:
         if not outcomes:
             return
         self._writing += 1
-        self._writer.ask(self._write, outcomes, lambda failed: self._written(outcomes, failed))
+        self._writer.ask(self._write, outcomes, lambda error: self._written(outcomes, error))
         self.feed()
         self.look()
 
     def _write(self, outcomes: list[list[Result | Failure]]) -> list[None]:
-        self._queue.settle([one for many in outcomes for one in many])
+        self._queue.settle([outcome for batch in outcomes for outcome in batch])
         return [None] * len(outcomes)
 
-    def _written(self, outcomes: list[Result | Failure], failed: Exception | None) -> None:
+    def _written(self, outcomes: list[Result | Failure], error: Exception | None) -> None:
         self._writing -= 1
-        if failed is not None:  # a full disk, say: what was answered is not forgotten
-            self._failed(failed)
+        if error is not None:  # a full disk, say: what was answered is not forgotten
+            self._failed(error)
             self._writing += 1
             self._runtime.loop.call_later(_AGAIN_S, self._again, outcomes)
             return
-        self._done([one.id for one in outcomes if isinstance(one, Result)])
-        tries = self._queue.rules.tries
-        for one in outcomes:
-            if isinstance(one, Failure) and one.counted and (one.attempt >= tries or not one.again):
-                self._runtime.events.event("dead letter", request=one.id, attempts=one.attempt, error=one.error)
+        self._done([outcome.id for outcome in outcomes if isinstance(outcome, Result)])
+        for outcome in outcomes:
+            if isinstance(outcome, Failure) and self._dead(outcome):
+                facts = {"request": outcome.id, "attempts": outcome.attempt, "error": outcome.error}
+                self._runtime.recorder.events.event("dead letter", **facts)
+
+    def _dead(self, failure: Failure) -> bool:
+        """Whether the request is not tried again."""
+        return failure.counted and (failure.attempt >= self._queue.rules.tries or not failure.again)
 
     def _again(self, outcomes: list[Result | Failure]) -> None:
-        self._writer.ask(self._write, outcomes, lambda failed: self._written(outcomes, failed))
+        self._writer.ask(self._write, outcomes, lambda error: self._written(outcomes, error))
 
     def _learn(self, took_s: float) -> None:
         """Claim more at once while that is quick."""
@@ -194,13 +182,13 @@ class Consumer:
         elif took_s < _QUICK_S and self._full:
             self._rows = min(self._rows * 2, _MOST_ROWS)
 
-    def _renew(self, asked: list[list[str]]) -> list[None]:
-        self._queue.renew([id for ids in asked for id in ids])
-        return [None] * len(asked)
+    def _renew(self, lists: list[list[str]]) -> list[None]:
+        self._queue.renew([id for ids in lists for id in ids])
+        return [None] * len(lists)
 
-    def _told(self, failed: Exception | None) -> None:
-        if failed is not None:
-            self._failed(failed)
+    def _renewal(self, error: Exception | None) -> None:
+        if error is not None:
+            self._failed(error)
 
     def _failed(self, error: Exception) -> None:
-        self._runtime.events.failed("queue", error)
+        self._runtime.recorder.events.failed("queue", error)

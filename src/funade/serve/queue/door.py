@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from funade import clock as clocks
 from funade.clock import Clock
 from funade.queue.queue import Queue
 from funade.queue.records import Sweep
 from funade.queue.rules import QueueRules
+from funade.serve.answer.runtime import Runtime
 from funade.serve.queue.background import BackgroundThread
 from funade.serve.queue.callbacks import CallbackSender
 from funade.serve.queue.consumer import Consumer
-from funade.serve.queue.submit import Submitter
+from funade.serve.queue.submit import BEAT_S, Submitter
 from funade.serve.settings import ServerSettings
 from funade.store.address import folder_of
-
-if TYPE_CHECKING:
-    from funade.serve.answer.runtime import Runtime
-
-_BEAT_S = 0.05
 
 
 class _QueueState:
@@ -38,9 +33,10 @@ class QueueDoor:
     """A ``door.Door``; other workers, and other servers, share its queue.
 
     It looks twenty times a second whether others have left something in the queue or answered what is waited for here.
+    ``submitter`` is what callers ask.
 
     Args:
-        desk: the worker's.
+        runtime: the worker's.
         store: the address of the store whose queue it is.
         rules: its bounds.
         clock: gives the time.
@@ -48,20 +44,16 @@ class QueueDoor:
 
     def __init__(self, runtime: Runtime, store: str, rules: QueueRules, clock: Clock) -> None:
         self._runtime = runtime
-        self._queue = Queue(folder_of(store) / "queue.db", clock=clock, rules=rules, seed=int(runtime.mark, 16))
+        seed = int(runtime.recorder.mark, 16)
+        self._queue = Queue(folder_of(store) / "queue.db", clock=clock, rules=rules, seed=seed)
         self._writer = BackgroundThread(runtime.loop, "funade-queue-write")
         self._reader = BackgroundThread(runtime.loop, "funade-queue-read")
-        self.front = Submitter(runtime, self._queue, self._writer, self._reader, lambda: self._claims.look())
-        self._claims = Consumer(runtime, self._queue, self._writer, self.front.tell)
-        self._caller = CallbackSender(self._queue, runtime.events)
+        self.submitter = Submitter(runtime, self._queue, self._writer, self._reader, lambda: self._consumer.look())
+        self._consumer = Consumer(runtime, self._queue, self._writer, self.submitter.tell)
+        self._callbacks = CallbackSender(self._queue, runtime.recorder.events)
         self._looking = False
         self._sweeping = False
         self._ended = False
-
-    @property
-    def runtime(self) -> Runtime:
-        """The worker's."""
-        return self._runtime
 
     def gauges(self) -> Mapping[str, float]:
         """What the queue holds, for ``/metrics``; reads the file, on any thread."""
@@ -69,8 +61,8 @@ class QueueDoor:
 
     def start(self) -> None:
         """Claim from now on."""
-        if not self._claims.on and not self._ended:
-            self._claims.on = True
+        if not self._consumer.on and not self._ended:
+            self._consumer.on = True
             self._sweep()
             self._beat()
 
@@ -78,10 +70,10 @@ class QueueDoor:
         """Claim no more: the newer release does. Nobody is kept waiting; what is begun is finished."""
         if not self._ended:
             self._ended = True
-            self.front.patient = False
-            self._claims.stop()
-            self._caller.close()
-        self.front.tick()
+            self.submitter.patient = False
+            self._consumer.stop()
+            self._callbacks.close()
+        self.submitter.tick()
 
     def shut(self) -> None:
         """As ``retire``."""
@@ -90,43 +82,43 @@ class QueueDoor:
     def cut(self) -> None:
         """What is not answered goes back into the queue."""
         self.retire()
-        self._claims.cut()
+        self._consumer.cut()
 
     def tick(self) -> None:
         """About once a second: take back what others left, keep what is held here."""
-        self._claims.tick()
-        if self._claims.on:
+        self._consumer.tick()
+        if self._consumer.on:
             self._sweep()
 
     @property
     def empty(self) -> bool:
         """Whether nothing is left."""
-        return self._claims.empty and self.front.empty
+        return self._consumer.empty and self.submitter.empty
 
     def _beat(self) -> None:
         if self._ended:
             return
-        self._runtime.loop.call_later(_BEAT_S, self._beat)
-        self._claims.feed()
-        self.front.tick()
+        self._runtime.loop.call_later(BEAT_S, self._beat)
+        self._consumer.feed()
+        self.submitter.tick()
         if not self._looking:
             self._looking = True
-            self._reader.ask(self._see, self.front.waiting, self._seen)
+            self._reader.ask(self._see, self.submitter.waiting, self._seen)
 
     def _see(self, waiting: list[list[str]]) -> list[_QueueState]:
         ended = self._queue.ended(waiting[0]) if waiting[0] else []
-        return [_QueueState(self._queue.due(), ended, self._caller.due())]
+        return [_QueueState(self._queue.due(), ended, self._callbacks.due())]
 
     def _seen(self, seen: _QueueState | Exception) -> None:
         self._looking = False
         if isinstance(seen, Exception):
-            self._runtime.events.failed("queue", seen)
+            self._runtime.recorder.events.failed("queue", seen)
             return
-        self.front.tell(seen.ended)
+        self.submitter.tell(seen.ended)
         if seen.due:
-            self._claims.look()
+            self._consumer.look()
         if seen.calls and not self._ended:
-            self._caller.wake()
+            self._callbacks.wake()
 
     def _sweep(self) -> None:
         if not self._sweeping:
@@ -139,11 +131,11 @@ class QueueDoor:
     def _swept(self, swept: Sweep | Exception) -> None:
         self._sweeping = False
         if isinstance(swept, Exception):
-            self._runtime.events.failed("queue", swept)
+            self._runtime.recorder.events.failed("queue", swept)
             return
         if swept.lapsed:
-            self._runtime.events.event("claims taken back", requests=swept.lapsed, dead=swept.dead)
-        if swept.forgotten and self._claims.on:  # there may be more: it forgets a bounded number at once
+            self._runtime.recorder.events.event("claims taken back", requests=swept.lapsed, dead=swept.dead)
+        if swept.forgotten and self._consumer.on:  # there may be more: it forgets a bounded number at once
             self._sweep()
 
 
@@ -156,5 +148,5 @@ def of(runtime: Runtime, settings: ServerSettings) -> QueueDoor | None:
     if not settings.queue:
         return None
     door = QueueDoor(runtime, settings.queue, settings.queue_rules, clocks.system)
-    runtime.meter.queue = door.gauges
+    runtime.recorder.meter.queue = door.gauges
     return door

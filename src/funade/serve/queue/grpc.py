@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
 from google.protobuf.message import DecodeError
 
 from funade.queue.records import QueuedRequest, Receipt, Refusal
+from funade.serve.answer.admit import before
 from funade.serve.answer.runtime import Runtime
 from funade.serve.grpc import call as rpc
 from funade.serve.grpc.messages import messages
-from funade.serve.queue.door import QueueDoor
-from funade.serve.queue.submit import LONGEST_S
+from funade.serve.metrics.meter import Meter
+from funade.serve.queue.submit import BEAT_S, LONGEST_S, SubmitRequest, Submitter
 
 SERVICE = "funade.queue.Queue"
 
@@ -22,53 +24,82 @@ FILE = Path(__file__).with_name("queue.binpb").read_bytes()
 MESSAGES = messages(FILE)
 """Name → class of each message."""
 
-_MARGIN_S = 0.2
 
-
-def services(runtime: Runtime) -> list[rpc.Service]:
+def services(runtime: Runtime, submitter: Submitter | None) -> list[rpc.Service]:
     """The service, where there is a queue; none where there is not."""
-    if runtime.later is None:
+    if submitter is None:
         return []
-    return [rpc.Service(methods(runtime.later), [FILE], "submit")]
+    return [rpc.Service(methods(runtime, submitter), [FILE], "submit")]
 
 
-def methods(door: QueueDoor) -> rpc.Methods:
+def methods(runtime: Runtime, submitter: Submitter) -> rpc.Methods:
     """``/funade.queue.Queue/…`` → what answers it."""
+    queue = QueueMethods(submitter, runtime.queues, runtime.recorder.meter)
+    return {f"/{SERVICE}/Submit": queue.submit, f"/{SERVICE}/Look": queue.look}
 
-    def submit(body: bytes, call: rpc.Call) -> None:
-        request = _parsed(MESSAGES["SubmitRequest"], body, call)
+
+class QueueMethods:
+    """What answers the calls of the service.
+
+    Args:
+        submitter: what callers ask.
+        apis: the names of the release's apis.
+        meter: counts refusals.
+    """
+
+    def __init__(self, submitter: Submitter, apis: Container[str], meter: Meter) -> None:
+        self._submitter = submitter
+        self._apis = apis
+        self._meter = meter
+
+    def submit(self, body: bytes, call: rpc.Call) -> None:
+        """Keep a request."""
+        request = self._parsed("SubmitRequest", body, call)
         if request is None:
             return
-        if request.api not in door.runtime.queues:
-            call.fail(rpc.NOT_FOUND, "no such api here")
+        if request.api not in self._apis:
+            self._refuse(call, Refusal(404, "no such api here"))
             return
 
-        def kept(said: Receipt | Refusal) -> None:
-            if isinstance(said, Refusal):
-                _fail(call, said)
+        def then(receipt: Receipt | Refusal) -> None:
+            if isinstance(receipt, Refusal):
+                _fail(call, receipt)
             else:
-                call.reply(MESSAGES["SubmitReply"](id=said.id, state=said.state).SerializeToString())
+                call.reply(MESSAGES["SubmitReply"](id=receipt.id, state=receipt.state).SerializeToString())
 
-        door.front.submit(request.api, request.body, request.idempotency_key, request.callback, kept)
+        self._submitter.submit(request.api, request.body, request.idempotency_key, request.callback, then)
 
-    def look(body: bytes, call: rpc.Call) -> None:
-        request = _parsed(MESSAGES["LookRequest"], body, call)
+    def look(self, body: bytes, call: rpc.Call) -> None:
+        """Tell how a request stands; who waits is told so before the call's deadline."""
+        request = self._parsed("LookRequest", body, call)
         if request is None:
             return
         if not 0 <= request.wait_seconds <= LONGEST_S:
-            call.fail(rpc.INVALID_ARGUMENT, f"`wait_seconds` expected 0 to {LONGEST_S:g}")
+            self._refuse(call, Refusal(400, f"`wait_seconds` expected 0 to {LONGEST_S:g}"))
             return
-        left = LONGEST_S if call.within_s is None else max(call.within_s - _MARGIN_S, 0.0)
+        left = LONGEST_S if call.within_s is None else max(before(call.within_s) - BEAT_S, 0.0)
 
-        def told(found: QueuedRequest | Refusal) -> None:
-            if isinstance(found, Refusal):
-                _fail(call, found)
+        def then(status: QueuedRequest | Refusal) -> None:
+            if isinstance(status, Refusal):
+                _fail(call, status)
             else:
-                call.reply(_reply(found))
+                call.reply(_reply(status))
 
-        door.front.look(request.id, min(request.wait_seconds, left), told, lambda: call.done)
+        self._submitter.look(request.id, min(request.wait_seconds, left), then, lambda: call.done)
 
-    return {f"/{SERVICE}/Submit": submit, f"/{SERVICE}/Look": look}
+    def _parsed(self, name: str, body: bytes, call: rpc.Call) -> Any:
+        """The message, or None where the bytes are none and the call was refused."""
+        try:
+            return MESSAGES[name].FromString(body)
+        except DecodeError:
+            what = f"request expected a {MESSAGES[name].DESCRIPTOR.full_name}, got bytes that are none"
+            self._refuse(call, Refusal(400, what))
+            return None
+
+    def _refuse(self, call: rpc.Call, refusal: Refusal) -> None:
+        """Refuse what asks for no api here."""
+        self._meter.refused("", refusal.status, SubmitRequest.door)
+        _fail(call, refusal)
 
 
 def _reply(request: QueuedRequest) -> bytes:
@@ -77,14 +108,6 @@ def _reply(request: QueuedRequest) -> bytes:
     return message
 
 
-def _parsed(message: Any, body: bytes, call: rpc.Call) -> Any:
-    try:
-        return message.FromString(body)
-    except DecodeError:
-        call.fail(rpc.INVALID_ARGUMENT, f"request expected a {message.DESCRIPTOR.full_name}, got bytes that are none")
-        return None
-
-
-def _fail(call: rpc.Call, refused: Refusal) -> None:
-    where = f" - at {refused.path}" if refused.path else ""
-    call.fail(rpc.STATUSES[refused.status], refused.error + where)
+def _fail(call: rpc.Call, refusal: Refusal) -> None:
+    where = f" - at {refusal.path}" if refusal.path else ""
+    call.fail(rpc.STATUSES[refusal.status], refusal.error + where)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
 import msgspec
 
@@ -11,61 +12,74 @@ from funade.queue.shown import shown
 from funade.serve.answer.runtime import Runtime
 from funade.serve.http.exchange import Exchange
 from funade.serve.http.routes import PageRequest, Route
-from funade.serve.queue.door import QueueDoor
-from funade.serve.queue.submit import LONGEST_S
+from funade.serve.metrics.meter import Meter
+from funade.serve.queue.submit import LONGEST_S, SubmitRequest, Submitter
 
 _WAIT = re.compile(r"(\d{1,4}(?:\.\d{1,3})?)s?")
 
 
-def routes(runtime: Runtime) -> list[Route]:
+def routes(runtime: Runtime, submitter: Submitter | None) -> list[Route]:
     """One route an api to submit to it, and one to look; none where there is no queue."""
-    door = runtime.later
-    if door is None:
+    if submitter is None:
         return []
-
-    def submit(api: str) -> Route:
-        return Route(
-            b"POST", f"/v1/{api}/submit", "submit", lambda asked, exchange: _submit(door, api, asked, exchange)
-        )
-
-    look = Route(b"GET", "/v1/queue/{id}", "submit", lambda asked, exchange: _look(door, asked, exchange))
-    return [*map(submit, runtime.queues), look]
+    paths = QueuePaths(submitter, runtime.recorder.meter)
+    submits = [Route(b"POST", f"/v1/{api}/submit", "submit", partial(paths.submit, api)) for api in runtime.queues]
+    return [*submits, Route(b"GET", "/v1/queue/{id}", "submit", paths.look)]
 
 
-def _submit(door: QueueDoor, api: str, asked: PageRequest, exchange: Exchange) -> None:
-    kind = asked.headers.get(b"content-type", b"application/json").partition(b";")[0].strip().lower()
-    if kind != b"application/json" or asked.headers.get(b"content-encoding", b"identity").lower() != b"identity":
-        exchange.refuse(415, "body expected plain JSON; send content-type: application/json, uncompressed")
+class QueuePaths:
+    """What stands under the queue's paths.
+
+    Args:
+        submitter: what callers ask.
+        meter: counts refusals.
+    """
+
+    def __init__(self, submitter: Submitter, meter: Meter) -> None:
+        self._submitter = submitter
+        self._meter = meter
+
+    def submit(self, api: str, page: PageRequest, exchange: Exchange) -> None:
+        """Keep a request for an api."""
+        kind = page.headers.get(b"content-type", b"application/json").partition(b";")[0].strip().lower()
+        if kind != b"application/json" or page.headers.get(b"content-encoding", b"identity").lower() != b"identity":
+            what = "body expected plain JSON; send content-type: application/json, uncompressed"
+            self._refuse(api, exchange, 415, what)
+            return
+        key = page.headers.get(b"idempotency-key", b"").decode("latin-1")
+        callback = page.headers.get(b"funade-callback", b"").decode("latin-1")
+        self._submitter.submit(api, page.body, key, callback, partial(_answer_kept, exchange))
+
+    def look(self, page: PageRequest, exchange: Exchange) -> None:
+        """Tell how a request stands."""
+        match = _WAIT.fullmatch(page.query.get("wait", "0"))
+        if match is None or float(match[1]) > LONGEST_S:
+            what = f"query `wait` expected seconds up to {LONGEST_S:g}s, as in ?wait=30s"
+            self._refuse("", exchange, 400, what)
+            return
+        then = partial(_answer_status, exchange)
+        self._submitter.look(page.names["id"], float(match[1]), then, lambda: exchange.done)
+
+    def _refuse(self, api: str, exchange: Exchange, status: int, error: str) -> None:
+        self._meter.refused(api, status, SubmitRequest.door)
+        exchange.refuse(status, error)
+
+
+def _answer_kept(exchange: Exchange, receipt: Receipt | Refusal) -> None:
+    if exchange.done:
         return
-    key = asked.headers.get(b"idempotency-key", b"").decode("latin-1")
-    callback = asked.headers.get(b"funade-callback", b"").decode("latin-1")
-
-    def kept(said: Receipt | Refusal) -> None:
-        if exchange.done:
-            return
-        if isinstance(said, Refusal):
-            exchange.refuse(*said)
-            return
-        url = f"/v1/queue/{said.id}"
-        body = msgspec.json.encode({"id": said.id, "state": said.state, "url": url})
-        exchange.page(202, body, f"location: {url}\r\n")
-
-    door.front.submit(api, asked.body, key, callback, kept)
-
-
-def _look(door: QueueDoor, asked: PageRequest, exchange: Exchange) -> None:
-    wait = asked.query.get("wait", "0")
-    match = _WAIT.fullmatch(wait)
-    if match is None or float(match[1]) > LONGEST_S:
-        exchange.refuse(400, f"query `wait` expected seconds up to {LONGEST_S:g}s, as in ?wait=30s")
+    if isinstance(receipt, Refusal):
+        exchange.refuse(*receipt)
         return
+    url = f"/v1/queue/{receipt.id}"
+    body = msgspec.json.encode({"id": receipt.id, "state": receipt.state, "url": url})
+    exchange.page(202, body, f"location: {url}\r\n")
 
-    def told(found: QueuedRequest | Refusal) -> None:
-        if exchange.done:
-            return
-        if isinstance(found, Refusal):
-            exchange.refuse(*found)
-        else:
-            exchange.page(200, shown(found))
 
-    door.front.look(asked.names["id"], float(match[1]), told, lambda: exchange.done)
+def _answer_status(exchange: Exchange, request: QueuedRequest | Refusal) -> None:
+    if exchange.done:
+        return
+    if isinstance(request, Refusal):
+        exchange.refuse(*request)
+    else:
+        exchange.page(200, shown(request))

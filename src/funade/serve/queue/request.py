@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from funade.queue.records import Claim, Failure, Result
 from funade.serve.answer.api import Api
+from funade.serve.answer.recorder import Recorder
 from funade.serve.answer.request import PLAIN, ApiAnswers, Notes
-
-if TYPE_CHECKING:
-    from funade.serve.answer.runtime import Runtime
 
 Settle = Callable[["QueueExchange", Result | Failure], None]
 
@@ -20,69 +18,75 @@ _NO_ANSWER = {"error": "api `{}` failed to answer", "busy": "the server was busy
 
 
 class QueueExchange:
-    """One claimed request; an ``ask.Ask``.
+    """One claimed request.
 
     The fallback is no answer where the function failed or had no time: the request is tried again. It is one where it
     stands for a value that the api's guards or its contract keep back, since that is how the function answered.
 
     Args:
-        desk: the worker's.
-        api: the api.
-        claimed: the request as the queue has it.
-        rows: its rows.
-        single: whether it was one object.
+        claim: the request as the queue has it.
+        release: the number of the release that answers.
+        recorder: makes prediction ids of numbers.
         settle: told what became of it, once.
     """
 
-    __slots__ = ("_claimed", "_runtime", "_settle", "api", "done", "rows", "since", "single", "timer")
+    __slots__ = (
+        "_api", "_recorder", "_release", "_settle", "claim", "done", "rows", "since", "single", "timer", "within_s",
+    )  # fmt: skip
     door = "queue"
 
-    def __init__(
-        self, runtime: Runtime, api: Api, claimed: Claim, rows: list[Any], single: bool, settle: Settle
-    ) -> None:
-        self._runtime = runtime
-        self.api = api
-        self._claimed = claimed
-        self.rows = rows
-        self.single = single
+    def __init__(self, claim: Claim, release: int, recorder: Recorder, settle: Settle) -> None:
+        self.claim = claim
+        self._release = release
+        self._recorder = recorder
         self._settle = settle
+        self._api: Api
+        self.rows: list[Any] = []
+        self.single = False
+        self.within_s: float | None = None
         self.done = False
         self.timer: asyncio.TimerHandle | None = None
         self.since = time.monotonic()
 
-    @property
-    def id(self) -> str:
-        """The request's."""
-        return self._claimed.id
+    def read(self, api: Api, message: bytes) -> None:
+        """The rows of a JSON body, under the contract of this release.
+
+        Raises:
+            ContractViolation: as ``Api.decode``.
+        """
+        self._api = api
+        self.rows, self.single = api.decode(message)
 
     def write(self, answers: ApiAnswers, start: int, stop: int) -> bytes:
         """The rows as JSON."""
-        return self.api.answers.written(answers.structs, start, stop, single=self.single)
+        return self._api.answers.written(answers.structs, start, stop, single=self.single)
 
-    def answer(self, body: bytes, number: int, said: Notes = PLAIN) -> None:
+    def answer(self, body: bytes, number: int, notes: Notes = PLAIN) -> None:
         """Keep the answer, unless it is none."""
-        reasons = {text.partition(";")[0]: text for text in said.fallback.split(", ")} if said.fallback else {}
+        reasons = {text.partition(";")[0]: text for text in notes.fallback.split(", ")} if notes.fallback else {}
         for reason, what in _NO_ANSWER.items():
             if reason in reasons:
                 where = reasons[reason].partition(";")[2].strip()
-                text = what.format(self.api.name) + (f" ({where})" if where else "")
-                self._end(self._failed(text, counted=reason == "error"))
+                text = what.format(self.claim.api) + (f" ({where})" if where else "")
+                self._fail(text, counted=reason == "error")
                 return
-        id, prediction = self._claimed.id, f"{self._runtime.mark}-{number:x}"
-        self._end(Result(id, body, prediction, self._runtime.loaded.release, *said))
+        self._end(Result(self.claim.id, body, self._recorder.prediction(number), self._release, *notes))
 
     def refuse(self, status: int, error: str, path: str = "") -> None:
-        """Have it tried again."""
-        text = f"{error} - at {path}" if path else error
-        self._end(self._failed(text.removesuffix("; see the server's log"), counted=status not in (503, 504)))
+        """Have it tried again, but not what breaks the contract."""
+        text = (f"{error} - at {path}" if path else error).removesuffix("; see the server's log")
+        if status == 422:
+            self._fail(f"release {self._release}: {text}", again=False)
+        else:
+            self._fail(text, counted=status not in (503, 504))
 
     def give_back(self, why: str) -> None:
         """Nobody will answer it here."""
         if not self.done:
-            self._end(self._failed(why, counted=False))
+            self._fail(why, counted=False)
 
-    def _failed(self, error: str, *, counted: bool) -> Failure:
-        return Failure(self._claimed.id, self._claimed.attempt, error, counted=counted)
+    def _fail(self, error: str, *, again: bool = True, counted: bool = True) -> None:
+        self._end(Failure(self.claim.id, self.claim.attempt, error, again=again, counted=counted))
 
     def _end(self, outcome: Result | Failure) -> None:
         self.done = True

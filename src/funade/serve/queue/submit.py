@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any, NamedTuple
 
-from funade.errors import ContractViolation, DiskFull
+from funade.errors import DiskFull
 from funade.queue.queue import Queue
 from funade.queue.records import QueuedRequest, Receipt, Refusal, Submission
+from funade.serve.answer.admit import readable
+from funade.serve.answer.api import Api
+from funade.serve.answer.runtime import Runtime
 from funade.serve.queue.allowed_urls import prefixes, refusal
 from funade.serve.queue.background import BackgroundThread
 
-if TYPE_CHECKING:
-    from funade.serve.answer.runtime import Runtime
-
-Kept_ = Callable[[Receipt | Refusal], None]
-Looked = Callable[[QueuedRequest | Refusal], None]
+OnKept = Callable[[Receipt | Refusal], None]
+OnStatus = Callable[[QueuedRequest | Refusal], None]
 
 LONGEST_S = 60.0
 """The longest that a look may wait."""
+
+BEAT_S = 0.05
+"""How often, in seconds, it is looked whether a wait is over."""
 
 _MOST_WAITING = 1000
 _MOST_BYTES = 64 * 1024 * 1024
@@ -27,9 +30,36 @@ _LONGEST_KEY = 255
 _NOT_NOW = Refusal(503, "the queue cannot be read or written just now; try again")
 
 
+class SubmitRequest:
+    """A request that is read and kept, not answered here.
+
+    Args:
+        then: told why it is not kept.
+    """
+
+    __slots__ = ("_then", "rows")
+    door = "queue"
+
+    def __init__(self, then: OnKept) -> None:
+        self._then = then
+        self.rows: list[Any] = []
+
+    def read(self, api: Api, message: bytes) -> None:
+        """The rows of a JSON body.
+
+        Raises:
+            ContractViolation: as ``Api.decode``.
+        """
+        self.rows, _ = api.decode(message)
+
+    def refuse(self, status: int, error: str, path: str = "") -> None:
+        """Tell why it is not kept."""
+        self._then(Refusal(status, error, path))
+
+
 class _Waiter(NamedTuple):
     until: float
-    then: Looked
+    then: OnStatus
     gone: Callable[[], bool]
 
 
@@ -37,11 +67,11 @@ class Submitter:
     """Keeps requests and tells how they stand; every method on the loop's thread.
 
     Args:
-        desk: the worker's.
+        runtime: the worker's.
         queue: the queue.
         writer: writes to it; what is submitted together is kept in one transaction.
         reader: reads it.
-        kept: called when something was kept.
+        on_kept: called when something was kept.
     """
 
     def __init__(
@@ -50,13 +80,13 @@ class Submitter:
         queue: Queue,
         writer: BackgroundThread,
         reader: BackgroundThread,
-        kept: Callable[[], None],
+        on_kept: Callable[[], None],
     ) -> None:
         self._runtime = runtime
         self._queue = queue
         self._writer = writer
         self._reader = reader
-        self._on_kept = kept
+        self._on_kept = on_kept
         self._allowed = prefixes(queue.rules.callbacks)
         self._bytes = 0
         self._waiting: dict[str, list[_Waiter]] = {}
@@ -72,43 +102,45 @@ class Submitter:
         """Whether nobody waits for anything."""
         return not self._bytes and not self._waiting
 
-    def submit(self, api: str, body: bytes, key: str, callback: str, then: Kept_) -> None:
-        """Keep a request; ``then`` is told once it is on disk, or why it is not kept."""
-        found = self._checked(api, body, key, callback)
-        if isinstance(found, Refusal):
-            self._runtime.meter.refused(api, found.status, "queue")
-            then(found)
+    def submit(self, api: str, body: bytes, key: str, callback: str, then: OnKept) -> None:
+        """Keep a request for an api of the release; ``then`` is told once it is on disk, or why it is not kept."""
+        recorder, request = self._runtime.recorder, SubmitRequest(then)
+        obstacle = self._obstacle(key, callback)
+        if obstacle is not None:
+            recorder.refuse(api, request, *obstacle)
+            return
+        if not readable(recorder, self._runtime.queues[api].api, request, body):
             return
         size = len(body) + 1
         self._bytes += size
 
-        def told(said: Receipt | Refusal | Exception) -> None:
+        def written(receipt: Receipt | Refusal | Exception) -> None:
             self._bytes -= size
-            if isinstance(said, Exception):
-                said = self._trouble(said)
-            if isinstance(said, Refusal):
-                self._runtime.meter.refused(api, said.status, "queue")
+            if isinstance(receipt, Exception):
+                receipt = self._trouble(receipt)
+            if isinstance(receipt, Refusal):
+                recorder.refuse(api, request, *receipt)
             else:
                 self._on_kept()
-            then(said)
+                then(receipt)
 
-        self._writer.ask(self._queue.submit, found, told)
+        self._writer.ask(self._queue.submit, Submission(api, body, len(request.rows), key, callback), written)
 
-    def look(self, id: str, wait_s: float, then: Looked, gone: Callable[[], bool]) -> None:
+    def look(self, id: str, wait_s: float, then: OnStatus, gone: Callable[[], bool]) -> None:
         """Tell how a request stands: at once, or when it has ended or ``wait_s`` has passed, unless ``gone``."""
         until = time.monotonic() + min(wait_s, LONGEST_S)
 
-        def told(found: QueuedRequest | Exception | None) -> None:
-            if isinstance(found, Exception):
-                then(self._trouble(found))
-            elif found is None:
-                then(Refusal(404, "no request of this id is kept here"))
-            elif found.state in ("done", "dead") or not self._may_wait(until):
-                then(found)
+        def seen(request: QueuedRequest | Exception | None) -> None:
+            if isinstance(request, Exception):
+                self._refuse(then, self._trouble(request))
+            elif request is None:
+                self._refuse(then, Refusal(404, "no request of this id is kept here"))
+            elif request.state in ("done", "dead") or not self._may_wait(until):
+                then(request)
             else:
                 self._waiting.setdefault(id, []).append(_Waiter(until, then, gone))
 
-        self._reader.ask(self._look, id, told)
+        self._reader.ask(self._look, id, seen)
 
     def tell(self, ids: Sequence[str]) -> None:
         """These requests have ended."""
@@ -136,29 +168,26 @@ class Submitter:
     def _may_wait(self, until: float) -> bool:
         return self.patient and until > time.monotonic() and sum(map(len, self._waiting.values())) < _MOST_WAITING
 
-    def _checked(self, api: str, body: bytes, key: str, callback: str) -> Submission | Refusal:
+    def _obstacle(self, key: str, callback: str) -> Refusal | None:
+        """Why nothing can be kept under this key and callback just now; None where it can."""
         if len(key) > _LONGEST_KEY or not key.isascii() or not key.isprintable():
             return Refusal(400, f"header `idempotency-key` expected at most {_LONGEST_KEY} plain characters")
-        if callback and (refused := refusal(callback, self._allowed)):
-            return Refusal(403, refused)
+        if callback and (reason := refusal(callback, self._allowed)):
+            return Refusal(403, reason)
         if self._bytes > _MOST_BYTES:
             return Refusal(503, "too many requests are being kept at once; try again")
-        bound = self._runtime.queues[api].api
-        try:
-            rows, _ = bound.decode(body)
-        except ContractViolation as error:
-            return Refusal(422, error.what, str(error.facts.get("path", "$")))
-        except Exception as error:
-            self._runtime.events.failed(api, error)
-            return Refusal(500, f"api `{api}` could not read the request; see the server's log")
-        return Submission(api, body, len(rows), key, callback)
+        return None
+
+    def _refuse(self, then: OnStatus, refusal: Refusal) -> None:
+        self._runtime.recorder.meter.refused("", refusal.status, SubmitRequest.door)
+        then(refusal)
 
     def _look(self, ids: list[str]) -> list[QueuedRequest | None]:
-        found = self._queue.look(list(set(ids)))
-        return [found.get(id) for id in ids]
+        requests = self._queue.look(list(set(ids)))
+        return [requests.get(id) for id in ids]
 
     def _trouble(self, error: Exception) -> Refusal:
-        self._runtime.events.failed("queue", error)
+        self._runtime.recorder.events.failed("queue", error)
         if isinstance(error, DiskFull):
             return Refusal(503, "the queue has no room on its disk; try again later")
         return _NOT_NOW

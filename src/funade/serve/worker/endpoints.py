@@ -16,23 +16,33 @@ from funade.serve.oip import http as oip_http
 from funade.serve.oip import openapi as oip_doc
 from funade.serve.queue import http as queue_routes
 from funade.serve.queue import openapi as queue_doc
+from funade.serve.queue.submit import Submitter
 from funade.serve.settings import ServerSettings
 
 
-def routes(runtime: Runtime) -> list[Route]:
-    """All routes but ``POST /v1/<api>`` and the pages that ``route.Routes`` itself has."""
-    found = [*metrics_page.routes(runtime), *oip_http.routes(runtime), *queue_routes.routes(runtime)]
-    return [*found, *docs_page.routes(runtime, lambda: parts(runtime))]
+def routes(runtime: Runtime, submitter: Submitter | None) -> list[Route]:
+    """All routes but ``POST /v1/<api>`` and the pages that ``http.routes.Routes`` itself has.
+
+    ``submitter`` is what callers of the queue ask, here and below; None where there is no queue.
+    """
+    return [
+        *metrics_page.routes(runtime),
+        *oip_http.routes(runtime),
+        *queue_routes.routes(runtime, submitter),
+        *docs_page.routes(runtime, lambda: parts(runtime, submitter)),
+    ]
 
 
-def parts(runtime: Runtime) -> list[Paths]:
+def parts(runtime: Runtime, submitter: Submitter | None) -> list[Paths]:
     """What the OpenAPI document says of the routes, but for the apis' own."""
     contracts = {name: api.contract for name, api in runtime.loaded.apis.items()}
-    queue = [queue_doc.part(contracts)] if runtime.later is not None else []
+    queue = [queue_doc.part(contracts)] if submitter is not None else []
     return [oip_doc.part(contracts, runtime.loaded.release), *queue]
 
 
-def grpc_doors(runtime: Runtime, settings: ServerSettings, listener: socket.socket | None) -> list[Door]:
+def grpc_doors(
+    runtime: Runtime, submitter: Submitter | None, settings: ServerSettings, listener: socket.socket | None
+) -> list[Door]:
     """The gRPC door where the server has a port for one, else none.
 
     Raises:
@@ -47,4 +57,4 @@ def grpc_doors(runtime: Runtime, settings: ServerSettings, listener: socket.sock
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # else its core writes a line of a client's own for any bad bytes
     from funade.serve.worker.grpc_services import door  # a worker without that port needs none of its libraries
 
-    return [door(runtime, settings, listener)]
+    return [door(runtime, submitter, settings, listener)]

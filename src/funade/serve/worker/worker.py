@@ -31,12 +31,14 @@ from funade.process.failure import Failure
 from funade.process.parent import Parent, leave, run
 from funade.serve.answer.api import ServableRelease
 from funade.serve.answer.executor import Executor
+from funade.serve.answer.recorder import Recorder
 from funade.serve.answer.runtime import Runtime
 from funade.serve.control.channel import Channel
 from funade.serve.control.messages import Begin, Handed, Message, Retire, Retired, Start, Stop, Take
 from funade.serve.door import Door
 from funade.serve.http.door import HttpDoor
 from funade.serve.http.routes import Routes
+from funade.serve.http.shared import HttpShared
 from funade.serve.limits import more_files
 from funade.serve.metrics.meter import Meter
 from funade.serve.queue import door as queue_door
@@ -100,34 +102,28 @@ class Worker:
     def open(self, loaded: ServableRelease) -> None:
         """The release is ready: wait for the supervisor's word."""
         settings = self._settings
-        mark = os.urandom(6).hex()
-        meter = Meter(mark, self._begin.folder, loaded.apis)
         most = min(settings.limits.connections, max(more_files() - _OTHER_FILES, 16))
         try:
-            runtime = Runtime(
-                self._loop,
-                self.executor,
-                self._events,
-                settings.limits,
-                loaded,
-                mark=mark,
-                meter=meter,
-                tokens=self._tokens,
-                log=self._log(loaded, mark),
-            )
+            recorder = self._recorder(loaded)
+            runtime = Runtime(self._loop, self.executor, recorder, settings.limits, loaded, self._tokens)
             self._runtime = runtime
-            runtime.later = queue_door.of(runtime, settings)
-            routes = Routes(runtime, endpoints.routes(runtime))
-            self._http = HttpDoor(
-                runtime, routes, self._socket, most=most, hosts=settings.host_names, hand=self._hand, tls=self._tls
-            )
-            later = [runtime.later] if runtime.later is not None else []
-            self._doors = [self._http, *later, *endpoints.grpc_doors(runtime, settings, self._grpc)]
+            queue = queue_door.of(runtime, settings)
+            submitter = queue.submitter if queue is not None else None
+            routes = Routes(runtime, endpoints.routes(runtime, submitter))
+            shared = HttpShared(runtime, routes, hosts=settings.host_names, hand=self._hand, tls=self._tls)
+            self._http = HttpDoor(shared, self._socket, most=most)
+            queues = [queue] if queue is not None else []
+            self._doors = [self._http, *queues, *endpoints.grpc_doors(runtime, submitter, settings, self._grpc)]
         except (FunadeError, OSError) as error:
             self.fail(Failure.of(error))
             return
         self._tick()
         self._channel.send(Ready())
+
+    def _recorder(self, loaded: ServableRelease) -> Recorder:
+        mark = os.urandom(6).hex()
+        meter = Meter(mark, self._begin.folder, loaded.apis)
+        return Recorder(mark, meter, self._events, self._log(loaded, mark))
 
     def _log(self, loaded: ServableRelease, mark: str) -> LogWriter | None:
         if not self._settings.store:
@@ -200,8 +196,7 @@ class Worker:
     def _tick(self) -> None:
         for door in self._doors:
             door.tick()
-        log, waiting = self._runtime.log, {name: queue.waiting_rows for name, queue in self._runtime.queues.items()}
-        self._runtime.meter.tick(waiting, logged=log.logged if log else 0, lost=log.lost if log else 0)
+        self._runtime.recorder.tick({name: queue.waiting_rows for name, queue in self._runtime.queues.items()})
         if self.executor.busy and time.monotonic() - self.executor.since > self._settings.limits.call_s:
             self._stuck()
         self._loop.call_later(1.0, self._tick)
@@ -228,9 +223,7 @@ class Worker:
         """End through the main thread where users' functions are done, else at once."""
         self._events.event("worker ended")
         if self._doors:
-            if self._runtime.log is not None:
-                self._runtime.log.close()
-            self._runtime.meter.close()
+            self._runtime.recorder.close()
         if self.executor.busy or code:
             os._exit(code)
         self.executor.close()
