@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from funade.contract.breaks import Break, breaks
-from funade.contract.contract import contract_of, describe, fields_of, unit
+from funade.contract.contract import contract_of, fields_of, unit
 from funade.contract.field import Contract, Field
 from funade.contract.openapi import openapi
 from funade.errors import DeclarationError
@@ -526,27 +526,6 @@ def test_a_field_pair_without_a_break_loses_no_value(kind: str, data: st.DataObj
 
 
 # --- for people and machines ---------------------------------------------------------------------------------------
-
-
-def test_a_description_has_one_line_per_field() -> None:
-    class Small(msgspec.Struct):
-        """A ride."""
-
-        fare: Annotated[float, msgspec.Meta(ge=0, description="paid"), unit("JPY")]
-        kind: Literal["a", "b"] = "a"
-
-    assert describe(contract_of(Small, Verdict, place="x")) == "\n".join(
-        [
-            "Small -> Verdict",
-            "A ride.",
-            "takes",
-            "  fare  float, >= 0, JPY: paid",
-            "  kind  str, a, b, default a",
-            "gives",
-            "  score  float, >= 0, <= 1",
-            "  block  bool",
-        ]
-    )
 
 
 def test_openapi_says_what_a_client_may_send_and_gets() -> None:

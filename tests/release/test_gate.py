@@ -420,24 +420,6 @@ def test_an_api_without_owner_or_fallback_is_refused(root: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("fallback", "got"),
-    [
-        ({"score": 0.0}, "object missing required field `high`"),
-        ({"score": 0.0, "high": "no"}, "expected `bool`, got `str` - at `$.high`"),
-        ({"score": 0.0, "high": True, "low": False}, "object contains unknown field `low`"),
-    ],
-)
-def test_a_fallback_that_breaks_the_contract_is_told(root: Path, fallback: dict[str, object], got: str) -> None:
-    graph = toy.project(root).graph
-    spec = graph["judge"]
-    policies = tuple(
-        msgspec.structs.replace(p, answer=fallback) if type(p).__name__ == "Fallback" else p for p in spec.policies
-    )
-    changed = Graph([msgspec.structs.replace(s, policies=policies) if s is spec else s for s in graph])
-    assert [f.got for f in obligations.findings(changed, None, 0) if not f.holds] == [got]
-
-
 FRONT = """
 @fn.api(fn.takes(Point), fn.gives(Verdict), fn.owner("toy-team"), fn.fallback(score=0.0, high=False), below=judge)
 def front(batch: fn.Columns, below: fn.Columns) -> fn.Columns:

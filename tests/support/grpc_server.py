@@ -14,7 +14,6 @@ import numpy as np
 from funade.contract.answer import AnswerSchema
 from funade.contract.batch import Batch
 from funade.contract.contract import contract_of, default
-from funade.contract.openapi import openapi
 from funade.contract.outcome import Outcome
 from funade.contract.request import RequestSchema
 from funade.contract.wire import Wire, wire
@@ -119,7 +118,6 @@ class Release:
             "everything": Api("everything", Everything, Back),
             "closed": Api("closed", Closed, Score, {"score": -1.0}),
         }
-        self.openapi = openapi({name: api.contract for name, api in self.apis.items()}, version=str(release))
         self.wires: dict[str, Wire] = {
             name: wire(name, api.contract, module="taxi.screening") for name, api in self.apis.items()
         }

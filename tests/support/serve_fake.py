@@ -17,7 +17,6 @@ from funade import points
 from funade.contract.answer import AnswerSchema
 from funade.contract.batch import Batch
 from funade.contract.contract import contract_of
-from funade.contract.openapi import openapi
 from funade.contract.outcome import Outcome
 from funade.contract.request import RequestSchema
 from funade.contract.wire import Wire
@@ -89,7 +88,6 @@ class Release:
             "promised": Fake("promised", release, fallback, promise_s=0.1),
             "kept": Fake("kept", release, fallback),
         }
-        self.openapi = openapi({name: api.contract for name, api in self.apis.items()}, version=str(release))
         self.wires: dict[str, Wire] = {}
         self._golden = golden
 

@@ -34,13 +34,6 @@ class LoadedRelease(msgspec.Struct):
     golden: tuple[GoldenRows, ...] = ()
     wires: dict[str, Wire] = {}
 
-    @property
-    def openapi(self) -> dict[str, Any]:
-        """The OpenAPI document of the apis."""
-        from funade.contract.openapi import openapi
-
-        return openapi({name: api.contract for name, api in self.apis.items()}, version=str(self.release))
-
     def warm(self) -> None:
         """Answer every golden row as the gate did.
 

@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from funade.contract.breaks import limits
 from funade.contract.field import EXACT, Contract, Field, FieldType, floats
 from funade.errors import DeclarationError
 
@@ -241,23 +240,3 @@ def _remedy(kind: Any) -> str:
     if isinstance(kind, inspect.StructType):
         return "write its fields flat, one by one"
     return "write one field per value"
-
-
-def describe(contract: Contract) -> str:
-    """The contract for people: a heading, the request's doc, then one line per field."""
-    lines = [f"{contract.takes} -> {contract.gives}", *([contract.doc] if contract.doc else [])]
-    for heading, fields in (("takes", contract.takes_fields), ("gives", contract.gives_fields)):
-        width = max((len(f.name) for f in fields), default=0)
-        lines.append(heading)
-        lines += [f"  {f.name:<{width}}  {_line(f)}" for f in fields]
-    return "\n".join(lines)
-
-
-def _line(field: Field) -> str:
-    nullable = field.nullable and not field.filled
-    parts = [field.type + (" | None" if nullable else ""), *limits(field), *([field.unit] if field.unit else [])]
-    if field.filled:
-        parts.append(f"{field.default} where missing")
-    elif not field.required:
-        parts.append(f"default {field.default}")
-    return ", ".join(parts) + (f": {field.doc}" if field.doc else "")

@@ -39,7 +39,6 @@ class RequestSchema:
         self.fields = fields_of(takes, place=takes.__module__)
         self._row = strict(takes, self.fields)
         self._zone = zone
-        self._most_rows = most_rows
         rows = Annotated[list[self._row], msgspec.Meta(max_length=most_rows)]  # type: ignore[name-defined]
         self._decoder = msgspec.json.Decoder(self._row | rows)
         self._names = tuple(f.name for f in self.fields)

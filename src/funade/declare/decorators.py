@@ -23,7 +23,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 Input = Node[Any, Any] | Rows | Answers
-Decorator = Callable[[Callable[P, R]], Node[P, R]]
 
 MAY_TAKE: dict[Kind, frozenset[str]] = {
     "source": frozenset(),

@@ -269,6 +269,3 @@ Policy = (
 
 CHECKS = (Within, NotNull, OneOf, Unique, RowCount)
 """Policies that a snapshot's rows are held against."""
-
-BARS = (AtLeast, AtMost, Inside, MayRise, MayFall)
-"""Policies that an evaluation's numbers are held against."""

@@ -20,7 +20,7 @@ from sklearn.preprocessing import StandardScaler
 
 from funade import digest
 from funade.bind.api import BoundApi
-from funade.contract.contract import describe
+from funade.contract.field import Field
 from funade.errors import ServeError
 from funade.serve.bare import file as bare_file
 from funade.serve.bare import serve as bare
@@ -75,8 +75,8 @@ def answers(api: BoundApi, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return api.answers.rows(api.answer(taken))
 
 
-def takes(path: Path) -> list[str]:
-    return [line.strip() for line in describe(api_of(path).contract).partition("gives")[0].splitlines()[3:]]
+def shown(field: Field) -> str:
+    return field.type + (" | None" if field.nullable else "")
 
 
 # What is answered
@@ -111,13 +111,14 @@ def test_a_lightgbm_text_answers_as_lightgbm_does(tmp_path: Path) -> None:
     booster = trees(["km", "petal length (cm)", "class"])
     api = api_of(text(tmp_path, booster))
     assert api.name == "eta_2"
-    assert describe(api.contract) == (
-        "Row -> Answer\nOne row for `eta-2.txt`.\n"
-        "takes\n  km                float | None\n"
-        "  petal_length__cm  float | None: `petal_length_(cm)` of the file\n"
-        "  class_            float | None: `class` of the file\n"
-        "gives\n  prediction  float"
-    )
+    assert (api.contract.takes, api.contract.gives) == ("Row", "Answer")
+    assert api.contract.doc == "One row for `eta-2.txt`."
+    assert [(f.name, shown(f), f.doc) for f in api.contract.takes_fields] == [
+        ("km", "float | None", ""),
+        ("petal_length__cm", "float | None", "`petal_length_(cm)` of the file"),
+        ("class_", "float | None", "`class` of the file"),
+    ]
+    assert [(f.name, shown(f)) for f in api.contract.gives_fields] == [("prediction", "float")]
     rows: list[dict[str, Any]] = [
         {"km": 1.0, "petal_length__cm": None, "class_": 0.5},
         {"km": -0.25, "petal_length__cm": 3.0, "class_": 1e300},
@@ -158,9 +159,10 @@ def test_inputs_are_fields_by_name_and_type(tmp_path: Path) -> None:
     ]  # fmt: skip
     outputs = [(f"out_{name}", kind, f"Identity {name}") for name, kind, _ in inputs]
     path = graph(tmp_path, inputs, outputs)
-    assert takes(path) == [
-        "km     float", "seats  int, >= -128, <= 127", "city   str", "wet    bool", "at_0   float", "at_1   float",
-        "id     int",
+    assert [(f.name, f.type, f.ge, f.le) for f in api_of(path).contract.takes_fields] == [
+        ("km", "float", None, None), ("seats", "int", -128, 127), ("city", "str", None, None),
+        ("wet", "bool", None, None), ("at_0", "float", None, None), ("at_1", "float", None, None),
+        ("id", "int", None, None),
     ]  # fmt: skip
     rows = [
         {"km": 0.5, "seats": -3, "city": "東京", "wet": True, "at_0": 1e300, "at_1": 2.0, "id": 2**62 + 1},

@@ -86,10 +86,6 @@ class ServableRelease(Protocol):
     def wires(self) -> Mapping[str, Wire]:
         """Api → the numbers of its fields over gRPC; an api that is absent is numbered anew."""
 
-    @property
-    def openapi(self) -> dict[str, Any]:
-        """The OpenAPI document of the apis."""
-
     def warm(self) -> None:
         """Answer the golden rows.
 

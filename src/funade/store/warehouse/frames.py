@@ -19,12 +19,6 @@ from funade.store.warehouse.column_types import ColumnPlace, kept
 KNOWN = "pandas.DataFrame, polars.DataFrame, pyarrow.Table, a DuckDB relation or a dict of NumPy arrays"
 
 
-def __getattr__(name: str) -> object:
-    if name == "Columns":  # the alias needs NumPy, which planning must not import
-        return dict[str, np.ndarray]
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
 def to_arrow(value: object, *, zone: ZoneInfo, place: str, what: str = "result") -> pa.Table:
     """Any frame as an Arrow table of kept types.
 
