@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from funade.batch.plan import FALLBACK, RELEASE
 from funade.bind.api import BoundApi
+from funade.bind.halves import attempts
 from funade.contract import outcome
 from funade.contract.arrays import Columns
 from funade.contract.outcome import Fault, Outcome
@@ -72,9 +73,9 @@ class TableApi:
         codes = np.zeros(len(places), dtype=np.uint8)
         answered = np.ones(len(places), dtype=bool)
         pieces = []
-        for first, given in self._given(held.taken.columns, len(places)):
-            pieces.append(given.columns)
-            for row, fault in given.faults.items():
+        for first, answers in self._outcomes(held.taken.columns, len(places)):
+            pieces.append(answers.columns)
+            for row, fault in answers.faults.items():
                 if fault.code == outcome.REFUSED or self._fallback is None:
                     answered[first + row] = False
                     refused.append((int(places[first + row]), fault.text))
@@ -88,29 +89,28 @@ class TableApi:
             self._beside(rows, columns, codes[answered]), self._refused(table, refused, start), int((codes > 0).sum())
         )
 
-    def _given(self, columns: Columns, rows: int) -> Iterator[tuple[int, Outcome]]:
-        """What the function gives: (first row, answers), in order; a row on which it raises is alone."""
-        raised, most = 0, MOST_AT_ONCE
-        waiting = [(0, rows)]
-        while waiting:
-            start, stop = waiting.pop()
+    def _outcomes(self, columns: Columns, rows: int) -> Iterator[tuple[int, Outcome]]:
+        """The function's answers as (first row, answers), in order; a row on which it raises is alone."""
+
+        def give(start: int, stop: int) -> Outcome:
             # The function may write into its batch, as it may into a request's: these columns are Arrow's memory.
             batch = {name: values[start:stop].copy() for name, values in columns.items()}
-            try:
-                given = self._api.give(batch, stop - start)
+            return self._api.give(batch, stop - start)
+
+        errors, most = 0, MOST_AT_ONCE
+        for span in attempts(give, rows):
+            if span.given is not None:
                 most = MOST_RAISED
-                yield start, given
-            except Exception as error:
-                raised += 1
-                if raised > most:
-                    raise self._failure(error) from error
-                if stop - start == 1:
-                    text = f"the function raised {told(error)}"
-                    one = self._fallback or self._api.answers.blank()
-                    yield start, Outcome(one, {0: Fault(outcome.ERROR, text)})
-                    continue
-                half = (start + stop) // 2
-                waiting += [(half, stop), (start, half)]
+                yield span.start, span.given
+                continue
+            assert isinstance(span.error, Exception)
+            errors += 1
+            if errors > most:
+                raise self._failure(span.error) from span.error
+            if not span.halves:
+                answer = self._fallback or self._api.answers.blank()
+                fault = Fault(outcome.ERROR, f"the function raised {told(span.error)}")
+                yield span.start, Outcome(answer, {0: fault})
 
     def _failure(self, error: Exception) -> FunadeError:
         if isinstance(error, FunadeError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from funade.contract.outcome import Outcome
@@ -26,39 +26,55 @@ class Span(NamedTuple):
     given: Outcome | None
     error: BaseException | None
 
+    @property
+    def halves(self) -> bool:
+        """Whether these rows failed together and can be asked again by halves."""
+        return self.error is not None and self.stop - self.start > 1
+
+
+def attempts(
+    give: Give, rows: int, *, toward: int | None = None, catch: type[BaseException] = Exception
+) -> Iterator[Span]:
+    """Every call of ``give``: for all rows, and after each that fails for its two halves, in the rows' order.
+
+    Args:
+        give: answers some rows.
+        rows: how many there are.
+        toward: the one row that is looked for, where only halves with it are to be asked.
+        catch: the errors that count as a failure; another ends the search.
+    """
+    waiting = [(0, rows)]
+    while waiting:
+        start, stop = waiting.pop()
+        try:
+            span = Span(start, stop, give(start, stop), None)
+        except catch as error:
+            span = Span(start, stop, None, error)
+        if span.halves:
+            middle = (start + stop) // 2
+            halves = [(middle, stop), (start, middle)]
+            waiting += [half for half in halves if toward is None or half[0] <= toward < half[1]]
+        yield span
+
 
 def spans(give: Give, rows: int) -> list[Span]:
     """The batch as spans in order: one span where ``give`` answers the batch whole.
 
     Every row of a failed span fails alone too, unless ``MOST_CALLS`` or ``MOST_S`` ended the search.
     """
-    try:
-        return [Span(0, rows, give(0, rows), None)]
-    except BaseException as error:  # the user's function may raise anything, SystemExit too
-        if rows == 1:
-            return [Span(0, 1, None, error)]
-        return _halves(give, rows, error)
-
-
-def _halves(give: Give, rows: int, error: BaseException) -> list[Span]:
-    ends = time.monotonic() + MOST_S
-    middle = rows // 2
-    open_ = [(middle, rows), (0, middle)]
-    found: list[Span] = []
-    calls = 0
-    while open_:
-        start, stop = open_.pop()
-        if calls >= MOST_CALLS or time.monotonic() > ends:
-            found.append(Span(start, stop, None, error))
-            continue
-        calls += 1
-        try:
-            found.append(Span(start, stop, give(start, stop), None))
-        except BaseException as again:
-            error = again
-            if stop - start == 1:
-                found.append(Span(start, stop, None, again))
-            else:
-                middle = (start + stop) // 2
-                open_ += [(middle, stop), (start, middle)]
-    return found
+    parts: list[Span] = []
+    reached, ends = 0, 0.0
+    error: BaseException | None = None
+    # The user's function may raise anything, SystemExit too.
+    for calls, span in enumerate(attempts(give, rows, catch=BaseException)):
+        if not span.halves:
+            parts.append(span)
+            reached = span.stop
+        if reached == rows:
+            break
+        ends = ends or time.monotonic() + MOST_S
+        error = span.error if span.error is not None else error
+        if calls == MOST_CALLS or time.monotonic() > ends:
+            parts.append(Span(reached, rows, None, error))
+            break
+    return parts
