@@ -14,6 +14,7 @@ from funade.bind.api import BoundApi
 from funade.bind.halves import attempts
 from funade.contract import outcome
 from funade.contract.arrays import Columns
+from funade.contract.arrow import TYPES, to_arrow
 from funade.contract.outcome import Fault, Outcome
 from funade.contract.table import ColumnsCheck
 from funade.errors import BuildFailed, FunadeError
@@ -49,9 +50,10 @@ class TableApi:
         self._carried = list(carried)
         self._check = ColumnsCheck(api.requests)
         self._fallback = api.answers.constant(api.fallback) if api.fallback is not None else None
-        self._gives = pa.schema([(f.name, arrow_type(f.type)) for f in api.contract.gives_fields])
+        self._gives = api.contract.gives_fields
         more = pa.schema([(FALLBACK, pa.string()), (RELEASE, pa.int64())])
-        self.schema = pa.schema([*[schema.field(name) for name in self._carried], *self._gives, *more])
+        own = [pa.field(f.name, TYPES[f.type]) for f in self._gives]
+        self.schema = pa.schema([*[schema.field(name) for name in self._carried], *own, *more])
         self.refused_schema = pa.schema([*schema, *self.refused_columns(schema)])
 
     @staticmethod
@@ -125,15 +127,15 @@ class TableApi:
     def _table(self, pieces: Sequence[Columns], codes: Any, answered: Any) -> pa.Table:
         arrays = []
         for field in self._gives:
-            parts = [_array(piece[field.name], field.type) for piece in pieces]
+            parts = [to_arrow(piece[field.name], field.type) for piece in pieces]
             array = pa.concat_arrays(parts) if len(parts) != 1 else parts[0]
             if codes.any() and self._fallback is not None:
-                one = _array(self._fallback[field.name], field.type)
+                one = to_arrow(self._fallback[field.name], field.type)
                 array = pa.concat_arrays([array, one]).take(
                     pa.array(np.where(codes > 0, len(array), np.arange(len(array))))
                 )
             arrays.append(array if answered.all() else array.filter(pa.array(answered)))
-        return pa.table(arrays, schema=self._gives)
+        return pa.table(arrays, names=[field.name for field in self._gives])
 
     def _beside(self, rows: pa.Table, answers: pa.Table, codes: Any) -> pa.Table:
         number = answers.num_rows
@@ -150,21 +152,3 @@ class TableApi:
 
 
 _SAID = ("row", "reason")
-
-
-def arrow_type(kind: str) -> pa.DataType:
-    """How a field of the contract stands in the table."""
-    found = {
-        "bool": pa.bool_(), "int": pa.int64(), "float": pa.float64(), "str": pa.string(),
-        "datetime": pa.timestamp("us", tz="UTC"), "date": pa.date32(),
-    }  # fmt: skip
-    return found[kind]
-
-
-def _array(values: Any, kind: pa.DataType) -> pa.Array:
-    """Checked answers as Arrow; missing (NaN, NaT, None) is null."""
-    if values.dtype.kind == "M" and pa.types.is_date(kind):
-        return pa.array(values.astype("datetime64[D]"), kind)
-    if values.dtype.kind == "O" or values.dtype.kind == "M":
-        return pa.array(values, kind, from_pandas=True)
-    return pa.array(values, from_pandas=True).cast(kind)

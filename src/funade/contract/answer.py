@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from funade.contract.arrays import Array, Columns
+from funade.contract.arrays import DTYPES, Array, Columns
 from funade.contract.coerce import SETTLERS, CoercedField
 from funade.contract.field import Contract, Field
 from funade.contract.outcome import Fault
@@ -79,7 +79,7 @@ class AnswerSchema:
 
     def empty(self) -> Columns:
         """The answers for no rows."""
-        return {f.name: np.empty(0, dtype=_DTYPES[f.type]) for f in self.fields}
+        return {f.name: np.empty(0, dtype=DTYPES[f.type]) for f in self.fields}
 
     def rows(self, columns: Columns) -> list[dict[str, Any]]:
         """The answers as a client reads them: JSON values, times as ISO text in UTC."""
@@ -123,7 +123,7 @@ class AnswerSchema:
 
     def blank(self) -> Columns:
         """One row that stands where there is no answer: zeros, empty text, no time."""
-        found = {f.name: np.zeros(1, dtype=_DTYPES[f.type]) for f in self.fields}
+        found = {f.name: np.zeros(1, dtype=DTYPES[f.type]) for f in self.fields}
         for field in self.fields:
             if field.type == "str":
                 found[field.name][:] = ""
@@ -137,12 +137,6 @@ def wrong(faults: Mapping[int, Fault], api: str, *, do: str = REMEDY) -> AnswerE
     """The error that rows' values may not leave; it tells of the first, ``rows`` has all."""
     row = min(faults)
     return AnswerError(f"{_who(api)} answered row {row} with {faults[row].text}", do=do, rows=tuple(sorted(faults)))
-
-
-_DTYPES = {
-    "bool": "bool", "int": "int64", "float": "float64", "str": "object",
-    "datetime": "datetime64[us]", "date": "datetime64[D]",
-}  # fmt: skip
 
 
 def _fields(gives: type[msgspec.Struct]) -> tuple[Field, ...]:
@@ -178,7 +172,7 @@ def _column(field: Field, value: Any, rows: int) -> Array:
     if value is not None and field.type in ("datetime", "date"):
         moment = datetime.fromisoformat(value)
         value = np.datetime64(moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment)
-    array = np.empty(rows, dtype=object if value is None else _DTYPES[field.type])
+    array = np.empty(rows, dtype=object if value is None else DTYPES[field.type])
     array[:] = value
     return array
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -19,3 +20,21 @@ Masks = dict[str, Mask]
 
 Codes = np.ndarray[Any, np.dtype[np.uint8]]
 """Who spoke for each row: a code of ``contract.outcome``."""
+
+DTYPES = {
+    "bool": "bool", "int": "int64", "float": "float64", "str": "object",
+    "datetime": "datetime64[us]", "date": "datetime64[D]",
+}  # fmt: skip
+"""Type of a contract's field → type of its column where no value is missing."""
+
+
+def as_objects(values: Collection[Any]) -> Array:
+    """Values as they are, one an element: lists among them do not become a second dimension."""
+    column = np.empty(len(values), dtype=object)
+    column[:] = values
+    return column
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a value is None, NaN, NaT or pandas' NA, which is neither equal nor unequal to itself."""
+    return value is None or type(value).__name__ == "NAType" or bool(value != value)

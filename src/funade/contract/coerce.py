@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from funade.contract.arrays import Array
+from funade.contract.arrays import Array, is_missing
 from funade.contract.breaks import admits, limits
 from funade.contract.field import EXACT, Field
 from funade.contract.outcome import ERROR, NAN, Fault
@@ -52,7 +52,7 @@ def _settle_int(target: CoercedField, array: Array) -> Settled | None:
         present = array[np.isfinite(array)]
         if not (np.trunc(present) == present).all() or (np.abs(present) > EXACT).any():
             return None
-        if given is not array and any(not _missing(v) and abs(v) > EXACT for v in given.tolist()):
+        if given is not array and any(not is_missing(v) and abs(v) > EXACT for v in given.tolist()):
             return None  # 2**53 + 1 became 2**53
         faults = _number_faults(target, array)
         if len(present) < len(array) and target.nullable:
@@ -107,7 +107,7 @@ _YEARS = {
 
 
 def _settle_time(target: CoercedField, array: Array, dtype: str) -> Settled | None:
-    if array.dtype.kind == "O" and all(_missing(v) for v in array.tolist()):
+    if array.dtype.kind == "O" and all(is_missing(v) for v in array.tolist()):
         array = np.full(len(array), "NaT", dtype=dtype)
     if array.dtype.kind != "M":
         return None
@@ -144,7 +144,7 @@ def _settle_objects(target: CoercedField, array: Array, keep: Callable[[Any], An
     faults: dict[int, Fault] = {}
     kept = np.empty(len(array), dtype=object)
     for row, value in enumerate(array.tolist()):
-        if _missing(value):
+        if is_missing(value):
             if not target.nullable:
                 faults[row] = Fault(ERROR, f"missing, expected {_expected(target.field)}")
             continue
@@ -161,9 +161,9 @@ def _settle_objects(target: CoercedField, array: Array, keep: Callable[[Any], An
 def _numbers(array: Array) -> Array:
     """Objects that are all numbers or missing as int64 or float64; unchanged where one is something else."""
     values = array.tolist()
-    kinds = {type(v) for v in values if not _missing(v)}
+    kinds = {type(v) for v in values if not is_missing(v)}
     if kinds == {int}:
-        complete = not any(_missing(v) for v in values)
+        complete = not any(is_missing(v) for v in values)
         try:
             return array.astype(np.int64) if complete else np.array([_nan(v) for v in values], dtype=np.float64)
         except OverflowError:
@@ -174,12 +174,7 @@ def _numbers(array: Array) -> Array:
 
 
 def _nan(value: Any) -> Any:
-    return math.nan if _missing(value) else value
-
-
-def _missing(value: Any) -> bool:
-    """None, NaN, NaT or pandas' NA, which is neither equal nor unequal to itself."""
-    return value is None or type(value).__name__ == "NAType" or bool(value != value)
+    return math.nan if is_missing(value) else value
 
 
 def _number_faults(target: CoercedField, array: Array) -> dict[int, Fault]:

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from funade.contract.arrays import Array
+from funade.contract.arrays import DTYPES, Array, as_objects
 from funade.contract.batch import PackedFields
 from funade.contract.field import Field, floats
 
@@ -54,13 +54,7 @@ def dtype_of(field: Field) -> str:
         return "float64"
     if field.nullable and not field.filled and field.type == "bool":
         return "object"
-    return _DTYPES[field.type]
-
-
-_DTYPES = {
-    "bool": "bool", "int": "int64", "float": "float64", "str": "object",
-    "datetime": "datetime64[us]", "date": "datetime64[D]",
-}  # fmt: skip
+    return DTYPES[field.type]
 
 
 _FORMATS = {"float64": "d", "int64": "q"}
@@ -109,9 +103,7 @@ def column(field: Field, zone: ZoneInfo) -> Callable[[list[Any]], Array]:
             return np.array([_microseconds(v, zone) for v in values], dtype="int64").view(dtype)
         if dtype != "object":
             return np.array(values, dtype=dtype)
-        found = np.empty(len(values), dtype=object)
-        found[:] = values
-        return found
+        return as_objects(values)
 
     return made
 
@@ -131,5 +123,5 @@ def nans(values: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.bool_]] | 
         total = values.sum()
     if total == total:
         return None
-    found = np.isnan(values)
-    return found if found.any() else None
+    mask = np.isnan(values)
+    return mask if mask.any() else None

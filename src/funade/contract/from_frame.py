@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from funade.contract.arrays import Array, Columns
+from funade.contract.arrays import Array, Columns, as_objects, is_missing
 from funade.contract.form import Form
 from funade.errors import AnswerError
 
@@ -138,27 +138,16 @@ def _series(series: Any, zone: ZoneInfo) -> Array:
 
 
 def _arrow_values(column: Any, zone: ZoneInfo) -> Array:
-    import pyarrow as pa
+    from pyarrow import float64, types
 
-    types = pa.types
+    from funade.contract.arrow import to_numpy
+
     if types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
-    if types.is_timestamp(column.type):
-        known = _UTC if column.type.tz else zone
-        return _array(column.cast(pa.timestamp(column.type.unit)).to_numpy(), known)
     if types.is_decimal(column.type):
-        column = column.cast(pa.float64())
-    if types.is_integer(column.type) or types.is_floating(column.type) or types.is_date(column.type):
-        return _array(column.to_numpy(), zone)
-    if types.is_boolean(column.type) and not column.null_count:
-        return _array(column.to_numpy(), zone)
-    return _array(_objects(column.to_pylist()), zone)
-
-
-def _objects(values: list[Any]) -> Array:
-    found = np.empty(len(values), dtype=object)
-    found[:] = values
-    return found
+        column = column.cast(float64())
+    known = _UTC if types.is_timestamp(column.type) and column.type.tz else zone
+    return _array(to_numpy(column), known)
 
 
 def _array(values: Array, zone: ZoneInfo) -> Array:
@@ -190,7 +179,7 @@ def _moved(moment: datetime, zone: ZoneInfo) -> datetime:
 
 def _guessed(values: Array, zone: ZoneInfo) -> Array:
     """Objects that are all times or all dates as such; other objects with None for every kind of missing."""
-    listed = [None if _missing(v) else v for v in values.tolist()]
+    listed = [None if is_missing(v) else v for v in values.tolist()]
     present = [v for v in listed if v is not None]
     if present and all(isinstance(v, datetime) for v in present):
         return np.array([None if v is None else _moved(v, zone) for v in listed], dtype="datetime64[us]")
@@ -198,9 +187,4 @@ def _guessed(values: Array, zone: ZoneInfo) -> Array:
         return np.array(listed, dtype="datetime64[D]")
     if present and len(present) == len(listed) and all(type(v) is bool for v in present):
         return np.array(listed, dtype=np.bool_)
-    return _objects([v.value if isinstance(v, enum.Enum) else v for v in listed])
-
-
-def _missing(value: Any) -> bool:
-    """None, NaN, NaT or pandas' NA, which is neither equal nor unequal to itself."""
-    return value is None or type(value).__name__ == "NAType" or bool(value != value)
+    return as_objects([v.value if isinstance(v, enum.Enum) else v for v in listed])

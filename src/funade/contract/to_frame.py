@@ -95,22 +95,11 @@ def _is_day(array: Array) -> bool:
 def _arrow(columns: Columns, types: Mapping[str, str]) -> pa.Table:
     import pyarrow as pa
 
-    arrays = [_arrow_array(array, types.get(name, "")) for name, array in columns.items()]
-    return pa.table(arrays, names=list(columns))
+    from funade.contract.arrow import to_arrow
 
-
-def _arrow_array(array: Array, kind: str) -> Any:
-    import pyarrow as pa
-
-    if array.dtype.kind == "M":
-        return pa.array(array, pa.date32() if _is_day(array) else pa.timestamp("us", tz="UTC"))
-    if array.dtype.kind != "O":
-        found = pa.array(array, from_pandas=True)
-        return found.cast(pa.int64()) if kind == "int" else found
-    if kind in ("str", "bool"):
-        return pa.array(array, pa.string() if kind == "str" else pa.bool_())
-    found = pa.array(array)
-    return found.cast(pa.string()) if pa.types.is_null(found.type) else found
+    arrays = [to_arrow(array, types.get(name, "")) for name, array in columns.items()]
+    # A column of which nothing is known but that all is missing reads as text, not as nothing.
+    return pa.table([a.cast(pa.string()) if pa.types.is_null(a.type) else a for a in arrays], names=list(columns))
 
 
 def _polars(columns: Columns, types: Mapping[str, str]) -> Any:

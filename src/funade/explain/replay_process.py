@@ -18,16 +18,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from funade.bind.api import BoundApi
+from funade.bind.halves import attempts
 from funade.bind.release import load_release
 from funade.contract.arrays import Columns
+from funade.contract.arrow import to_numpy
 from funade.contract.columns import dtype_of
 from funade.contract.field import Field
+from funade.contract.outcome import Outcome
 from funade.process.child import Child, ChildFailed, Surroundings
 from funade.process.parent import Parent, run
 
 PATIENCE_S = 120.0
 _LONGEST = 400
-_NAT = -(2**63)
 
 
 class LoggedRow(msgspec.Struct, frozen=True):
@@ -72,22 +74,8 @@ def replay(store: str, rows: Sequence[LoggedRow]) -> Sequence[ReplayedAnswer]:
 
 
 def columns(values: pa.StructArray, fields: Sequence[Field]) -> Columns:
-    """A struct's fields as the columns that a function takes."""
-    return {field.name: _column(values.field(field.name), field) for field in fields}
-
-
-def _column(array: pa.Array, field: Field) -> np.ndarray[Any, Any]:
-    dtype = dtype_of(field)
-    if dtype.startswith("datetime"):
-        whole = array.cast(pa.int32()).cast(pa.int64()) if dtype.endswith("[D]") else array.cast(pa.int64())
-        return np.array(whole.fill_null(_NAT).to_numpy(zero_copy_only=False), dtype="i8").view(f"M8[{dtype[11:-1]}]")
-    if dtype == "float64":
-        return np.array(array.cast(pa.float64()).to_numpy(zero_copy_only=False), dtype="f8")
-    if dtype == "object":
-        column = np.empty(len(array), dtype=object)
-        column[:] = array.to_pylist()
-        return column
-    return np.array(array.to_pylist(), dtype=dtype)
+    """A struct's fields as the columns that a function takes, which may write into them."""
+    return {f.name: np.array(to_numpy(values.field(f.name)), dtype=dtype_of(f)) for f in fields}
 
 
 def _answer(api: BoundApi, row: LoggedRow) -> ReplayedAnswer:
@@ -111,17 +99,13 @@ def _among(
 
     Where the function fails for all, the half with the row is asked, as servers do.
     """
-    start, stop = 0, len(requests)
-    while True:
-        try:
-            rows = requests.slice(start, stop - start)
-            outcome = api.give(columns(rows, api.contract.takes_fields), len(rows))
-            break
-        except Exception as error:  # the user's function may raise anything
-            if stop - start == 1:
-                return otherwise or ReplayedAnswer(why=f"now it fails: {type(error).__name__}: {error}"[:500])
-            middle = (start + stop) // 2
-            start, stop = (start, middle) if place < middle else (middle, stop)
+
+    def give(start: int, stop: int) -> Outcome:
+        return api.give(columns(requests.slice(start, stop - start), api.contract.takes_fields), stop - start)
+
+    *_, (start, _, outcome, error) = attempts(give, len(requests), toward=place)
+    if outcome is None:
+        return otherwise or ReplayedAnswer(why=f"now it fails: {type(error).__name__}: {error}"[:500])
     if place - start in outcome.faults:
         return otherwise or ReplayedAnswer(why=f"now it has no answer: {outcome.faults[place - start].text}")
     answer = _compared(api, outcome.columns, place - start, logged)

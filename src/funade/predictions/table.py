@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from funade.contract import outcome
 from funade.contract.arrays import Array
-from funade.contract.columns import nans
+from funade.contract.arrow import to_arrow
 from funade.predictions import segments, wal
 from funade.predictions.record import DOORS
 from funade.store.warehouse.query import Select, literal, quoted, sql, whole
@@ -114,11 +114,8 @@ def _struct(columns: dict[str, Array], letter: str, refused: Array | None) -> pa
 
 
 def _values(column: Array) -> pa.Array:
-    if column.dtype.kind == "M" and column.dtype != "datetime64[D]":
-        return pa.array(column.astype("datetime64[us]")).cast(pa.timestamp("us", "UTC"))
     if column.dtype != object:
-        missing = column.dtype.kind == "f" and nans(column) is not None
-        return pa.array(column, from_pandas=missing)  # NaN is a missing value, to whom it may read it by SQL too
+        return to_arrow(column)  # NaN is a missing value, to whom it may read it by SQL too
     try:
         return pa.array(column.tolist())
     except (pa.ArrowException, ArithmeticError):

@@ -116,7 +116,7 @@ def test_pandas_gets_utc_times_its_own_text_and_floats_for_numbers_with_gaps() -
 def test_columns_have_six_plain_kinds(rides: pa.Table) -> None:
     extra = rides.append_column("gap", pa.array([1, None, 3])).append_column("maybe", pa.array([True, None, False]))
     extra = extra.append_column("big", pa.array([2**64 - 1, 0, 1], pa.uint64()))
-    columns = frames.to_columns(extra.append_column("small", pa.array([1, 2, 3], pa.int8())))
+    columns = frames.from_arrow(extra.append_column("small", pa.array([1, 2, 3], pa.int8())), "columns")
     assert {name: str(values.dtype) for name, values in columns.items()} == {
         "ride": "object", "fare \"yen\"": "float64", "zone": "int64", "card": "bool", "at": "datetime64[us]",
         "gap": "float64", "maybe": "object", "big": "uint64", "small": "int64",

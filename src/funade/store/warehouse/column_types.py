@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import types
 
+from funade.contract.arrow import MOMENT
 from funade.errors import ResultRefused
 
 _PIECE = 1 << 20
@@ -62,14 +63,10 @@ def _utc(column: pa.ChunkedArray, zone: str, where: ColumnPlace) -> pa.ChunkedAr
     try:
         if column.type.tz is None:
             naive = column.cast(pa.timestamp("us"), safe=safe)
-            return pc.assume_timezone(naive, zone, ambiguous="earliest", nonexistent="earliest").cast(_moment())
-        return column if column.type == _moment() else column.cast(_moment(), safe=safe)
+            return pc.assume_timezone(naive, zone, ambiguous="earliest", nonexistent="earliest").cast(MOMENT)
+        return column if column.type == MOMENT else column.cast(MOMENT, safe=safe)
     except pa.ArrowException as error:
         raise where.refusal("with times that microseconds can count", str(error).splitlines()[0]) from error
-
-
-def _moment() -> pa.DataType:
-    return pa.timestamp("us", tz="UTC")
 
 
 def _type(kind: pa.DataType, where: ColumnPlace) -> pa.DataType:
@@ -85,7 +82,7 @@ def _type(kind: pa.DataType, where: ColumnPlace) -> pa.DataType:
     if types.is_struct(kind) and kind.num_fields:
         return pa.struct([(field.name, _type(field.type, where)) for field in kind.fields])
     if types.is_timestamp(kind) and kind.tz is not None:
-        return _moment()
+        return MOMENT
     if any(test(kind) for test in _plain()):
         return kind
     raise _unkept(kind, where)

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from funade.contract.arrays import Columns
+from funade.contract.arrow import to_numpy
 from funade.contract.form import Form
 from funade.errors import ResultRefused
 from funade.store.warehouse import query
@@ -44,19 +45,12 @@ def from_arrow(table: pa.Table, form: Form, *, connection: duckdb.DuckDBPyConnec
 
     pandas: text is pandas' ``str``, times are ``datetime64[us, UTC]``, whole numbers with missing values become
     ``float64`` with NaN (exact up to 2**53), bools with missing values and dates become ``object``.
-    columns: see ``to_columns``. relation: lives on ``connection``, else on a private one in memory; relations that
-    are to be joined need one connection.
+    columns: as ``contract.arrow.to_numpy`` makes them. relation: lives on ``connection``, else on a private one in
+    memory; relations that are to be joined need one connection.
     """
     if form == "relation":
         return (connection or query.memory()).from_arrow(table)
     return _WRITERS[form](table)
-
-
-def to_columns(table: pa.Table) -> Columns:
-    """One NumPy array per column: ``float64`` (missing is NaN), ``int64``, ``uint64`` where 64 unsigned bits are kept,
-    ``bool_``, ``datetime64[us]`` meaning UTC, ``datetime64[D]``, else ``object`` with None for missing.
-    """
-    return {name: _array(column) for name, column in _columns(table)}
 
 
 def _columns(table: pa.Table) -> Iterable[tuple[str, pa.ChunkedArray]]:
@@ -151,34 +145,14 @@ def _refuse_names(names: list[Any], place: str, what: str) -> None:
             raise ResultRefused(f"{what} expected each column once, got {got}", at=place, do="rename or drop one")
 
 
+def _to_columns(table: pa.Table) -> Columns:
+    return {name: to_numpy(column) for name, column in _columns(table)}
+
+
 def _to_polars(table: pa.Table) -> Any:
     import polars as pl
 
     return pl.DataFrame(table)
-
-
-def _array(column: pa.ChunkedArray) -> np.ndarray[Any, Any]:
-    types, kind, plain = pa.types, column.type, column.null_count == 0
-    if types.is_timestamp(kind):
-        return _numpy(column.cast(pa.timestamp("us")), "datetime64[us]")
-    if types.is_date(kind):
-        return _numpy(column, "datetime64[D]")
-    if types.is_boolean(kind) and plain:
-        return _numpy(column, "bool")
-    if types.is_floating(kind) or (types.is_integer(kind) and not plain):
-        return _numpy(column.cast("float64", safe=False), "float64")
-    if types.is_integer(kind):
-        return _numpy(column, "uint64" if types.is_uint64(kind) else "int64")
-    if types.is_string(kind):
-        return _numpy(column, "object")
-    values = np.empty(len(column), dtype=object)
-    values[:] = column.to_pylist()
-    return values
-
-
-def _numpy(column: pa.ChunkedArray, dtype: str) -> np.ndarray[Any, Any]:
-    array: np.ndarray[Any, Any] = column.to_numpy()
-    return array.astype(dtype, copy=False)
 
 
 def _from_batch(batch: Any, place: str, what: str) -> pa.Table:
@@ -199,7 +173,7 @@ _WRITERS: dict[str, Callable[[Any], Any]] = {
     "": lambda table: table,
     "arrow": lambda table: table,
     "sql": lambda table: table,
-    "columns": to_columns,
+    "columns": _to_columns,
     "pandas": lambda table: table.to_pandas(ignore_metadata=True),
     "polars": _to_polars,
     "lazy": lambda table: _to_polars(table).lazy(),
