@@ -25,8 +25,14 @@ class Ride(msgspec.Struct):
 
 
 class ShortRide(msgspec.Struct):
+    """A ride of 13 km cannot be read: a defect of its author's."""
+
     km: Annotated[float, msgspec.Meta(le=100)]
     wait_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.km == 13:
+            raise KeyError(self.km)
 
 
 class Arrival(msgspec.Struct):

@@ -249,6 +249,21 @@ def test_a_request_is_answered_by_the_release_that_is_current_when_it_is_claimed
     assert asking.ended(gone)["error"] == "release 2 has no api `plain`"
 
 
+def test_a_claim_whose_reading_fails_is_settled_and_its_neighbours_are_answered(made: Run, tmp_path: Path) -> None:
+    running = made(loader="support.queue_fake:load")
+    asking = later(running, tmp_path)
+    slow = asking.id({"km": 1.0, "wait_s": 1.5})
+    until(lambda: asking.look(slow)["state"] == "claimed")
+    before, unreadable, after = [asking.id({"km": km}) for km in (12.0, 13.0, 14.0)]
+    running.switch(2)
+    running.serving(2)
+    asking.again()
+    assert [asking.ended(id)["answer"]["eta"] for id in (before, after)] == [24.0, 28.0]
+    failed = asking.ended(unreadable)
+    assert (failed["state"], failed["attempts"]) == ("dead", 5)
+    assert failed["error"] == "api `arrival` could not read the request"
+
+
 def test_nobody_who_waits_holds_up_a_switch(made: Run, tmp_path: Path) -> None:
     running = made()
     asking = later(running, tmp_path)
