@@ -146,6 +146,7 @@ def _import_all() -> None:
     import funade.cli.look
     import funade.cli.make
     import funade.cli.ship
+    import funade.cli.versions
     import funade.project.project
     import funade.project.specs
     import funade.release.switch

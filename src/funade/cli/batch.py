@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from funade.cli.output import JSON, as_json, count, project, say, seconds
+
 if TYPE_CHECKING:
     from funade.batch.run import Progress
-from funade.cli.look import JSON
-from funade.cli.output import as_json, count, project, say, seconds
 
 _LINE_S = 10.0
 
@@ -41,24 +41,24 @@ def batch(
     """
     began = time.monotonic()
     try:
-        with _progress(api) as told:
-            found = project().batch(
-                api, rows=rows, into=into, keep=keep, most_refused=most_refused, workers=workers, told=told
+        with _progress(api) as show:
+            summary = project().batch(
+                api, rows=rows, into=into, keep=keep, most_refused=most_refused, workers=workers, told=show
             )
     except KeyboardInterrupt:
         click.echo("stopped; what was answered stays: the same command continues", err=True)
         sys.exit(130)
     if json:
-        as_json(found._asdict())
+        as_json(summary._asdict())
         return
-    if found.begun_anew:
-        say(f"an unfinished run was begun anew: {found.begun_anew}")
-    if found.earlier:
-        say(f"continued: {count(found.earlier, 'row')} had been answered before")
+    if summary.begun_anew:
+        say(f"an unfinished run was begun anew: {summary.begun_anew}")
+    if summary.earlier:
+        say(f"continued: {count(summary.earlier, 'row')} had been answered before")
     took = time.monotonic() - began
-    parts = [f"{count(found.answered, 'row')} answered by release {found.release}"]
-    parts += [f"{found.fallback} of them by the fallback"] if found.fallback else []
-    parts += [f"{found.refused} refused"] if found.refused else []
+    parts = [f"{count(summary.answered, 'row')} answered by release {summary.release}"]
+    parts += [f"{summary.fallback} of them by the fallback"] if summary.fallback else []
+    parts += [f"{summary.refused} refused"] if summary.refused else []
     say(f"{into}: {', '.join(parts)}, in {seconds(took)}")
 
 
@@ -84,14 +84,14 @@ def _lines(title: str) -> Any:
     last = time.monotonic()
     rate = _Rate()
 
-    def told(step: Progress) -> None:
+    def show(step: Progress) -> None:
         nonlocal last
-        said = rate.of(step)
+        speed = rate.of(step)
         if time.monotonic() - last >= _LINE_S:
             last = time.monotonic()
-            click.echo(f"{title}: {step.rows} of {count(step.total, 'row')}, {said}", err=True)
+            click.echo(f"{title}: {step.rows} of {count(step.total, 'row')}, {speed}", err=True)
 
-    return told
+    return show
 
 
 class _Rate:

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from funade.cli.look import JSON
-from funade.cli.output import as_json, local, number, project, say
+from funade.cli.output import JSON, as_json, local, number, project, say
 
 if TYPE_CHECKING:
     from funade.explain.explain import Ancestor, Explanation
@@ -24,34 +23,34 @@ def explain(prediction: str, json: bool) -> None:
 
     Exits 1 where the same answer cannot be given again.
     """
-    found = project().explain(prediction)
+    explanation = project().explain(prediction)
     if json:
-        as_json(found)
+        as_json(explanation)
     else:
-        _show(found)
-    if not found.again.equal:
+        _show(explanation)
+    if not explanation.again.equal:
         raise SystemExit(1)
 
 
-def _show(found: Explanation) -> None:
-    took = f"{found.latency_ms:.2f} ms"
-    say(f"{found.api} answered {found.prediction} at {local(found.at)} UTC by {found.door} in {took}")
-    say(f"  release  {found.release} of {local(found.released_at)} UTC by {found.released_by}, arm {found.arm}")
-    say(f"  code     {found.code[:12]}, candidate {found.candidate[:6]}")
-    _values("asked", found.request)
-    _values("answered", found.answer or {})
-    if found.defaults:
-        say(f"  defaults {', '.join(found.defaults)}")
-    if found.guard:
-        say(f"  guard    {', '.join(found.guard)}")
-    if found.fallback:
-        say(f"  fallback spoke: {found.fallback}")
-    for part in found.parts:
+def _show(view: Explanation) -> None:
+    took = f"{view.latency_ms:.2f} ms"
+    say(f"{view.api} answered {view.prediction} at {local(view.at)} UTC by {view.door} in {took}")
+    say(f"  release  {view.release} of {local(view.released_at)} UTC by {view.released_by}, arm {view.arm}")
+    say(f"  code     {view.code[:12]}, candidate {view.candidate[:6]}")
+    _values("asked", view.request)
+    _values("answered", view.answer or {})
+    if view.defaults:
+        say(f"  defaults {', '.join(view.defaults)}")
+    if view.guard:
+        say(f"  guard    {', '.join(view.guard)}")
+    if view.fallback:
+        say(f"  fallback spoke: {view.fallback}")
+    for part in view.parts:
         _part(part)
-    if found.again.equal:
+    if view.again.equal:
         say("  again    the same answer, bit for bit")
     else:
-        say(f"  again    {found.again.why}" + (f": {found.again.answer}" if found.again.answer else ""))
+        say(f"  again    {view.again.why}" + (f": {view.again.answer}" if view.again.answer else ""))
 
 
 def _values(title: str, values: Mapping[str, Any]) -> None:
@@ -66,5 +65,5 @@ def _part(part: Ancestor) -> None:
     facts += [f"{part.rows} rows"] if part.rows is not None else []
     facts += [f"periods {part.periods[0]} to {part.periods[1]}"] if part.periods else []
     facts += [f"data to {local(part.end)} UTC"] if part.end else []
-    told = f" ({', '.join(facts)})" if facts else ""
-    say(f"  from     {part.kind} {part.node}@{part.version[:6]}, made {local(part.made_at)} UTC{told}")
+    beside = f" ({', '.join(facts)})" if facts else ""
+    say(f"  from     {part.kind} {part.node}@{part.version[:6]}, made {local(part.made_at)} UTC{beside}")

@@ -7,6 +7,9 @@ from pathlib import Path
 import click
 
 from funade.cli.output import project
+from funade.engines.haproxy import Frontend, configuration, peer
+from funade.errors import Misuse
+from funade.release.protos import protos
 
 
 @click.group()
@@ -22,14 +25,11 @@ def export() -> None:
 @click.option("--ca", default="@system-ca", metavar="FILE", help="Who signed the servers' certificates, with TLS.")
 def haproxy(servers: tuple[str, ...], listen: str, grpc_listen: str, admin: str, ca: str) -> None:
     """Print the configuration of an HAProxy that stands before several servers."""
-    from funade.engines.haproxy import Frontend, configuration, peer
-    from funade.errors import Misuse
-
-    told = project().config.serve
-    peers = [peer(text, told.grpc_port) for text in servers or told.peers]
+    section = project().config.serve
+    peers = [peer(text, section.grpc_port) for text in servers or section.peers]
     if not peers:
         raise Misuse("funade export haproxy: servers expected, got none", do="say --server HOST:PORT, or set `peers`")
-    front = Frontend(listen, grpc_listen, admin, ca if told.certificate else "")
+    front = Frontend(listen, grpc_listen, admin, ca if section.certificate else "")
     click.echo(configuration(peers, front), nl=False)
 
 
@@ -39,8 +39,6 @@ def haproxy(servers: tuple[str, ...], listen: str, grpc_listen: str, admin: str,
 @click.option("--into", type=click.Path(path_type=Path, file_okay=False), help="A folder to write the files to.")
 def proto(apis: tuple[str, ...], candidate: bool, into: Path | None) -> None:
     """Print the .proto file of each of APIS (all unless given), for gRPC clients."""
-    from funade.release.protos import protos
-
     for path, text in protos(project().store.metadata, apis, candidate=candidate).items():
         if into is None:
             click.echo(text, nl=False)

@@ -8,8 +8,13 @@ from typing import Any
 
 import click
 
+from funade.build.due import PeriodLoad
+from funade.build.run import Built
 from funade.cli.output import count, number, progress, project, say, seconds
+from funade.declare.period import Period
+from funade.declare.spec import Spec
 from funade.errors import FunadeError, Misuse
+from funade.project.project import Project
 
 
 @click.command()
@@ -23,39 +28,46 @@ def load(source: str | None, first: str, last: str, again: bool) -> None:
     Those that are there stay as they are; with --from and --to those that are named.
     """
     here = project()
-    sources = [here.graph[source]] if source else here.graph.of_kind("source")
+    for spec in _sources(here, source):
+        periods = here.periods(spec, first, last, again=again)
+        _say_loaded(here, spec, periods, _load(here, spec, periods))
+
+
+def _sources(here: Project, name: str | None) -> list[Spec]:
+    sources = [here.graph[name]] if name else here.graph.of_kind("source")
     if not sources:
         raise Misuse("load expected a source, got none in the project")
     for spec in sources:
         if spec.kind != "source":
             raise Misuse(f"load expected a source, got {spec.kind} `{spec.name}`", do=f"run: funade build {spec.name}")
-        periods = here.periods(spec, first, last, again=again)
-        new = rows = bad = 0
-        with progress(f"loading {spec.name}", len(periods)) as step:
-            try:
-                for loaded in here.load(spec, periods):
-                    step(loaded.period)
-                    new += loaded.revision is not None
-                    if loaded.revision is not None:
-                        rows, bad = rows + loaded.rows, bad + loaded.bad_rows
-            except (FunadeError, KeyboardInterrupt):
-                if new:
-                    say(f"loaded {spec.name}: {count(new, 'period')}, then stopped")
-                raise
-        _say_loaded(here, spec, periods, new, rows, bad)
+    return sources
 
 
-def _say_loaded(here: Any, spec: Any, periods: list[Any], new: int, rows: int, bad: int) -> None:
+def _load(here: Project, spec: Spec, periods: list[Period]) -> list[PeriodLoad]:
+    """The periods of which something new was loaded."""
+    loads: list[PeriodLoad] = []
+    with progress(f"loading {spec.name}", len(periods)) as step:
+        try:
+            for load in here.load(spec, periods):
+                step(load.period)
+                loads += [load] if load.revision is not None else []
+        except (FunadeError, KeyboardInterrupt):
+            if loads:
+                say(f"loaded {spec.name}: {count(len(loads), 'period')}, then stopped")
+            raise
+    return loads
+
+
+def _say_loaded(here: Project, spec: Spec, periods: list[Period], loads: list[PeriodLoad]) -> None:
     if not periods:
         there = here.store.metadata.revisions(spec.name)
         to = f"; {count(len(there), 'period')} to {there[-1].period}" if there else " (no period is due)"
         say(f"nothing to load: {spec.name}{to}")
         return
-    same = len(periods) - new
-    parts = [count(new, "period"), f"{rows} rows"] if new else []
-    if bad:
+    parts = [count(len(loads), "period"), f"{sum(load.rows for load in loads)} rows"] if loads else []
+    if bad := sum(load.bad_rows for load in loads):
         parts.append(f"{count(bad, 'bad row')} kept aside (see them: funade show {spec.name} --bad)")
-    if same:
+    if same := len(periods) - len(loads):
         parts.append(f"{count(same, 'period')} unchanged")
     say(f"loaded {spec.name} {periods[0].name} to {periods[-1].name}: {', '.join(parts)}")
 
@@ -91,7 +103,7 @@ def build(nodes: tuple[str, ...], settings: tuple[str, ...], again: bool) -> Non
         say(f"an attempt: nothing uses it until you say  funade stage {version.node}@{version.id[:6]}")
 
 
-def _facts(built: Any) -> str:
+def _facts(built: Built) -> str:
     version = built.version
     parts = []
     if version.artifact and version.artifact.rows is not None:
@@ -112,7 +124,7 @@ def _setting(text: str) -> tuple[str, Any]:
     if not equals or not name:
         raise Misuse(f"--set expected NAME=VALUE, got `{text}`", do="write e.g. --set trees=200")
     try:
-        given = tomllib.loads(f"v = {value}")["v"]
+        parsed = tomllib.loads(f"v = {value}")["v"]
     except tomllib.TOMLDecodeError:
         return name, value
-    return name, value if isinstance(given, date | time) else given
+    return name, value if isinstance(parsed, date | time) else parsed

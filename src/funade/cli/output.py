@@ -7,33 +7,36 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 import msgspec
 
+from funade import clock
 from funade.errors import Misuse
+from funade.project.project import Project
 
-T = TypeVar("T")
+JSON = click.option("--json", "json", is_flag=True, help="Print JSON.")
 
 
-def project() -> Any:
+def project() -> Project:
     """The project that this command is about, with its clock."""
-    from funade import clock
-    from funade.project.project import Project
-
-    given = click.get_current_context().find_root().obj
-    chosen = clock.system if given["at"] is None else clock.frozen(moment(given["at"]))
-    return Project.find(given["folder"], clock=chosen)
+    options = click.get_current_context().find_root().obj
+    now = clock.system if options["at"] is None else clock.frozen(moment(options["at"]))
+    return Project.find(options["folder"], clock=now)
 
 
 def moment(text: str) -> datetime:
     """An ISO time; UTC unless it says."""
     try:
-        found = datetime.fromisoformat(text)
+        at = datetime.fromisoformat(text)
     except ValueError:
         raise Misuse(f"--at expected an ISO time like 2022-04-01T03:00, got {text!r}") from None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+_shown: list[Any] = []
+"""The bar that stands on the terminal, while one does."""
 
 
 def say(line: str = "") -> None:
@@ -42,10 +45,6 @@ def say(line: str = "") -> None:
         _shown[-1].console.print(line, markup=False, highlight=False, soft_wrap=True)
     else:
         click.echo(line)
-
-
-_shown: list[Any] = []
-"""The bar that stands on the terminal, while one does."""
 
 
 def as_json(value: object) -> None:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
-from funade.cli.look import JSON
-from funade.cli.output import as_json, count, project, say, seconds, table
-from funade.queue.records import QueuedRequest
+from funade.cli.output import JSON, as_json, count, project, say, seconds, table
+from funade.errors import Misuse
+from funade.project.views import queue as views
+from funade.project.views.queue import DeadLetter, QueueView, RequestView
 
-_SHOWN = 100
 _LONGEST = 60
 
 
@@ -21,33 +19,29 @@ def queue(ctx: click.Context, json: bool) -> None:
     """Show how many requests wait, and the dead letters."""
     if ctx.invoked_subcommand is not None:
         return
-    found = project().queue
-    counts, dead = found.counts(), found.dead(_SHOWN)
+    view = views.queue(project())
     if json:
-        as_json({**counts._asdict(), "dead_letters": [_plain(kept) for kept in dead]})
-        return
+        as_json(view.json())
+    else:
+        _show_queue(view)
+
+
+def _show_queue(view: QueueView) -> None:
+    counts = view.counts
     oldest = f", the oldest for {seconds(counts.oldest_age_s)}" if counts.waiting else ""
     say(f"{counts.waiting} waiting{oldest}; {counts.claimed} being answered; {counts.done} done; {counts.dead} dead")
     if counts.calls or counts.dead_calls:
         say(f"callbacks: {counts.calls} to deliver, {counts.dead_calls} given up")
-    if dead:
+    if view.letters:
         say()
-        now = found.now()
-        table(("dead letter", "api", "attempts", "age", "why"), [_line(kept, now) for kept in dead])
-    if counts.dead + counts.dead_calls > len(dead):
-        say(f"… and {counts.dead + counts.dead_calls - len(dead)} more")
+        table(("dead letter", "api", "attempts", "age", "why"), map(_cells, view.letters))
+    if view.more > 0:
+        say(f"… and {view.more} more")
 
 
-def _line(kept: QueuedRequest, now: float) -> tuple[object, ...]:
-    why = kept.error if kept.state == "dead" else f"callback: {kept.call_error}"
-    short = why if len(why) <= _LONGEST else why[: _LONGEST - 1] + "…"
-    return kept.id, kept.api, kept.attempts, seconds(max(now - kept.made, 0.0)), short
-
-
-def _plain(kept: QueuedRequest) -> Any:
-    from funade.queue import shown
-
-    return shown.of(kept)
+def _cells(letter: DeadLetter) -> tuple[object, ...]:
+    why = letter.why if len(letter.why) <= _LONGEST else letter.why[: _LONGEST - 1] + "…"
+    return letter.id, letter.api, letter.attempts, seconds(letter.age_s), why
 
 
 @queue.command()
@@ -55,22 +49,24 @@ def _plain(kept: QueuedRequest) -> Any:
 @JSON
 def show(id: str, json: bool) -> None:
     """Show the request ID: how it stands, what it asked and what was answered."""
-    found = project().queue
-    kept = found.look([id]).get(id)
-    if kept is None:
-        raise _unknown(id)
+    view = views.request(project(), id)
     if json:
-        as_json(_plain(kept))
-        return
-    say(f"request {kept.id} to {kept.api}: {kept.state}, {count(kept.attempts, 'attempt')}")
+        as_json(view.json())
+    else:
+        _show_request(view)
+
+
+def _show_request(view: RequestView) -> None:
+    request = view.request
+    say(f"request {request.id} to {request.api}: {request.state}, {count(request.attempts, 'attempt')}")
     for name, text in (
-        ("asked", found.body(id).decode("utf-8", "replace")),
-        ("answer", kept.answer.decode("utf-8", "replace")),
-        ("prediction", kept.prediction),
-        ("release", str(kept.release or "")),
-        ("fallback", kept.fallback),
-        ("error", kept.error),
-        ("callback", f"{kept.callback} {kept.call} {kept.call_error}".rstrip()),
+        ("asked", view.body.decode("utf-8", "replace")),
+        ("answer", request.answer.decode("utf-8", "replace")),
+        ("prediction", request.prediction),
+        ("release", str(request.release or "")),
+        ("fallback", request.fallback),
+        ("error", request.error),
+        ("callback", f"{request.callback} {request.call} {request.call_error}".rstrip()),
     ):
         if text:
             say(f"  {name} {text}")
@@ -81,12 +77,10 @@ def show(id: str, json: bool) -> None:
 @click.option("--all", "every", is_flag=True, help="Every dead letter.")
 def requeue(ids: tuple[str, ...], every: bool) -> None:
     """Give the dead letters IDS, or all of them, their tries again."""
-    from funade.errors import Misuse
-
     if bool(ids) == every:
         raise Misuse("funade queue requeue: ids or --all expected, got " + ("both" if ids else "neither"))
-    done = project().queue.requeue(None if every else list(ids))
-    say(f"{count(done, 'dead letter')} back in the queue")
+    number = project().queue.requeue(None if every else list(ids))
+    say(f"{count(number, 'dead letter')} back in the queue")
 
 
 @queue.command()
@@ -94,9 +88,3 @@ def requeue(ids: tuple[str, ...], every: bool) -> None:
 def drop(ids: tuple[str, ...]) -> None:
     """Forget the requests IDS, whatever became of them."""
     say(f"{count(project().queue.drop(list(ids)), 'request')} forgotten")
-
-
-def _unknown(id: str) -> Exception:
-    from funade.errors import Misuse
-
-    return Misuse(f"queue expected a request, got `{id}`", do="see them: funade queue")

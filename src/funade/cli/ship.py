@@ -1,14 +1,18 @@
-"""Commands that stage, release and switch."""
+"""Commands that stage, release and switch, and show the releases."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 import click
 
-from funade.cli.look import JSON
-from funade.cli.output import as_json, count, local, number, project, say, table, toml
-from funade.errors import FunadeError, GateClosed, Misuse
+from funade.cli.output import JSON, as_json, count, local, number, project, say, table, toml
+from funade.errors import GateClosed
+from funade.project.project import Project
+from funade.project.views import releases as views
+from funade.project.views.nodes import stale_dependants
+from funade.project.views.releases import PinChange
+from funade.store.records import Candidate, Finding
 
 BECAUSE = click.option("--because", default="", metavar="REASON", help="Override what does not hold; kept for good.")
 
@@ -21,21 +25,26 @@ def stage(versions: tuple[str, ...]) -> None:
     A version is node@3f9c2e, node@released, or a node's name for its newest.
     """
     here = project()
-    if not versions:
-        candidate = here.stage()
-        say(f"staged candidate {candidate.id[:6]}: {count(len(candidate.pins), 'pin')}")
-        for line in _changes(here.released(), candidate.pins):
-            say(f"  {line}")
-        say("next: funade release")
-        return
     for text in versions:
-        hold = here.hold(text)
-        with_it = f", and with it {count(len(hold.pins), 'input')}" if hold.pins else ""
-        say(f"holding {hold.node}@{hold.version[:6]}{with_it}")
-        for name in sorted(here.graph.dependants(hold.node)):
-            step = here.plan()[name]
-            if step.state == "absent":
-                say(f"  {name} is stale; run: funade build {name}")
+        _hold(here, text)
+    if not versions:
+        _stage(here)
+
+
+def _hold(here: Project, text: str) -> None:
+    hold = here.hold(text)
+    inputs = f", and with it {count(len(hold.pins), 'input')}" if hold.pins else ""
+    say(f"holding {hold.node}@{hold.version[:6]}{inputs}")
+    for node in stale_dependants(here, hold.node):
+        say(f"  {node} is stale; run: funade build {node}")
+
+
+def _stage(here: Project) -> None:
+    candidate = here.stage()
+    say(f"staged candidate {candidate.id[:6]}: {count(len(candidate.pins), 'pin')}")
+    for line in _changes(views.pin_changes(here.released(), candidate.pins)):
+        say(f"  {line}")
+    say("next: funade release")
 
 
 @click.command()
@@ -53,60 +62,45 @@ def release(because: str) -> None:
     Else exit 1, saying everything that fails and what mends it.
     """
     here = project()
+    metadata = here.store.metadata
     try:
-        made, judged = here.release(because=because)
+        made, report = here.release(because=because)
     except GateClosed as error:
-        findings: Any = error.facts["findings"]
-        held = sum(f.holds for f in findings)
-        candidate = here.store.metadata.candidate(error.facts["candidate"])
-        error.facts["lines"] = [
-            f"{_judged(candidate)}: {held} of {len(findings)} checks hold",
-            *(f"  {_finding(f)}" for f in findings if not f.holds),
-        ]
+        error.facts["lines"] = list(_refusal(error, metadata.candidate(error.facts["candidate"])))  # type: ignore[arg-type]
         raise
-    if judged is None:
+    if report is None:
         say(f"nothing to release: the candidate is release {made.number}")
         return
-    say(_judged(here.store.metadata.candidate(made.candidate)))
-    for finding in judged.findings:
+    say(_title(metadata.candidate(made.candidate)))
+    for finding in report.findings:
         say(f"  {_finding(finding)}")
     say(f"release {made.number} is current ({count(len(made.pins), 'pin')})")
-    for node, values in _to_settle(here, made).items():
+    for node, values in views.settings_to_keep(here, made).items():
         say(f"to keep `{node}` so, write in funade.toml:")
         say(f"  [settings.{node}]")
         for name, value in values.items():
             say(f"  {name} = {toml(value)}")
 
 
-def _judged(candidate: Any) -> str:
+def _refusal(error: GateClosed, candidate: Candidate | None) -> Iterator[str]:
+    """How many checks hold, and each that fails."""
+    findings: tuple[Finding, ...] = error.facts["findings"]  # type: ignore[assignment]
+    failures = [finding for finding in findings if not finding.holds]
+    yield f"{_title(candidate)}: {len(findings) - len(failures)} of {len(findings)} checks hold"
+    yield from (f"  {_finding(finding)}" for finding in failures)
+
+
+def _title(candidate: Candidate | None) -> str:
     """Which candidate was judged: the one staged last, which may be older than one thinks."""
+    assert candidate is not None  # it was judged
     return f"candidate {candidate.id[:6]}, staged {local(candidate.at)} UTC"
 
 
-def _to_settle(here: Any, made: Any) -> dict[str, dict[str, object]]:
-    """The settings of released attempts that the project does not have yet, by node.
-
-    None where the working tree cannot be read: the release was made without it.
-    """
-    try:
-        steps = here.plan()
-    except FunadeError:
-        return {}
-    found: dict[str, dict[str, object]] = {}
-    for node, pinned in made.pins.items():
-        version = here.store.metadata.version(pinned)
-        for name, value in (version.recipe.get("settings", {}) if version else {}).items():
-            if node in steps and steps[node].settings.get(name) != value:
-                found.setdefault(node, {})[name] = value
-    return found
-
-
-def _finding(finding: Any) -> str:
+def _finding(finding: Finding) -> str:
     mark = "holds" if finding.holds else "FAILS"
     at = f" - at {finding.at}" if finding.at else ""
-    return f"{mark}  {finding.check}: expected {finding.expected}, got {finding.got}{at}" + (
-        f"; {finding.do}" if finding.do and not finding.holds else ""
-    )
+    remedy = f"; {finding.do}" if finding.do and not finding.holds else ""
+    return f"{mark}  {finding.check}: expected {finding.expected}, got {finding.got}{at}{remedy}"
 
 
 @click.command()
@@ -122,18 +116,16 @@ def rollback(number: int | None, because: str) -> None:
 @JSON
 def releases(json: bool) -> None:
     """List the switches, newest last: when, who, why."""
-    here = project()
-    switches = here.store.metadata.switches()
+    view = views.releases(project())
     if json:
-        as_json({"releases": here.store.metadata.releases(), "switches": switches})
-        return
-    if not switches:
+        as_json(view)
+    elif not view.switches:
         say("nothing is released yet; run: funade stage && funade release")
-        return
-    table(
-        ("generation", "release", "action", "at (UTC)", "who", "because"),
-        [(s.generation, s.after, s.action, local(s.at), s.who, s.because) for s in switches],
-    )
+    else:
+        table(
+            ("generation", "release", "action", "at (UTC)", "who", "because"),
+            [(s.generation, s.after, s.action, local(s.at), s.who, s.because) for s in view.switches],
+        )
 
 
 @click.command()
@@ -142,48 +134,18 @@ def releases(json: bool) -> None:
 @JSON
 def diff(first: int, second: int, json: bool) -> None:
     """Show what release SECOND pins otherwise than release FIRST."""
-    here = project()
-    old, new = (_release(here, number) for number in (first, second))
+    view = views.diff(project(), first, second)
     if json:
-        pairs = {
-            n: [old.pins.get(n), new.pins.get(n)]
-            for n in {**old.pins, **new.pins}
-            if old.pins.get(n) != new.pins.get(n)
-        }
-        as_json(pairs)
+        as_json(view.json())
         return
-    lines = _changes(old.pins, new.pins)
-    for line in lines:
+    for line in _changes(view.pins):
         say(line)
-    for line in _metrics(here, old, new):
-        say(line)
-    if not lines:
+    for change in view.metrics:
+        say(f"{change.node} {change.metric}: {number(change.before)} -> {number(change.after)}")
+    if not view.pins:
         say(f"releases {first} and {second} pin the same versions")
 
 
-def _release(here: Any, number: int) -> Any:
-    found = here.store.metadata.release(number)
-    if found is None:
-        raise Misuse(f"diff expected a release, got {number}", do="see them: funade releases")
-    return found
-
-
-def _changes(old: dict[str, str], new: dict[str, str]) -> list[str]:
-    lines = []
-    for node in {**old, **new}:
-        before, after = old.get(node, ""), new.get(node, "")
-        if before != after:
-            lines.append(f"{node}: {before[:6] or 'nothing'} -> {after[:6] or 'nothing'}")
-    return lines
-
-
-def _metrics(here: Any, old: Any, new: Any) -> list[str]:
-    lines = []
-    for node, pinned in new.pins.items():
-        now, was = here.store.metadata.version(pinned), here.store.metadata.version(old.pins.get(node, ""))
-        for name, value in (now.metrics if now else {}).items():
-            before = was.metrics.get(name) if was else None
-            if before == value:
-                continue
-            lines.append(f"{node} {name}: {number(before)} -> {number(value)}")
-    return lines
+def _changes(changes: Iterable[PinChange]) -> Iterator[str]:
+    for change in changes:
+        yield f"{change.node}: {change.before[:6] or 'nothing'} -> {change.after[:6] or 'nothing'}"

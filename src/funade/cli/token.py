@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import click
 
-from funade.cli.look import JSON
-from funade.cli.output import as_json, project, say, table
+from funade.cli.output import JSON, as_json, project, say, table
+from funade.errors import Misuse
+from funade.serve.tokens import token_file
+from funade.serve.tokens.token_file import Token
 
 
 @click.group()
@@ -23,9 +27,6 @@ def token() -> None:
 @click.option("--expires", metavar="TIME", help="How long it holds (90d, 12h, 30m); for good unless told.")
 def add(name: str, role: str | None, expires: str | None) -> None:
     """Make a token called NAME and print it, this once."""
-    from funade.errors import Misuse
-    from funade.serve.tokens import token_file
-
     if role is None:
         raise Misuse("funade token add: --role expected predict, submit or operate, got none")
     here = project()
@@ -38,26 +39,25 @@ def add(name: str, role: str | None, expires: str | None) -> None:
 @JSON
 def list_(json: bool) -> None:
     """List the tokens: names and roles, never their text."""
-    from funade.serve.tokens import token_file
-
     here = project()
-    found = token_file.read(here.tokens)
+    tokens = token_file.read(here.tokens)
     if json:
-        as_json([{"name": t.name, "role": t.role, "made": t.made, "expires": t.expires} for t in found])
+        as_json([{"name": t.name, "role": t.role, "made": t.made, "expires": t.expires} for t in tokens])
         return
     now = here.clock()
-    rows = []
-    for one in found:
-        until = "never" if one.expires is None else f"{one.expires:%Y-%m-%d %H:%M}"
-        rows.append((one.name, one.role, f"{one.made:%Y-%m-%d}", until if one.holds(now) else f"{until} (expired)"))
+    rows = [(t.name, t.role, f"{t.made:%Y-%m-%d}", _until(t, now)) for t in tokens]
     table(("name", "role", "made", "expires"), rows)
+
+
+def _until(token: Token, now: datetime) -> str:
+    if token.expires is None:
+        return "never"
+    return f"{token.expires:%Y-%m-%d %H:%M}" + ("" if token.holds(now) else " (expired)")
 
 
 @token.command()
 @click.argument("name")
 def remove(name: str) -> None:
     """Forget the token NAME; servers refuse it within a second."""
-    from funade.serve.tokens import token_file
-
     token_file.remove(project().tokens, name)
     say(f"token `{name}` is forgotten")

@@ -31,6 +31,20 @@ class Status(msgspec.Struct, frozen=True):
     why: tuple[str, ...]
     behind: tuple[str, ...]
 
+    @property
+    def standing(self) -> str:
+        """How it stands in a word or two: ``present``, ``held``, ``stale``, ``not built`` or ``not loaded``."""
+        if self.kind in ("api", "source"):
+            return "present" if self.version else "not loaded"
+        if self.state == "absent":
+            return "stale" if self.newest else "not built"
+        return "held" if self.state == "held" else "present"
+
+    @property
+    def released_otherwise(self) -> tuple[str, ...]:
+        """What the released version has otherwise than the present recipe, where ``why`` does not say just that."""
+        return self.behind if self.released and self.behind != self.why else ()
+
 
 def status(
     steps: Plan, present: Plan, metadata: Metadata, *, holds: Mapping[str, Hold], released: Pins
@@ -74,10 +88,9 @@ def _why(step: Step, present: Step, newest: Version | None, metadata: Metadata) 
         held = metadata.version(step.version)
         return differences(held, present) if held and present.version else []
     if spec.kind == "dataset" and step.state == "found":
-        done = metadata.checked(step.version, spec.checks_digest)
-        return (
-            [f"check fails: expected {f.expected}, got {f.got}" for f in done.findings if not f.holds] if done else []
-        )
+        record = metadata.checked(step.version, spec.checks_digest)
+        findings = record.findings if record else ()
+        return [f"check fails: expected {f.expected}, got {f.got}" for f in findings if not f.holds]
     if not step.version or (step.state == "found" and spec.kind != "source"):
         return []
     lines = differences(newest, step) if newest else []

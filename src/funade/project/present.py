@@ -10,6 +10,7 @@ from funade.declare.graph import Graph
 from funade.errors import Misuse, NotBuilt
 from funade.plan import plan as plans
 from funade.plan.plan import Plan
+from funade.plan.status import Status, status
 from funade.project.attempt import Attempt
 from funade.project.config import Config
 from funade.store.records import Hold, Pins, Release, Version
@@ -76,6 +77,10 @@ class Present:
             timezone=self.config.project.timezone,
             attempt=attempt,
         )
+
+    def status(self) -> list[Status]:
+        """How every node stands: newest, held, released, and exactly why something is stale."""
+        return status(self.plan, self.plan_without_holds, self.store.metadata, holds=self.holds, released=self.released)
 
     # -- versions ----------------------------------------------------------------------------------
 

@@ -24,7 +24,7 @@ from funade.declare.spec import Spec
 from funade.errors import ProjectError
 from funade.fingerprint.importing import import_project, project_files
 from funade.plan import plan as plans
-from funade.plan.status import Status, status
+from funade.plan.status import Status
 from funade.project import config as configs
 from funade.project import graph_cache, server
 from funade.project.attempt import attempt
@@ -178,8 +178,7 @@ class Project:
 
     def status(self) -> list[Status]:
         """Every node: newest, held, released, and exactly why something is stale."""
-        now = self.present()
-        return status(now.plan, now.plan_without_holds, self.store.metadata, holds=now.holds, released=now.released)
+        return self.present().status()
 
     def released(self) -> Pins:
         """The pins of the current release; empty before the first."""
