@@ -8,7 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from funade.bind.api import BoundApi
-from funade.contract.form import form_of
+from funade.contract.form import form_of_value
 from funade.contract.from_frame import from_frame
 from funade.contract.to_frame import to_frame
 from funade.declare.graph import Graph
@@ -109,9 +109,8 @@ def _as_function(api: BoundApi) -> Any:
     """An api as another api's input: a frame of rows in, a frame of answers out."""
 
     def answer(batch: Any) -> Any:
-        is_columns = isinstance(batch, dict)
-        form = "columns" if is_columns else form_of(type(batch))
-        rows = len(next(iter(batch.values()))) if is_columns else len(batch)
+        form = form_of_value(batch)
+        rows = len(next(iter(batch.values()))) if form == "columns" else len(batch)
         there = batch if isinstance(batch, Mapping) else getattr(batch, "column_names", batch.columns)
         names = [f.name for f in api.contract.takes_fields if not f.filled or f.name in there]
         columns = from_frame(batch, form=form, rows=rows, names=names, api=api.name, zone=api.zone, extra=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +16,7 @@ from pyarrow import types
 
 from funade.contract.arrays import Array, as_objects
 from funade.contract.columns import nans
+from funade.contract.form import Form
 
 MOMENT = pa.timestamp("us", tz="UTC")
 
@@ -43,6 +45,24 @@ def to_arrow(array: Array, field_type: str = "") -> pa.Array:
     missing = array.dtype.kind == "f" and nans(array) is not None
     numbers = pa.array(array, from_pandas=missing)
     return numbers.cast(pa.int64()) if field_type == "int" else numbers
+
+
+def to_table(frame: Any, form: Form) -> pa.Table | None:
+    """The rows of a frame of polars, Arrow or DuckDB; None where it is of another form. A reader is read to its end."""
+    match form:
+        case "arrow":
+            return frame
+        case "polars":
+            return frame.to_arrow()
+        case "lazy":
+            return frame.collect().to_arrow()
+        case "batch":
+            return pa.Table.from_batches([frame])
+        case "reader":
+            return frame.read_all()
+        case "relation":
+            return frame.to_arrow_table()
+    return None
 
 
 def to_numpy(column: pa.Array | pa.ChunkedArray) -> Array:

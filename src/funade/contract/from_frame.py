@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from funade.contract.arrays import Array, Columns, as_objects, is_missing
-from funade.contract.form import Form
+from funade.contract.form import Form, form_of_value
 from funade.errors import AnswerError
 
 _UTC = ZoneInfo("UTC")
@@ -36,17 +36,17 @@ def from_frame(
         AnswerError: no frame, another number of rows, an index that is not the batch's, one column twice.
     """
     who = f"api `{api}`" if api else "the api"
-    found = _read(result, who, rows, form, zone, frozenset(names) if extra else None)
+    columns = _read(result, who, rows, form, zone, frozenset(names) if extra else None)
     if extra:
-        absent = [name for name in names if name not in found]
+        absent = [name for name in names if name not in columns]
         if absent:
-            raise AnswerError(f"{who} expected column `{absent[0]}`, got {', '.join(map(str, found)) or 'none'}")
-    for name, array in found.items():
+            raise AnswerError(f"{who} expected column `{absent[0]}`, got {', '.join(map(str, columns)) or 'none'}")
+    for name, array in columns.items():
         if array.ndim != 1:
             raise AnswerError(f"{who} answered `{name}` with shape {array.shape}, expected one value a row")
         if len(array) != rows:
             raise _wrong_rows(who, len(array), rows)
-    return found
+    return columns
 
 
 def _wrong_rows(who: str, got: int, rows: int) -> AnswerError:
@@ -56,42 +56,31 @@ def _wrong_rows(who: str, got: int, rows: int) -> AnswerError:
 
 
 def _read(result: Any, who: str, rows: int, form: str, zone: ZoneInfo, wanted: frozenset[str] | None) -> Columns:
-    if isinstance(result, Mapping):
+    got = form_of_value(result)
+    if got == "columns":
         chosen = {str(n): np.asarray(v) for n, v in result.items() if wanted is None or n in wanted}
         return {name: _array(values, _UTC) for name, values in chosen.items()}
-    root = type(result).__module__.partition(".")[0].lstrip("_")
-    if root == "pandas" and hasattr(result, "columns"):
+    if got == "pandas":
         _refuse_index(result.index, rows, who)
         columns = list(result.columns)
         _refuse_repeats(columns, who)
         return {str(n): _series(result[n], zone) for n in columns if wanted is None or n in wanted}
-    table = _table(result, root)
+    from funade.contract.arrow import to_table
+
+    table = to_table(result, got)
     if table is None:
-        expected = {"": "a frame", "columns": "a dict of NumPy arrays"}.get(form, f"a {form} frame")
-        got = "None" if result is None else type(result).__name__
-        raise AnswerError(f"{who} answered {got}, expected {expected}", do="return one column per field")
+        raise _no_frame(result, who, form)
     _refuse_repeats(table.column_names, who)
     if table.num_rows != rows:
         raise _wrong_rows(who, table.num_rows, rows)
-    chosen_names = [n for n in table.column_names if wanted is None or n in wanted]
-    return {name: _arrow_values(table.column(name), zone) for name in chosen_names}
+    names = [n for n in table.column_names if wanted is None or n in wanted]
+    return {name: _arrow_values(table.column(name), zone) for name in names}
 
 
-def _table(result: Any, root: str) -> Any:
-    import pyarrow as pa
-
-    kind = (root, type(result).__name__)
-    if kind == ("polars", "LazyFrame"):
-        return result.collect().to_arrow()
-    if kind == ("polars", "DataFrame"):
-        return result.to_arrow()
-    if isinstance(result, pa.Table):
-        return result
-    if isinstance(result, pa.RecordBatch):
-        return pa.Table.from_batches([result])
-    if isinstance(result, pa.RecordBatchReader):
-        return result.read_all()
-    return result.to_arrow_table() if root == "duckdb" and hasattr(result, "to_arrow_table") else None
+def _no_frame(result: Any, who: str, form: str) -> AnswerError:
+    expected = {"": "a frame", "columns": "a dict of NumPy arrays"}.get(form, f"a {form} frame")
+    got = "None" if result is None else type(result).__name__
+    return AnswerError(f"{who} answered {got}, expected {expected}", do="return one column per field")
 
 
 def _refuse_repeats(columns: Iterable[Any], who: str) -> None:

@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 
 from funade.contract.arrays import Columns
-from funade.contract.arrow import to_numpy
-from funade.contract.form import Form
+from funade.contract.arrow import to_numpy, to_table
+from funade.contract.form import Form, form_of_value
 from funade.errors import ResultRefused
 from funade.store.warehouse import query
 from funade.store.warehouse.column_types import ColumnPlace, kept
@@ -57,13 +57,15 @@ def _columns(table: pa.Table) -> Iterable[tuple[str, pa.ChunkedArray]]:
     return zip(table.column_names, table.columns, strict=True)
 
 
-def _read(value: object, place: str, what: str) -> pa.Table:
-    if isinstance(value, Mapping):
+def _read(value: Any, place: str, what: str) -> pa.Table:
+    form = form_of_value(value)
+    if form == "columns":
         return _from_columns(value, place, what)
-    for cls in type(value).__mro__:
-        reader = _READERS.get((cls.__module__.partition(".")[0].lstrip("_"), cls.__name__))
-        if reader is not None:
-            return reader(value, place, what)
+    if form == "pandas":
+        return _from_pandas(value, place, what)
+    table = query.rows_of(value) if form == "relation" else to_table(value, form)
+    if table is not None:
+        return table
     package = type(value).__module__.partition(".")[0]
     got = "None" if value is None else f"{package}.{type(value).__qualname__}".removeprefix("builtins.")
     raise ResultRefused(f"{what} expected a frame, got {got}", at=place, do=f"return {KNOWN}")
@@ -154,20 +156,6 @@ def _to_polars(table: pa.Table) -> Any:
 
     return pl.DataFrame(table)
 
-
-def _from_batch(batch: Any, place: str, what: str) -> pa.Table:
-    return pa.Table.from_batches([batch])
-
-
-_READERS: dict[tuple[str, str], Callable[[Any, str, str], Any]] = {
-    ("pandas", "DataFrame"): _from_pandas,
-    ("polars", "DataFrame"): lambda frame, place, what: frame.to_arrow(),
-    ("polars", "LazyFrame"): lambda frame, place, what: frame.collect().to_arrow(),
-    ("pyarrow", "Table"): lambda table, place, what: table,
-    ("pyarrow", "RecordBatch"): _from_batch,
-    ("pyarrow", "RecordBatchReader"): lambda reader, place, what: reader.read_all(),
-    ("duckdb", "DuckDBPyRelation"): lambda relation, place, what: query.rows_of(relation),
-}
 
 _WRITERS: dict[str, Callable[[Any], Any]] = {
     "": lambda table: table,
