@@ -154,18 +154,27 @@ def replayed(exchanges: Sequence[Exchange], server: Served) -> Iterator[Exchange
                 server.open_gate(exchange.gate)
 
 
-class _Connection:
+class Connection:
     """A connection that is opened anew once the server has closed it."""
 
     def __init__(self, port: int) -> None:
         self._port = port
         self._sock: socket.socket | None = None
 
-    def ask(self, sent: bytes, responses: int, *, head: bool) -> bytes:
+    def ask(self, sent: bytes, responses: int = 1, *, head: bool = False) -> bytes:
         """Send bytes; gives the responses, and all that follows where the last one closes."""
+        self.send(sent)
+        return self.receive(responses, head=head)
+
+    def send(self, data: bytes) -> None:
+        """Send bytes."""
         if self._sock is None:
             self._sock = socket.create_connection(("127.0.0.1", self._port), timeout=30)
-        self._sock.sendall(sent)
+        self._sock.sendall(data)
+
+    def receive(self, responses: int = 1, *, head: bool = False) -> bytes:
+        """The next responses."""
+        assert self._sock is not None
         got, end = b"", 0
         for _ in range(responses):
             while (top := got.find(b"\r\n\r\n", end)) < 0:
@@ -182,6 +191,7 @@ class _Connection:
         return got
 
     def close(self) -> None:
+        """Close it, if it is open."""
         if self._sock is not None:
             self._sock.close()
             self._sock = None
@@ -195,8 +205,8 @@ class _Connection:
 
 
 @contextmanager
-def _connection(port: int) -> Iterator[_Connection]:
-    connection = _Connection(port)
+def _connection(port: int) -> Iterator[Connection]:
+    connection = Connection(port)
     try:
         yield connection
     finally:

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from support import debian
+from support.doors_project import released
 from support.server import Running
+from support.situations import MORE
 
 
 def ended(running: Running) -> None:
@@ -43,6 +45,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     running.serving(1)
     yield running
     ended(running)
+
+
+@pytest.fixture(scope="session")
+def failing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The released project whose rows go wrong as ``support.situations`` says."""
+    return released(tmp_path_factory.mktemp("failing") / "project", MORE)
 
 
 @pytest.fixture(scope="session")
