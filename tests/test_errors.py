@@ -19,6 +19,7 @@ import pytest
 
 from funade import points
 from funade.cli import main
+from funade.errors import headline
 from funade.project.project import whoami
 from support import toy
 
@@ -1359,3 +1360,9 @@ def test_a_read_only_folder_is_one_line(states: Callable[[str], Path], tmp_path:
         f"StoreError: store expected a folder it can write, got: Permission denied - at {sealed}/.funade; make it writable\n"
     )
     assert done.returncode == 1
+
+
+def test_any_exception_is_named_in_one_line() -> None:
+    assert headline(ValueError("one\ntwo")) == "ValueError: one"
+    assert headline(ValueError()) == "ValueError"
+    assert headline(KeyError("fare")) == "KeyError: 'fare'"

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from funade.batch.table import Table, files, locked
-from funade.errors import BuildFailed, FunadeError, Misuse, ResultRefused, StoreError
+from funade.errors import BuildFailed, FunadeError, Misuse, ResultRefused, ServeError, StoreError
 from funade.project.project import Project
 from support import toy
 from support.forks import DIED, Forks, Run
@@ -205,6 +205,7 @@ RAISING = (
     "score = model.predict(batch[\"x\"])\n",
     "batch[\"x\"] *= 1.0\n    score = model.predict(batch[\"x\"])\n"
     "    if (batch[\"x\"] % 97 == 18).any():\n        raise ValueError(\"eighteen\")\n"
+    "    if (batch[\"x\"] == 0.125).any():\n        import os\n        os._exit(3)\n"
     "    if (batch[\"x\"] < 0).all():\n        raise KeyError(\"below\")\n"
     "    score = np.where(batch[\"x\"] == 504.0, np.nan, score)\n",
 )  # fmt: skip
@@ -241,6 +242,13 @@ def test_a_function_that_raises_on_every_row_ends_the_run_with_its_traceback(rai
         "api `judge` expected to answer, got KeyError: 'below' - at toy/nodes.py:60; release one that does"
     )
     assert "toy/nodes.py" in str(raised.value.facts["traceback"])
+
+
+def test_a_part_whose_process_ends_twice_ends_the_run(raising: Path) -> None:
+    rows = "SELECT CASE WHEN i = 700 THEN 0.125 ELSE i END AS x FROM range(1000) t(i)"
+    died = r"^batch expected part \d answered, got twice: its process ended with exit status 3; see that the machine"
+    with pytest.raises(ServeError, match=died):
+        toy.project(raising).batch("judge", rows=rows, into="never")
 
 
 # -- continued ---------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from funade.errors import DeclarationError, ProjectError, UserCodeError
-from funade.fingerprint.importing import import_project, project_files, told, user_traceback
+from funade.fingerprint.importing import import_project, project_files, user_traceback
 from support import toy
 
 
@@ -147,12 +147,6 @@ def test_hidden_environment_and_build_folders_are_no_project_files(tmp_path: Pat
     root = write(tmp_path, dict.fromkeys(names, ""))
 
     assert [p.relative_to(root).as_posix() for p in project_files(root)] == ["a.py", "shop/b.py"]
-
-
-def test_what_is_told_of_an_error_is_one_line() -> None:
-    assert told(ValueError("one\ntwo")) == "ValueError: one"
-    assert told(ValueError()) == "ValueError"
-    assert told(KeyError("fare")) == "KeyError: 'fare'"
 
 
 def test_an_error_without_a_frame_of_the_users_is_told_without_one(tmp_path: Path) -> None:

@@ -131,7 +131,7 @@ def test_an_error_of_ours_keeps_class_facts_and_line(begin: Begin) -> None:
     with pytest.raises(ChildFailed) as raised:
         begin("refuses").hear(Ready)
     assert str(raised.value) == "BuildFailed: model `m` expected to be built, got 3 - at m.py:2; mend it"
-    error = raised.value.failure.error("unused")
+    error = raised.value.report.error("unused")
     assert type(error) is BuildFailed
     assert error.facts == {"traceback": "line 2", "rows": 7}
     assert error.line() == str(raised.value)
@@ -140,7 +140,7 @@ def test_an_error_of_ours_keeps_class_facts_and_line(begin: Begin) -> None:
 def test_an_error_of_a_class_that_only_the_child_knows_is_of_the_nearest_known(begin: Begin) -> None:
     with pytest.raises(ChildFailed) as raised:
         begin("refuses oddly").hear(Ready)
-    error = raised.value.failure.error("unused")
+    error = raised.value.report.error("unused")
     assert type(error) is GateClosed
     assert list(error.facts) == ["findings"]
 
@@ -150,7 +150,7 @@ def test_an_unexpected_error_keeps_its_first_line_and_traceback(begin: Begin) ->
     with pytest.raises(ChildFailed) as raised:
         child.hear(Ready)
     assert str(raised.value) == "ValueError: no such fare"
-    error = raised.value.failure.error("work expected to be done")
+    error = raised.value.report.error("work expected to be done")
     assert type(error) is ServeError
     assert str(error) == "work expected to be done, got ValueError: no such fare"
     assert 'raise ValueError("no such fare\\nand more")' in str(error.facts["traceback"])

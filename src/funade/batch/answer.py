@@ -17,8 +17,7 @@ from funade.contract.arrays import Columns
 from funade.contract.arrow import TYPES, to_arrow
 from funade.contract.outcome import Fault, Outcome
 from funade.contract.table import ColumnsCheck
-from funade.errors import BuildFailed, FunadeError
-from funade.fingerprint.importing import told
+from funade.errors import BuildFailed, FunadeError, headline
 
 MOST_RAISED, MOST_AT_ONCE = 2000, 100
 """Calls of the function in one table of rows that may raise until the run ends with its error: in all, and before any
@@ -111,14 +110,14 @@ class TableApi:
                 raise self._failure(span.error) from span.error
             if not span.halves:
                 answer = self._fallback or self._api.answers.blank()
-                fault = Fault(outcome.ERROR, f"the function raised {told(span.error)}")
+                fault = Fault(outcome.ERROR, f"the function raised {headline(span.error)}")
                 yield span.start, Outcome(answer, {0: fault})
 
     def _failure(self, error: Exception) -> FunadeError:
         if isinstance(error, FunadeError):
             return error
         return BuildFailed(
-            f"api `{self._api.name}` expected to answer, got {told(error)}",
+            f"api `{self._api.name}` expected to answer, got {headline(error)}",
             at=self._api.spec.place,
             do="release one that does",
             traceback="".join(traceback.format_exception(error)),

@@ -91,7 +91,7 @@ class Crew:
             for message in member.child.messages(WorkerMessage):
                 yield from self._news(member, message)
         except ChildFailed as failed:
-            raise failed.failure.error("batch expected its process to work") from None
+            raise failed.report.error("batch expected its process to work") from None
         if member in self._busy and not member.child.open:
             yield from self._replaced(member)
 
@@ -147,4 +147,4 @@ def materialised(query: Query) -> None:
             what = f"--rows expected the query's rows, got: {ended}"
             raise ServeError(what, do="see that the machine has memory enough") from None
         except ChildFailed as failed:
-            raise failed.failure.error("--rows expected the query's rows") from None
+            raise failed.report.error("--rows expected the query's rows") from None

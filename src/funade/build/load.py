@@ -17,8 +17,8 @@ from funade.declare.node import Node
 from funade.declare.period import Period
 from funade.declare.policy import Key, Time
 from funade.declare.spec import Spec
-from funade.errors import LoadFailed, ResultRefused, closest
-from funade.fingerprint.importing import told, user_traceback
+from funade.errors import LoadFailed, ResultRefused, closest, headline
+from funade.fingerprint.importing import user_traceback
 from funade.store.records import Revision
 from funade.store.store import Store
 from funade.store.warehouse import snapshots
@@ -163,7 +163,7 @@ def _call(node: Node[Any, Any], spec: Spec, period: Period, given: dict[str, Any
         return node.function(**{spec.batch: period.name}, **given)
     except (Exception, SystemExit) as error:
         raise LoadFailed(
-            f"source `{spec.name}` expected rows of {period.name}, got {told(error)}",
+            f"source `{spec.name}` expected rows of {period.name}, got {headline(error)}",
             at=spec.place,
             do="mend it and run the command again; what is loaded stays",
             traceback=user_traceback(error, root),

@@ -22,8 +22,8 @@ from funade.build.context import BuildContext
 from funade.declare.policy import Key, Onnx, Split, Time
 from funade.declare.setting import as_declared
 from funade.declare.spec import Edge, Spec
-from funade.errors import BuildFailed, FunadeError, ResultRefused, WindowEmpty, closest
-from funade.fingerprint.importing import told, user_traceback
+from funade.errors import BuildFailed, FunadeError, ResultRefused, WindowEmpty, closest, headline
+from funade.fingerprint.importing import user_traceback
 from funade.plan.plan import Plan, Step, bound
 from funade.store import codecs
 from funade.store.codecs.onnx import parity
@@ -257,7 +257,7 @@ def _failure(spec: Spec, error: BaseException, root: Path) -> FunadeError:
         named = error.what if f"`{spec.name}`" in error.what else f"{spec.kind} `{spec.name}`: {error.what}"
         return type(error)(named, at=error.at or spec.place, do=error.do, **error.facts)
     return BuildFailed(
-        f"{spec.kind} `{spec.name}` expected to be built, got {told(error)}",
+        f"{spec.kind} `{spec.name}` expected to be built, got {headline(error)}",
         at=spec.place,
         do="mend it and run the command again; what was built stays",
         traceback=user_traceback(error, root),

@@ -17,7 +17,7 @@ import types
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from funade.errors import DeclarationError, FunadeError, ProjectError, UserCodeError
+from funade.errors import DeclarationError, FunadeError, ProjectError, UserCodeError, headline
 
 SKIPPED = frozenset({".venv", "venv", "site-packages", "node_modules", "__pycache__", "build", "dist"})
 
@@ -140,22 +140,11 @@ def _import(root: Path, name: str) -> types.ModuleType:
         raise
     except (Exception, SystemExit) as error:
         raise UserCodeError(
-            f"module `{name}` expected to be imported, got {told(error)}",
+            f"module `{name}` expected to be imported, got {headline(error)}",
             at=_last_line(error, root),
             do="install it, or mend the import" if isinstance(error, ModuleNotFoundError) else "",
             traceback=user_traceback(error, root),
         ) from error
-
-
-def told(error: BaseException) -> str:
-    """What a user's code raised, in one line: its class and its message's first line.
-
-    >>> told(KeyError("fare"))
-    "KeyError: 'fare'"
-    """
-    message = error.msg if isinstance(error, SyntaxError) else str(error)
-    first = next(iter(message.splitlines()), "")
-    return type(error).__name__ + (f": {first}" if first else "")
 
 
 def _last_line(error: BaseException, root: Path) -> str:

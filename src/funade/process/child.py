@@ -17,7 +17,7 @@ from typing import IO, Any, NamedTuple, TypeVar
 
 import msgspec
 
-from funade.process.failure import Failure
+from funade.process.error_report import ErrorReport
 from funade.process.inbox import Inbox
 
 M = TypeVar("M")
@@ -57,11 +57,11 @@ OURS = Surroundings()
 
 
 class ChildFailed(Exception):
-    """There is no answer; ``failure`` is the error that the child reported."""
+    """There is no answer; ``report`` is the error that the child reported."""
 
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(failure.line())
-        self.failure = failure
+    def __init__(self, report: ErrorReport) -> None:
+        super().__init__(report.line())
+        self.report = report
 
 
 class ChildEnded(ChildFailed):
@@ -167,13 +167,13 @@ class Child:
             left = until - time.monotonic()
             if left <= 0:
                 self.kill()
-                raise ChildEnded(Failure(f"no answer within {patience_s:g} s"))
+                raise ChildEnded(ErrorReport(f"no answer within {patience_s:g} s"))
             if not self._inbox.wait(min(left, _LOOK_S)) and self._process.poll() is None:
                 continue
             self.take()
         line = self._inbox.next()
         if line is None:
-            raise ChildEnded(Failure(self.death()))
+            raise ChildEnded(ErrorReport(self.death()))
         message: M = _decoded(line, kind)
         return message
 
@@ -244,7 +244,7 @@ def wait_any(children: Sequence[Child]) -> None:
 
 
 def _decoded(line: bytes, kind: Any) -> Any:
-    message = msgspec.json.decode(line, type=kind | Failure)
-    if isinstance(message, Failure):
+    message = msgspec.json.decode(line, type=kind | ErrorReport)
+    if isinstance(message, ErrorReport):
         raise ChildFailed(message)
     return message

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from funade.process.failure import Failure
+from funade.process.error_report import ErrorReport
 from funade.process.inbox import Inbox
 
 S = TypeVar("S")
@@ -73,7 +73,7 @@ def run(work: Callable[[S, Parent], None], settings: type[S]) -> None:
         if message is not None:
             work(message, parent)
     except BaseException as error:  # whatever users' code raises
-        parent.send(Failure.of(error))
+        parent.send(ErrorReport.of(error))
         leave(1)
 
 

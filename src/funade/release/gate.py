@@ -116,7 +116,7 @@ def rehearse(release: Release, store: Store) -> Difference | None:
             try:
                 differs = host.answer(WarmResult).failed
             except ChildFailed as failed:
-                return Difference(failed.failure.what, loads=False)
+                return Difference(failed.report.what, loads=False)
     return Difference(differs.what, loads=True) if differs else None
 
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 import msgspec
 
 from funade.process.child import Child, ChildFailed, Ready, Surroundings
-from funade.process.failure import Failure
+from funade.process.error_report import ErrorReport
 from funade.release.host_process import HostSettings, Request
 from funade.store.records import Candidate
 from funade.store.store import Store
@@ -39,12 +39,12 @@ class HostProcess:
     def __exit__(self, *_: object) -> None:
         self._child.close()
 
-    def loaded(self) -> Failure | None:
+    def loaded(self) -> ErrorReport | None:
         """Why it could not be loaded; None when it could."""
         try:
             self._child.hear(Ready, self.patience_s)
         except ChildFailed as failed:
-            return failed.failure
+            return failed.report
         return None
 
     def ask(self, request: Request) -> None:

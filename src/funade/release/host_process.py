@@ -26,7 +26,7 @@ from funade.declare.policy import Golden as GoldenFile
 from funade.declare.policy import Onnx
 from funade.fingerprint.importing import user_traceback
 from funade.process.child import Ready
-from funade.process.failure import Failure
+from funade.process.error_report import ErrorReport
 from funade.process.parent import Parent, run
 from funade.release import golden
 from funade.store import code_snapshot
@@ -86,8 +86,8 @@ class RehearsalResult(msgspec.Struct, frozen=True):
     p99_ms: float = 0.0
     batch: str = ""
     parity: tuple[Parity, ...] = ()
-    refused: Failure | None = None
-    failed: Failure | None = None
+    refused: ErrorReport | None = None
+    failed: ErrorReport | None = None
 
 
 class RehearsalResults(msgspec.Struct, frozen=True, tag=True):
@@ -110,7 +110,7 @@ class ReplayedRows(msgspec.Struct, frozen=True, tag=True):
 
     refused: int = 0
     absent: str = ""
-    failed: Failure | None = None
+    failed: ErrorReport | None = None
 
 
 class Judge(msgspec.Struct, frozen=True, tag=True):
@@ -125,7 +125,7 @@ class EvaluationResult(msgspec.Struct, frozen=True, tag=True):
     """What an evaluation returned."""
 
     metrics: dict[str, float | None] = {}
-    failed: Failure | None = None
+    failed: ErrorReport | None = None
 
 
 class Warm(msgspec.Struct, frozen=True, tag=True):
@@ -135,7 +135,7 @@ class Warm(msgspec.Struct, frozen=True, tag=True):
 class WarmResult(msgspec.Struct, frozen=True, tag=True):
     """What differs; nothing when ``failed`` is None."""
 
-    failed: Failure | None = None
+    failed: ErrorReport | None = None
 
 
 Request = Rehearse | Answer | Judge | Warm
@@ -301,19 +301,19 @@ def _table(path: str) -> pa.Table:
     return pq.read_table(path, partitioning=None)
 
 
-def _attempt(act: Callable[[], T], folder: Path) -> tuple[T | None, Failure | None]:
+def _attempt(act: Callable[[], T], folder: Path) -> tuple[T | None, ErrorReport | None]:
     """What a call gave, or why it failed: with the frames of files below ``folder`` where the user's code did."""
     try:
         return act(), None
     except Exception as error:
-        return None, Failure.of(error, user_traceback(error, folder))
+        return None, ErrorReport.of(error, user_traceback(error, folder))
 
 
 def main(settings: HostSettings, parent: Parent) -> None:
     """Load what is hosted, say how that went, then answer each request."""
     folder = Store.open(settings.store).code_folder / settings.candidate.code
-    host, failure = _attempt(lambda: CandidateHost(settings), folder)
-    parent.send(failure or Ready())
+    host, report = _attempt(lambda: CandidateHost(settings), folder)
+    parent.send(report or Ready())
     while host is not None and (request := parent.hear(Request)) is not None:
         parent.send(host.do(request))
 

@@ -13,7 +13,7 @@ from funade.bind.evaluate import behind
 from funade.declare.graph import Graph
 from funade.declare.spec import Edge, Spec
 from funade.process.child import ChildFailed
-from funade.process.failure import Failure
+from funade.process.error_report import ErrorReport
 from funade.release import disjoint
 from funade.release.bars import Comparison
 from funade.release.host import HostProcess, settings_of
@@ -43,7 +43,7 @@ class Contender(msgspec.Struct, frozen=True):
 class Rehearsal(msgspec.Struct, frozen=True):
     """What the two processes said: whether the candidate loads, what its apis answered, numbers side by side."""
 
-    trouble: Failure | None
+    trouble: ErrorReport | None
     apis: tuple[RehearsalResult, ...]
     compared: tuple[Comparison, ...]
 
@@ -76,7 +76,7 @@ def rehearse(
         try:
             apis = () if trouble else mine.answer(RehearsalResults).apis
         except ChildFailed as failed:
-            trouble = failed.failure
+            trouble = failed.report
     return Rehearsal(trouble, apis, tuple(_compared(j, theirs) for j in judged))
 
 
@@ -143,7 +143,7 @@ def _replay(
         try:
             answered = other.answer(ReplayedRows) if trouble is None else ReplayedRows(failed=trouble)
         except ChildFailed as failed:
-            answered = ReplayedRows(failed=failed.failure)
+            answered = ReplayedRows(failed=failed.report)
         _take(judging, edge, answered, into)
         refused[judging.spec.name] = refused.get(judging.spec.name, 0) + answered.refused
     for judging in judged:
@@ -209,16 +209,16 @@ def _ask_numbers(
     return asked
 
 
-def _hear_numbers(mine: HostProcess, asked: list[tuple[_EvaluationPlan, int]], trouble: Failure | None) -> None:
+def _hear_numbers(mine: HostProcess, asked: list[tuple[_EvaluationPlan, int]], trouble: ErrorReport | None) -> None:
     for judging, before in asked:
         try:
             if trouble is not None:
-                raise ChildFailed(Failure(f"the candidate gives no numbers ({trouble.what})"))
+                raise ChildFailed(ErrorReport(f"the candidate gives no numbers ({trouble.what})"))
             for _ in range(before):
                 mine.answer(ReplayedRows)
             numbers = mine.answer(EvaluationResult)
         except ChildFailed as failed:
-            judging.why = failed.failure.what
+            judging.why = failed.report.what
             continue
         if numbers.failed is not None:
             judging.why = f"the evaluation fails on its answers ({numbers.failed.what})"

@@ -101,9 +101,9 @@ def _check(path: Path, file: ModelFile) -> None:
             lines = (line for line in child.errors() if "Fatal" in line or "Error" in line)
             raise bare_file.unread(path, RuntimeError(next(lines, str(ended)))) from None
         except ChildFailed as failed:
-            if not failed.failure.kind:
-                raise bare_file.unread(path, RuntimeError(failed.failure.what)) from None
-            raise failed.failure.error("") from None
+            if not failed.report.kind:
+                raise bare_file.unread(path, RuntimeError(failed.report.what)) from None
+            raise failed.report.error("") from None
 
 
 def _bound(path: Path, scorer: bare_file.ModelScorer) -> BoundApi:

@@ -1,11 +1,11 @@
-"""What a supervisor and its workers say to each other, besides ``Ready`` and ``Failure`` of every child."""
+"""What a supervisor and its workers say to each other, besides ``Ready`` and ``ErrorReport`` of every child."""
 
 from __future__ import annotations
 
 import msgspec
 
 from funade.process.child import Ready
-from funade.process.failure import Failure
+from funade.process.error_report import ErrorReport
 from funade.serve.settings import ServerSettings
 
 
@@ -52,4 +52,4 @@ class Stop(msgspec.Struct, frozen=True, tag="stop"):
     """Supervisor: accept no more, finish what is begun, close, then end."""
 
 
-Message = Ready | Failure | Retired | Handed | Start | Retire | Take | Stop
+Message = Ready | ErrorReport | Retired | Handed | Start | Retire | Take | Stop

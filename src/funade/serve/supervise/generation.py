@@ -11,7 +11,7 @@ from collections.abc import Callable
 import msgspec
 
 from funade.process.child import Child, Ready, Surroundings
-from funade.process.failure import Failure
+from funade.process.error_report import ErrorReport
 from funade.serve.control.channel import Channel
 from funade.serve.control.messages import Begin, Handed, Message, Retired
 
@@ -89,7 +89,7 @@ class WorkerProcess:
             self.ready = True
         elif isinstance(message, Retired):
             self.retired = True
-        elif isinstance(message, Failure):
+        elif isinstance(message, ErrorReport):
             self.error = message.line()
         self._changed()
 

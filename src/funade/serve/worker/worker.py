@@ -27,7 +27,7 @@ from funade.events import EventLog
 from funade.predictions import segments
 from funade.predictions.writer import LogWriter
 from funade.process.child import Ready
-from funade.process.failure import Failure
+from funade.process.error_report import ErrorReport
 from funade.process.parent import Parent, leave, run
 from funade.serve.answer.api import ServableRelease
 from funade.serve.answer.executor import Executor
@@ -115,7 +115,7 @@ class Worker:
             queues = [queue] if queue is not None else []
             self._doors = [self._http, *queues, *endpoints.grpc_doors(runtime, submitter, settings, self._grpc)]
         except (FunadeError, OSError) as error:
-            self.fail(Failure.of(error))
+            self.fail(ErrorReport.of(error))
             return
         self._tick()
         self._channel.send(Ready())
@@ -132,9 +132,9 @@ class Worker:
         folder = address.folder_of(self._settings.store) / segments.FOLDER
         return LogWriter(folder, mark, loaded.release, without, self._loop, self._events)
 
-    def fail(self, failure: Failure) -> None:
+    def fail(self, report: ErrorReport) -> None:
         """The release did not come up: say so and end."""
-        self._channel.send(failure)
+        self._channel.send(report)
         self._leave_process(1)
 
     def stop(self) -> None:
@@ -264,10 +264,10 @@ def _come_up(worker: Worker, loop: asyncio.AbstractEventLoop, events: EventLog) 
     try:
         loaded = worker.load()
     except BaseException as error:  # whatever the user's code does, the supervisor hears why
-        failure = Failure.of(error)
+        report = ErrorReport.of(error)
         frames = "".join(traceback.format_exception(error))[-_LONGEST:]
-        events.event("not ready", error=failure.line(), traceback=frames)
-        loop.call_soon_threadsafe(worker.fail, failure)
+        events.event("not ready", error=report.line(), traceback=frames)
+        loop.call_soon_threadsafe(worker.fail, report)
         return
     gc.collect()
     gc.freeze()

@@ -11,7 +11,7 @@ from funade import errors
 from funade.errors import FunadeError, ServeError, headline
 
 
-class Failure(msgspec.Struct, frozen=True, tag="failure", omit_defaults=True):
+class ErrorReport(msgspec.Struct, frozen=True, tag="error", omit_defaults=True):
     """What an error says.
 
     ``kind`` names the class of a ``FunadeError``; it is "" for every other exception, whose class and message are then
@@ -25,8 +25,8 @@ class Failure(msgspec.Struct, frozen=True, tag="failure", omit_defaults=True):
     facts: dict[str, Any] = {}
 
     @classmethod
-    def of(cls, error: BaseException, traceback: str | None = None) -> Failure:
-        """An error's failure; ``traceback`` is that of an exception which is no ``FunadeError`` (None: all frames)."""
+    def of(cls, error: BaseException, traceback: str | None = None) -> ErrorReport:
+        """An error's report; ``traceback`` is that of an exception which is no ``FunadeError`` (None: all frames)."""
         if isinstance(error, FunadeError):
             kind = next(c.__name__ for c in type(error).__mro__ if c.__module__ == errors.__name__)
             facts = msgspec.to_builtins(error.facts, enc_hook=repr, str_keys=True)
