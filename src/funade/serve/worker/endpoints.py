@@ -55,6 +55,8 @@ def grpc_doors(
             "gRPC door expected `grpc_reflection`, got none installed", do="run: pip install 'funade[grpc]'"
         )
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # else its core writes a line of a client's own for any bad bytes
+    # Whoever asks for events reads sockets too, the loop most of all: no call is handed from thread to thread.
+    os.environ.setdefault("GRPC_EXPERIMENTS", "-event_engine_listener")
     from funade.serve.worker.grpc_services import door  # a worker without that port needs none of its libraries
 
     return [door(runtime, submitter, settings, listener)]
