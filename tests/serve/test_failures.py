@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -61,6 +61,7 @@ def differs(name: str, door: str) -> Difference | None:
     return None
 
 
+HELD = ("funade_waiting_rows", "funade_queue_waiting", "funade_log_lost_rows_total")
 PAIRS = [
     (name, door)
     for name in SITUATIONS
@@ -128,11 +129,12 @@ Outcomes = dict[tuple[str, str], Outcome]
 
 
 class Matrix(NamedTuple):
-    """All pairs, asked of one server: what became of them, what the log says, and what was left at the end."""
+    """All pairs, asked of one server: what became of them, what was logged, what was left, and its own defects."""
 
     outcomes: Outcomes
     log: dict[int, Logged]
     left: dict[str, float]
+    defects: list[Any]
 
 
 FAMILIES = ("funade_requests_total", "funade_rows_total", "funade_fallback_rows_total", "funade_guard_rows_total")
@@ -199,13 +201,13 @@ def matrix(failing: Path) -> Matrix:
         left = held(doors)
     query = "SELECT request.ride AS ride, door, fallback, guard, refused FROM predictions WHERE request.ride >= 10"
     rows = Project(failing).sql(query, form="arrow").to_pylist()
-    return Matrix(outcomes, {row.pop("ride"): tuple(row.values()) for row in rows}, left)
+    return Matrix(outcomes, {row.pop("ride"): tuple(row.values()) for row in rows}, left, server.events("defect"))
 
 
 def held(doors: Doors) -> dict[str, float]:
-    """What is held of requests that wait: rows of the apis, and requests of the queue."""
+    """Rows that wait for an api, requests that wait in the queue, and rows that the log has lost."""
     metrics = doors.metrics()
-    return {name: summed(metrics, name) for name in ("funade_waiting_rows", "funade_queue_waiting")}
+    return {name: summed(metrics, name) for name in HELD}
 
 
 # -- the tests
@@ -222,4 +224,5 @@ def test_a_situation_means_the_same_by_every_door(matrix: Matrix, name: str, doo
 
 
 def test_nothing_is_left_of_what_went_wrong(matrix: Matrix) -> None:
-    assert matrix.left == {"funade_waiting_rows": 0, "funade_queue_waiting": 0}
+    assert matrix.left == dict.fromkeys(HELD, 0)
+    assert matrix.defects == []

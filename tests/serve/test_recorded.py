@@ -25,6 +25,7 @@ def answers(root: Path) -> dict[tuple[str, str], Exchange]:
     for record, exchanges in RECORDS.items():
         with served(root, profile_of(record)) as server:
             answered |= {(record, exchange.name): exchange for exchange in replayed(exchanges, server)}
+        assert server.events("defect") == []
     return answered
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -202,6 +203,11 @@ class Served(NamedTuple):
     port: int
     grpc_port: int
     tokens: dict[str, str]
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """What its log says under a name."""
+        lines = map(json.loads, (self.root / "serve.log").read_text().splitlines())
+        return [line for line in lines if line["event"] == name]
 
     def open_gate(self, name: str) -> None:
         """Let the functions that wait at this gate go on."""
