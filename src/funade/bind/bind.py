@@ -30,7 +30,7 @@ def bind(
     only: Sequence[str] | None = None,
     replaced: Mapping[str, str] | None = None,
     project_types: Sequence[str] = (),
-    given: Mapping[str, Any] | None = None,
+    artifacts: Mapping[str, Any] | None = None,
 ) -> dict[str, BoundApi]:
     """Api name → the api bound to its pinned inputs.
 
@@ -44,14 +44,14 @@ def bind(
         only: these apis (and those they take); every api unless given.
         replaced: for the apis in ``only``: parameter → node that takes an input's place.
         project_types: packages whose classes an artifact may be made of.
-        given: node → a model that takes the place of what the store has for it.
+        artifacts: node → a model that takes the place of what the store has for it.
 
     Raises:
         CutIncomplete: something an api takes is not pinned.
     """
     replacements = {name: replaced or {} for name in only or ()}
     binding = _Binding(
-        graph, nodes, pins, store, settings, zone, replacements, project_types, artifacts=dict(given or {})
+        graph, nodes, pins, store, settings, zone, replacements, project_types, artifacts=dict(artifacts or {})
     )
     for spec in graph.of_kind("api"):
         if only is None or spec.name in only:

@@ -109,8 +109,8 @@ def check_settings(graph: Graph, settings: Settings, *, place: str = "") -> None
 def setting_values(spec: Spec, *over: Mapping[str, Any]) -> dict[str, Any]:
     """A node's settings: its code's defaults with values laid over them; 2 for a default of 1.0 is 2.0."""
     values = dict(spec.settings)
-    for given in over:
-        values |= given
+    for layer in over:
+        values |= layer
     return {name: float(v) if isinstance(spec.settings[name], float) else v for name, v in values.items()}
 
 
@@ -201,14 +201,14 @@ def _edge_recipe(edge: Edge, steps: Plan, inputs: Pins) -> dict[str, Any]:
 
 def bound(api: str, steps: Plan, replaced: Mapping[str, str] | None = None) -> Pins:
     """The versions behind an api: itself and, through the apis it takes, everything they are bound to."""
-    found: Pins = {api: steps[api].version}
+    behind: Pins = {api: steps[api].version}
     for edge in steps[api].spec.edges:
         node = (replaced or {}).get(edge.parameter, edge.node)
         if steps[node].spec.kind == "api":
-            found |= bound(node, steps)
+            behind |= bound(node, steps)
         else:
-            found[node] = steps[node].version
-    return found
+            behind[node] = steps[node].version
+    return behind
 
 
 def unbuilt(step: Step, metadata: Metadata, now: datetime) -> Version:

@@ -143,12 +143,12 @@ def read(root: Path, profile: str = "") -> Config:
 
 def _refusal(problem: str, path: Path) -> ProjectError:
     """What msgspec says of a value, in the file's own words."""
-    said, _, place = problem.partition(" - at ")
+    reason, _, place = problem.partition(" - at ")
     inside = place.strip("`$.").replace("[...]", ".NAME")
     section = f"[{inside}]" if inside else FILE
-    field = re.fullmatch(r"Object (contains unknown|missing required) field `(.*)`", said)
+    field = re.fullmatch(r"Object (contains unknown|missing required) field `(.*)`", reason)
     if field is None:
-        return ProjectError(f"{FILE} expected `{inside}` as {said.removeprefix('Expected ')}", at=str(path))
+        return ProjectError(f"{FILE} expected `{inside}` as {reason.removeprefix('Expected ')}", at=str(path))
     if field[1] == "missing required":
         return ProjectError(f"{section} expected `{field[2]}`, got none", at=str(path))
     known = _keys(inside)

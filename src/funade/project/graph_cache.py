@@ -23,9 +23,9 @@ class _CachedGraph(msgspec.Struct):
     specs: list[Spec]
 
 
-def key(root: Path, *beside: str) -> str:
+def key(root: Path) -> str:
     """What the graph depends on: the project's Python files, funade.toml, the interpreter, what is installed."""
-    parts = [sys.version, *beside]
+    parts = [sys.version]
     for path in [*project_files(root), root / "funade.toml"]:
         parts += [path.relative_to(root).as_posix(), of_bytes(path.read_bytes())]
     for entry in sys.path:
@@ -38,11 +38,11 @@ def key(root: Path, *beside: str) -> str:
 def recall(folder: Path, key: str, root: Path) -> list[Spec] | None:
     """The specs remembered under ``key``, if the files that functions read are unchanged too."""
     try:
-        found = msgspec.json.decode((folder / f"graph-{key}.json").read_bytes(), type=_CachedGraph)
+        graph = msgspec.json.decode((folder / f"graph-{key}.json").read_bytes(), type=_CachedGraph)
     except (OSError, msgspec.DecodeError):
         return None
-    same = all(_digest(root / name) == digest for name, digest in found.files.items())
-    return found.specs if same and _patterns(found.specs, root) == set(found.files) else None
+    same = all(_digest(root / name) == digest for name, digest in graph.files.items())
+    return graph.specs if same and _patterns(graph.specs, root) == set(graph.files) else None
 
 
 def remember(folder: Path, key: str, root: Path, specs: Iterable[Spec]) -> None:

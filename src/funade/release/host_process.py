@@ -248,7 +248,7 @@ class CandidateHost:
             only=[name],
             replaced=replaced,
             project_types=project_packages(self.loaded.graph),
-            given=given,
+            artifacts=given,
         )[name]
 
     def _numbers(self, request: Judge) -> EvaluationResult:
