@@ -29,11 +29,11 @@ from funade.bind.api import BoundApi
 from funade.bind.release import LoadedRelease
 from funade.clock import system
 from funade.declare.graph import Graph, spec_of
-from funade.queue.queue import Queue
-from funade.queue.records import Result, Submission
+from funade.queue.queue import SqliteQueue
 from funade.serve.server_file import servers
 from funade.serve.settings import ServerSettings
 from funade.serve.tokens import token_file
+from funade.store.queue_records import Result, Submission
 
 NUMBER = 20_000
 RUNS = 5
@@ -114,7 +114,7 @@ def end_to_end(folder: Path, workers: int) -> dict[str, float]:
         clients = [Client(port) for _ in range(_CONNECTIONS)]
         head = f"POST /v1/score/submit HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\ncontent-length: "
         asked = [f"{head}{len(b)}\r\n\r\n".encode() + b for b in map(body, range(NUMBER))]
-        queue = Queue(folder / "queue.db", clock=system)
+        queue = SqliteQueue(folder / "queue.db", clock=system)
         began = time.monotonic()
         ids = _spread(clients, asked)
         submitted = time.monotonic()
@@ -166,7 +166,7 @@ def _latency(client: Client, request: bytes, get: str) -> float:
 
 def alone(folder: Path, rows: int) -> float:
     """Requests a second through the file only, submitted and claimed so many at a time."""
-    queue = Queue(folder / "queue.db", clock=system)
+    queue = SqliteQueue(folder / "queue.db", clock=system)
     number = NUMBER if rows > 1 else 1000
     began = time.monotonic()
     for start in range(0, number, rows):

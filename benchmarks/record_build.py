@@ -11,7 +11,7 @@ from pathlib import Path
 from funade.clock import system
 from funade.digest import of_value
 from funade.store.records import Build, Version
-from funade.store.sqlite.metadata import Metadata
+from funade.store.sqlite.metadata import SqliteMetadata
 from measure import PEERS, Row, alternate
 
 GOAL = "≤ 2 ms"
@@ -20,7 +20,7 @@ BUILDS = 200
 
 
 def run(scratch: Path, runs: int) -> list[Row]:
-    metadata = Metadata(scratch / "records.db", clock=system)
+    metadata = SqliteMetadata(scratch / "records.db", clock=system)
     settings = {f"setting{i}": i * 1.5 for i in range(10)}
     metrics: dict[str, float | None] = {f"metric{i}": i / 7 for i in range(10)}
 

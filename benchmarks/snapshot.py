@@ -10,7 +10,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from funade.store.blobs import Blobs
+from funade.store.blobs import BlobFolder
 from funade.store.warehouse import snapshots
 from measure import Row, alternate
 
@@ -48,7 +48,7 @@ def run(scratch: Path, runs: int) -> list[Row]:
     def funade() -> float:
         rows = table(next(seeds))
         started = time.perf_counter()
-        snapshots.write(Blobs(scratch), rows)
+        snapshots.write(BlobFolder(scratch), rows)
         return time.perf_counter() - started
 
     return alternate(runs, DuckDB_COPY_to_zstd_Parquet_with_fsync=copy, funade_snapshot=funade)

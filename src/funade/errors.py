@@ -175,10 +175,6 @@ class DiskFull(StoreError):
     """No room is left; nothing was changed."""
 
 
-class VersionInUse(StoreError):
-    """A version cannot be removed: a release, candidate, hold or other version needs it."""
-
-
 class CodecError(FunadeError):
     """An artifact cannot be kept or loaded by its codec."""
 

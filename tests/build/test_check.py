@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from funade.build.check import check
 from funade.declare.policy import NotNull, OneOf, Policy, RowCount, Unique, Within
 from funade.errors import BlobDamaged
-from funade.store.blobs import Blobs
+from funade.store.blobs import BlobFolder
 from funade.store.records import Finding
 from funade.store.warehouse import snapshots
 
@@ -21,15 +21,15 @@ NAN = float("nan")
 
 
 @pytest.fixture
-def blobs(tmp_path: Path) -> Blobs:
-    return Blobs(tmp_path / "store")
+def blobs(tmp_path: Path) -> BlobFolder:
+    return BlobFolder(tmp_path / "store")
 
 
-def kept(blobs: Blobs, *tables: pa.Table) -> list[Path]:
+def kept(blobs: BlobFolder, *tables: pa.Table) -> list[Path]:
     return [blobs.path(snapshots.keep(blobs, table)) for table in tables]
 
 
-def found(blobs: Blobs, table: pa.Table, *policies: Policy) -> tuple[Finding, ...]:
+def found(blobs: BlobFolder, table: pa.Table, *policies: Policy) -> tuple[Finding, ...]:
     return check(kept(blobs, table), policies, blobs=blobs, dataset="settled")
 
 
@@ -39,7 +39,7 @@ def line(finding: Finding) -> str:
     )
 
 
-def test_bad_rows_are_counted_named_and_kept_aside(blobs: Blobs) -> None:
+def test_bad_rows_are_counted_named_and_kept_aside(blobs: BlobFolder) -> None:
     fares = [100.0] * 2000
     for row in (12, 99, 1043, 1999):
         fares[row] = -1.0
@@ -53,7 +53,7 @@ def test_bad_rows_are_counted_named_and_kept_aside(blobs: Blobs) -> None:
     assert aside.column("row_number").to_pylist() == aside.column("ride").to_pylist() == [12, 99, 1043, 1999]
 
 
-def test_only_the_first_hundred_row_numbers_are_listed(blobs: Blobs) -> None:
+def test_only_the_first_hundred_row_numbers_are_listed(blobs: BlobFolder) -> None:
     (finding,) = found(blobs, pa.table({"x": [5] * 250}), Within("x", None, 4))
     assert finding.rows == tuple(range(100))
     assert finding.count == 250
@@ -100,7 +100,7 @@ CASES: list[tuple[dict[str, Any], Policy, str, tuple[int, ...]]] = [
 
 @pytest.mark.parametrize(("columns", "policy", "told", "rows"), CASES)
 def test_each_check_says_what_it_expected_and_got(
-    blobs: Blobs, columns: dict[str, Any], policy: Policy, told: str, rows: tuple[int, ...]
+    blobs: BlobFolder, columns: dict[str, Any], policy: Policy, told: str, rows: tuple[int, ...]
 ) -> None:
     (finding,) = found(blobs, pa.table(columns), policy)
     assert line(finding) == f"dataset `settled` expected {told}"
@@ -109,7 +109,7 @@ def test_each_check_says_what_it_expected_and_got(
     assert bool(finding.bad_digest) is bool(rows)
 
 
-def test_all_checks_of_all_cases_are_told_in_the_order_of_the_policies(blobs: Blobs) -> None:
+def test_all_checks_of_all_cases_are_told_in_the_order_of_the_policies(blobs: BlobFolder) -> None:
     table = pa.table({"x": [1, 2, 2], "s": ["a", None, "c"]})
     policies = (RowCount(1), Within("x", 2, 9), Unique(("x",)), NotNull(("s",)), OneOf("s", ("a",)), Within("x", 0, 9))
     findings = found(blobs, table, *policies)
@@ -122,23 +122,23 @@ def test_all_checks_of_all_cases_are_told_in_the_order_of_the_policies(blobs: Bl
 @pytest.mark.parametrize(
     "policy", [Within("fare", 0, 1), NotNull(("x", "fare")), OneOf("fare", (1,)), Unique(("fare", "x"))]
 )
-def test_a_column_that_is_not_there_is_a_finding_that_guesses_the_mistake(blobs: Blobs, policy: Policy) -> None:
+def test_a_column_that_is_not_there_is_a_finding_that_guesses_the_mistake(blobs: BlobFolder, policy: Policy) -> None:
     (finding,) = found(blobs, pa.table({"fare_": [1], "x": [1]}), policy)
     assert line(finding) == "dataset `settled` expected a column `fare`, got fare_, x; did you mean `fare_`?"
     assert not finding.holds
 
 
-def test_a_table_without_rows_has_no_bad_row(blobs: Blobs) -> None:
+def test_a_table_without_rows_has_no_bad_row(blobs: BlobFolder) -> None:
     policies = (Within("x", 0, 1), NotNull(("x",)), OneOf("x", (1,)), Unique(("x",)), RowCount(1))
     for table in (pa.table({"x": pa.array([], pa.float64())}), pa.table({})):
         assert [f.holds for f in found(blobs, table, *policies)] == [True, True, True, True, False]
 
 
-def test_no_policy_is_no_finding(blobs: Blobs) -> None:
+def test_no_policy_is_no_finding(blobs: BlobFolder) -> None:
     assert found(blobs, pa.table({"x": [1]})) == ()
 
 
-def test_row_numbers_go_on_from_file_to_file(blobs: Blobs) -> None:
+def test_row_numbers_go_on_from_file_to_file(blobs: BlobFolder) -> None:
     paths = kept(blobs, pa.table({"x": [1, -1]}), pa.table({}), pa.table({"x": [1, 2, -2]}))
     within, unique = check(paths, (Within("x", 0, 9), Unique(("x",))), blobs=blobs)
     assert within.rows == (1, 4)
@@ -146,7 +146,7 @@ def test_row_numbers_go_on_from_file_to_file(blobs: Blobs) -> None:
 
 
 @pytest.mark.parametrize("name", ['a "b"', "a'b", "x; DROP TABLE t", "日本", "a.b", "?", "row_number", "select", "\\"])
-def test_a_column_may_have_any_name(blobs: Blobs, name: str) -> None:
+def test_a_column_may_have_any_name(blobs: BlobFolder, name: str) -> None:
     table = pa.table({name: [1, 2, 2]})
     findings = found(blobs, table, Within(name, 0, 1), NotNull((name,)), OneOf(name, (1,)), Unique((name,)))
     assert [f.rows for f in findings] == [(1, 2), (), (1, 2), (1, 2)]
@@ -155,7 +155,7 @@ def test_a_column_may_have_any_name(blobs: Blobs, name: str) -> None:
     assert aside.column(1).to_pylist() == [1, 2]
 
 
-def test_a_damaged_file_is_one_line(blobs: Blobs) -> None:
+def test_a_damaged_file_is_one_line(blobs: BlobFolder) -> None:
     (path,) = kept(blobs, pa.table({"x": list(range(5000))}))
     path.chmod(0o644)
     path.write_bytes(path.read_bytes()[:100])
@@ -173,7 +173,7 @@ def test_a_damaged_file_is_one_line(blobs: Blobs) -> None:
 def test_checks_agree_with_plain_python(
     tmp_path_factory: pytest.TempPathFactory, values: list[float | None], least: int, greatest: int
 ) -> None:
-    blobs = Blobs(tmp_path_factory.mktemp("store"))
+    blobs = BlobFolder(tmp_path_factory.mktemp("store"))
     table = pa.table({"x": pa.array(values, pa.float64())})
     findings = found(blobs, table, Within("x", least, greatest), NotNull(("x",)), Unique(("x",)))
     plain = [None if value is None or value != value else value for value in values]

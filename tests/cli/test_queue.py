@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from funade.cli import main
-from funade.queue.callbacks import CallbackStore, Delivery
-from funade.queue.records import Failure, Receipt, Result, Submission
+from funade.store.queue_records import Delivery, Failure, Receipt, Result, Submission
 from support import toy
 
 Said = Callable[..., str]
@@ -49,10 +49,11 @@ def ids(root: Path) -> list[str]:
         ]
     )
     for _ in range(queue.rules.call_tries):
-        with queue.database.writing() as on:
-            on.execute("UPDATE calls SET due = 0")
-        (call,) = CallbackStore(queue).claim(1)
-        CallbackStore(queue).settle([Delivery(call.kept.id, call.attempt, "status 500")])
+        with sqlite3.connect(root / ".funade" / "queue.db") as other:
+            other.execute("UPDATE calls SET due = 0")
+        other.close()
+        (call,) = queue.callbacks.claim(1)
+        queue.callbacks.settle([Delivery(call.kept.id, call.attempt, "status 500")])
     found += [receipt.id for receipt in queue.submit([Submission("judge", b"{}")]) if isinstance(receipt, Receipt)]
     queue.close()
     return found

@@ -18,6 +18,7 @@ import pytest
 from funade import points
 from funade.errors import FunadeError
 from funade.project.project import Project
+from funade.store.blobs import BlobFolder
 from funade.store.fsck import fsck
 from support import toy
 from support.forks import DIED, Ended, Forks, Records, Run, records
@@ -337,11 +338,13 @@ def test_drill_W19_a_released_version_can_be_neither_deleted_nor_overwritten(cra
     digest = model.artifact.files["files/line.json"]
     blob = here.store.blobs.path(digest)
     assert blob.stat().st_mode & 0o222 == 0
-    with pytest.raises(FunadeError), here.store.blobs.writing() as other:
+    blobs = here.store.blobs
+    assert isinstance(blobs, BlobFolder)
+    with pytest.raises(FunadeError), blobs.writing() as other:
         other.write_bytes(b"another model")
         os.link(other, blob.with_name(blob.name + "x"))
         (blob.with_name(blob.name + "x")).unlink()
-        here.store.blobs._settle(other, digest)
+        blobs._settle(other, digest)
     assert here.store.blobs.read(digest) == b"1.5"
 
 

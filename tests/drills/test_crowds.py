@@ -10,7 +10,7 @@ import pytest
 
 from funade.clock import frozen
 from funade.digest import of_value
-from funade.store.sqlite.metadata import Metadata
+from funade.store.sqlite.metadata import SqliteMetadata
 from support.crowd import crowd
 from support.records import NOW, candidate, named
 
@@ -21,8 +21,8 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def metadata(path: Path) -> Metadata:
-    return Metadata(path, clock=frozen(NOW))
+def metadata(path: Path) -> SqliteMetadata:
+    return SqliteMetadata(path, clock=frozen(NOW))
 
 
 # -- many at once ----------------------------------------------------------------------------------
@@ -37,7 +37,7 @@ record = Build(id=f"b{me}", node="eta", version="", state="built", started_at=NO
 return metadata.add_version(mine, record).build
 """,
     )
-    metadata = Metadata(path, clock=frozen(NOW))
+    metadata = SqliteMetadata(path, clock=frozen(NOW))
     (only,) = metadata.versions()
     assert said == [only.build] * 50
     assert {b.id for b in metadata.builds("eta")} == {f"b{me}" for me in range(50)}
@@ -61,10 +61,10 @@ return metadata.add_version(Version(id=id, node="eta", kind="model", recipe={"me
     )
     ids = [of_value(me) for me in range(50)]
     assert said == [*ids, 50, 50]
-    assert {v.id for v in Metadata(path, clock=frozen(NOW)).versions()} == set(ids)
+    assert {v.id for v in SqliteMetadata(path, clock=frozen(NOW)).versions()} == set(ids)
 
 
-def test_of_many_switches_from_one_generation_exactly_one_wins(metadata: Metadata, path: Path) -> None:
+def test_of_many_switches_from_one_generation_exactly_one_wins(metadata: SqliteMetadata, path: Path) -> None:
     metadata.add_candidate(candidate("11"))
     said = crowd(
         path.parent,
@@ -96,7 +96,7 @@ return [k.sequence for k in kept]
     assert sorted(n for numbers in said for n in numbers) == list(range(1, 101))
 
 
-def test_threads_share_one_object(metadata: Metadata) -> None:
+def test_threads_share_one_object(metadata: SqliteMetadata) -> None:
     failed: list[BaseException] = []
 
     def work(me: int) -> None:
@@ -119,7 +119,7 @@ def test_threads_share_one_object(metadata: Metadata) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
-def test_a_forked_process_opens_a_connection_of_its_own(metadata: Metadata) -> None:
+def test_a_forked_process_opens_a_connection_of_its_own(metadata: SqliteMetadata) -> None:
     metadata.add_version(named("aa"))
     mine = metadata._database._connection()
     if (child := os.fork()) == 0:
@@ -142,11 +142,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from funade.clock import system
 from funade.digest import of_bytes
-from funade.store.blobs import Blobs
-from funade.store.sqlite.metadata import Metadata
+from funade.store.blobs import BlobFolder
+from funade.store.sqlite.metadata import SqliteMetadata
 from funade.store.records import *
 root, run = Path(sys.argv[1]), sys.argv[2]
-metadata, blobs, now = Metadata(root / "records.db", clock=system), Blobs(root), datetime(2022, 1, 1, tzinfo=UTC)
+metadata, blobs = SqliteMetadata(root / "records.db", clock=system), BlobFolder(root)
+now = datetime(2022, 1, 1, tzinfo=UTC)
 for i in itertools.count():
     digest = blobs.put_bytes(f"{run} {i}".encode() * 5000)
     id = of_bytes(f"{run} {i}".encode())
@@ -159,11 +160,11 @@ for i in itertools.count():
 
 @pytest.mark.slow
 def test_what_was_acknowledged_before_a_kill_is_there_and_sound_after(tmp_path: Path) -> None:
-    from funade.store.blobs import Blobs
+    from funade.store.blobs import BlobFolder
     from funade.store.fsck import fsck
 
     root, acknowledged = tmp_path / "store", set()
-    metadata, blobs = Metadata(root / "records.db", clock=frozen(NOW)), Blobs(root)
+    metadata, blobs = SqliteMetadata(root / "records.db", clock=frozen(NOW)), BlobFolder(root)
     for run in range(20):
         writer = subprocess.Popen(
             [sys.executable, "-c", WRITER, str(root), str(run)], stdout=subprocess.PIPE, text=True

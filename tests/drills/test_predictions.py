@@ -17,6 +17,7 @@ import pytest
 
 from funade import points
 from funade.predictions import table as predictions
+from funade.predictions.folder import PredictionFolder
 from funade.store.warehouse.query import sql
 from support import stock
 from support.client import Client
@@ -92,7 +93,8 @@ class Crowd:
 def missing(root: Path, told: dict[str, float]) -> set[str]:
     """Answers that clients have and the log has not; none is there twice."""
     query = "SELECT split_part(prediction, '.', 1) AS p, count(*) AS n FROM predictions GROUP BY ALL"
-    found = {row["p"]: row["n"] for row in sql(query, {"predictions": predictions.select(root)}).to_pylist()}
+    table = {"predictions": PredictionFolder(root / "log").select()}
+    found = {row["p"]: row["n"] for row in sql(query, table).to_pylist()}
     assert {found[p] for p in told if p in found} <= {20}
     return {p for p in told if p not in found}
 
@@ -203,4 +205,4 @@ def test_drill_w28_a_full_disk_stops_no_answer_but_durable_ones(run: Callable[..
     assert lost and not lost & (set(crowd.told) - after)
     told = next(line for line in metrics.body.decode().splitlines() if line.startswith("funade_log_lost"))
     assert float(told.split()[-1]) == 20 * len(lost)
-    assert predictions.find(store, kept.headers["funade-prediction"]) is not None
+    assert predictions.find(PredictionFolder(store / "log"), kept.headers["funade-prediction"]) is not None

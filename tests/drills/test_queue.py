@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from funade.clock import system
-from funade.queue.queue import Queue
-from funade.queue.rules import QueueRules
+from funade.queue.queue import SqliteQueue
+from funade.store.queue_rules import QueueRules
 from support.queue_client import Later, close, later, queued
 from support.server import Running
 from support.wait import until
@@ -78,7 +78,7 @@ def test_drill_w11_of_20000_requests_each_is_done_once_though_workers_are_killed
 ) -> None:
     rules = QueueRules(first_s=0.1, tries=4)
     servers = [queued(run, tmp_path, workers=2, rules=rules) for _ in range(2)]
-    queue = Queue(tmp_path / "queue.db", clock=system)
+    queue = SqliteQueue(tmp_path / "queue.db", clock=system)
     over, killed = threading.Event(), list[int]()
     killing = threading.Thread(target=kill, args=(servers, random.Random(seed), over, killed))
     killing.start()

@@ -22,9 +22,7 @@ import numpy as np
 
 from funade import clock
 from funade.errors import AnswerError, ContractViolation
-from funade.queue.queue import Queue
-from funade.queue.records import Receipt, Submission
-from funade.queue.rules import QueueRules
+from funade.queue.queue import SqliteQueue
 from funade.serve.answer.request import ApiAnswers, Notes
 from funade.serve.grpc import call as rpc
 from funade.serve.grpc import health, reflection
@@ -35,6 +33,8 @@ from funade.serve.oip import grpc as oip_grpc
 from funade.serve.oip.proto import MESSAGES, SERVICE
 from funade.serve.queue import grpc as queue_rpc
 from funade.serve.queue.submit import Submitter
+from funade.store.queue_records import Receipt, Submission
+from funade.store.queue_rules import QueueRules
 from fuzz import fuzzing, http2, protobuf, reference
 from fuzz.protobuf import Broken
 from fuzz.reference import Wrong
@@ -110,7 +110,7 @@ class Place:
         self.types = {
             name: grpc_typed.messages(api.contract, self.wires[name]) for name, api in self.runtime.loaded.apis.items()
         }
-        self.queue = Queue(
+        self.queue = SqliteQueue(
             folder / "queue.db", clock=clock.system, rules=QueueRules(callbacks=("https://hooks.example/a",))
         )
         background: Any = Clerk()

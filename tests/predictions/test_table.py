@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from funade.predictions import table as predictions
+from funade.predictions.folder import PredictionFolder
 from funade.store.warehouse.query import sql
 from support.predictions import entry, keep, read, texts, worker
 
@@ -58,19 +59,19 @@ def test_a_field_that_is_something_else_in_another_api_hides_neither(tmp_path: P
 def test_one_api_is_read_with_its_own_types(tmp_path: Path) -> None:
     logged(tmp_path, {"x": VALUES["whole"]}, {"x": VALUES["time"]})
     for api, kind in (("api1", "BIGINT"), ("api2", "TIMESTAMP WITH TIME ZONE")):
-        table = {predictions.TABLE: predictions.select(tmp_path, api=api)}
+        table = {predictions.TABLE: PredictionFolder(tmp_path / "log").select(api=api)}
         assert sql("SELECT typeof(request.x) AS kind FROM predictions", table).to_pylist() == [{"kind": kind}]
 
 
 def test_a_prediction_is_found_by_its_id_alone(tmp_path: Path) -> None:
     logged(tmp_path, {"x": VALUES["whole"]}, {"x": VALUES["time"]})
-    found = predictions.find(tmp_path, "000000000002-1")
+    found = predictions.find(PredictionFolder(tmp_path / "log"), "000000000002-1")
     assert found is not None and found["request"] == {"x": "2026-01-02T03:04:05Z"}
     for unknown in ("000000000002-2", "000000000003-1", "000000000002-1.1", "", "x' OR 1=1 --"):
-        assert predictions.find(tmp_path, unknown, wait_s=0.0) is None
+        assert predictions.find(PredictionFolder(tmp_path / "log"), unknown, wait_s=0.0) is None
 
 
 def test_a_query_that_does_not_name_the_log_opens_none_of_it(tmp_path: Path) -> None:
     logged(tmp_path, {"x": VALUES["whole"]})
-    assert predictions.named(tmp_path, "SELECT 1") == {}
-    assert [*predictions.named(tmp_path, 'SELECT * FROM "Predictions"')] == ["predictions"]
+    assert predictions.named(PredictionFolder(tmp_path / "log"), "SELECT 1") == {}
+    assert [*predictions.named(PredictionFolder(tmp_path / "log"), 'SELECT * FROM "Predictions"')] == ["predictions"]

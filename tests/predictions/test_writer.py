@@ -21,6 +21,7 @@ from funade.predictions import segments, wal
 from funade.predictions import table as predictions
 from funade.predictions import writer as logs
 from funade.predictions.compactor import Compactor
+from funade.predictions.folder import PredictionFolder
 from funade.store.warehouse.query import sql
 from support.predictions import MARK, Asked, entry, keep, numbered, read, texts, worker
 
@@ -208,9 +209,9 @@ def test_joined_segments_are_read_once_each_by_readers_of_any_moment(root: Path)
             one.log.add(numbered(1 + number * 10, 10))
     keeper = Compactor(root / "log")
     keeper.look()
-    before = predictions.select(root)
+    before = PredictionFolder(root / "log").select()
     keeper.tidy(time.time())
-    after = predictions.select(root)
+    after = PredictionFolder(root / "log").select()
     assert len(before.paths) == 40 and len(after.paths) == 1
     for select in (before, after):
         counted = sql("SELECT count(*) AS n, count(DISTINCT prediction) AS d FROM predictions", {"predictions": select})
@@ -220,7 +221,7 @@ def test_joined_segments_are_read_once_each_by_readers_of_any_moment(root: Path)
     (folder,) = (root / "log").glob("api=*/day=*")
     assert len(list(folder.glob("*.parquet"))) == 1
     assert len(read(root)) == 400
-    found = predictions.find(root, f"{7:012x}-{71:x}")
+    found = predictions.find(PredictionFolder(root / "log"), f"{7:012x}-{71:x}")
     assert found is not None and found["request"] == {"x": 71.0}
     assert next(iter(segments.of_folder(folder))).marks == {f"{number:012x}" for number in range(40)}
 
@@ -246,7 +247,7 @@ def test_a_day_that_is_over_is_left_with_one_file_of_a_shape(root: Path) -> None
     keeper = Compactor(root / "log")
     keeper.look()
     keeper.tidy(now)
-    assert len(predictions.select(root).paths) == 2
+    assert len(PredictionFolder(root / "log").select().paths) == 2
     assert len(read(root)) == 4
 
 

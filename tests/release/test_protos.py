@@ -12,7 +12,7 @@ from funade.declare.spec import Spec
 from funade.errors import CutIncomplete, Misuse
 from funade.release.protos import protos
 from funade.store.records import Candidate
-from funade.store.sqlite.metadata import Metadata
+from funade.store.sqlite.metadata import SqliteMetadata
 
 NOW = clock.system()
 
@@ -29,7 +29,7 @@ def numbers(text: str) -> dict[str, str]:
 
 
 def test_numbers_are_stable_from_candidate_to_candidate(tmp_path: Path) -> None:
-    metadata = Metadata(tmp_path / "records.db", clock=clock.system)
+    metadata = SqliteMetadata(tmp_path / "records.db", clock=clock.system)
     try:
         found = []
         for step in (

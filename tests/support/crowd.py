@@ -15,15 +15,15 @@ from pathlib import Path
 from funade import clock
 from funade.digest import of_value
 from funade.errors import FunadeError
-from funade.store.blobs import Blobs
-from funade.store.sqlite.metadata import Metadata
+from funade.store.blobs import BlobFolder
+from funade.store.sqlite.metadata import SqliteMetadata
 from funade.store.records import *
 
 root, out, count = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 NOW = datetime(2022, 3, 1, tzinfo=UTC)
 
 def act(me):
-    metadata, blobs = Metadata(root / "records.db", clock=clock.frozen(NOW)), Blobs(root)
+    metadata, blobs = SqliteMetadata(root / "records.db", clock=clock.frozen(NOW)), BlobFolder(root)
 {body}
 
 gate, open_gate = os.pipe()

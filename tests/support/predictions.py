@@ -18,9 +18,10 @@ from funade.contract.batch import FrozenRows
 from funade.events import EventLog
 from funade.predictions import table as predictions
 from funade.predictions.compactor import Compactor
-from funade.predictions.record import Record
-from funade.predictions.record import record as made
+from funade.predictions.folder import PredictionFolder
 from funade.predictions.writer import LogWriter
+from funade.store.prediction_record import Record
+from funade.store.prediction_record import record as made
 from funade.store.warehouse.query import sql
 from support.server import noted
 
@@ -109,7 +110,7 @@ def worker(root: Path, **given: Any) -> Iterator[Worker]:
 
 
 def read(root: Path, query: str = "SELECT * FROM predictions ORDER BY length(prediction), prediction") -> list[Any]:
-    rows: list[Any] = sql(query, {predictions.TABLE: predictions.select(root)}).to_pylist()
+    rows: list[Any] = sql(query, {predictions.TABLE: PredictionFolder(root / "log").select()}).to_pylist()
     return rows
 
 

@@ -11,8 +11,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
 
-from funade.queue.rules import QueueRules
 from funade.serve.tokens import token_file
+from funade.store.queue_rules import QueueRules
 from support.client import Client, Response, post
 from support.server import Running
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
+from funade.store.ports import Metadata
 from funade.store.records import Build, Candidate, Release, Revision, Switch, Version
-from funade.store.sqlite.metadata import Metadata
 
 NOW = datetime(2022, 3, 1, 12, tzinfo=UTC)
 
@@ -40,3 +41,8 @@ def ship(metadata: Metadata, of: Candidate, generation: int, ended: frozenset[st
     return metadata.release_and_switch(
         release(of), expected_generation=generation, expected_candidate=of.id, ended_holds=ended, who="ann", because=""
     )
+
+
+def digests(folder: Path) -> list[str]:
+    """The digests of the blobs in a store's folder of blobs, in order."""
+    return sorted(path.parent.name + path.name for path in folder.glob("??/*"))

@@ -63,7 +63,7 @@ def explain(store: Store, prediction: str) -> Explanation:
     Raises:
         UnknownPrediction: no such answer is logged.
     """
-    row = predictions.find(store.local, prediction)
+    row = predictions.find(store.predictions, prediction)
     if row is None:
         raise UnknownPrediction(
             f"prediction `{prediction}` expected in the log, got none",
@@ -125,7 +125,7 @@ def _again(store: Store, release: int, asked: Sequence[LoggedRow]) -> Sequence[R
 def _files(store: Store, rows: Sequence[Mapping[str, Any]], folder: Path) -> dict[str, tuple[str, int]]:
     """Prediction → a file with the rows that were answered together, and its place among them."""
     found: dict[str, tuple[str, int]] = {}
-    for number, (call, table) in enumerate(predictions.calls(store.local, {row["call"] for row in rows})):
+    for number, (call, table) in enumerate(store.predictions.calls({row["call"] for row in rows})):
         file = str(folder / f"{number}.parquet")
         pq.write_table(table.select(["request", "answer"]), file)
         mark = call.partition("-")[0]

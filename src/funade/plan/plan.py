@@ -14,8 +14,8 @@ from funade.declare.setting import is_json
 from funade.declare.spec import Edge, Spec
 from funade.digest import of_value
 from funade.errors import SettingError, closest
+from funade.store.ports import Metadata
 from funade.store.records import Hold, Pins, Version
-from funade.store.sqlite.metadata import Metadata
 
 Settings = Mapping[str, Mapping[str, Any]]
 """Node name → setting → value, as `funade.toml` or `--set` gives them."""

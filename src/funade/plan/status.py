@@ -8,8 +8,8 @@ import msgspec
 
 from funade.plan.differences import differences, loaded_otherwise
 from funade.plan.plan import Plan, Step, newest
+from funade.store.ports import Metadata
 from funade.store.records import Hold, Pins, Version
-from funade.store.sqlite.metadata import Metadata
 
 
 class Status(msgspec.Struct, frozen=True):

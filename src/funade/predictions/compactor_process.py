@@ -12,16 +12,15 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import IO
 
 import msgspec
 
 from funade.events import EventLog
-from funade.predictions import segments
 from funade.process.child import Child
 from funade.process.parent import Parent, run
 from funade.store import disk
-from funade.store.address import folder_of
 
 _AGAIN_S = 2.0
 _LONG_S = 3.0
@@ -30,9 +29,9 @@ _LAST_S = 10.0
 
 
 class CompactorSettings(msgspec.Struct, frozen=True):
-    """What a compactor is begun with: the store's address, and after how many days it lets go of a day (0: never)."""
+    """What a compactor is begun with: the log's folder, and after how many days it lets go of a day (0: never)."""
 
-    store: str
+    folder: str
     days: int = 0
 
 
@@ -93,7 +92,7 @@ def _give_way() -> None:
 
 def main(settings: CompactorSettings, parent: Parent) -> None:
     """Keep the log until the parent ends; one compactor a folder, others wait for their turn."""
-    folder = folder_of(settings.store) / segments.FOLDER
+    folder = Path(settings.folder)
     (folder / "open").mkdir(parents=True, exist_ok=True)
     os.nice(10)
     sys.meta_path.insert(0, _NoPandas())

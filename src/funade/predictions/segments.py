@@ -21,9 +21,6 @@ from funade.store import disk
 if TYPE_CHECKING:
     import pyarrow as pa
 
-FOLDER = "log"
-"""Where in a store the prediction log lies."""
-
 _NAMES = "joined.json"
 _PREFIX = "joined-"
 _SHAPE = re.compile(r"\.([0-9a-f]{8})\.parquet$")

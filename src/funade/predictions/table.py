@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,10 @@ import pyarrow.parquet as pq
 from funade.contract import outcome
 from funade.contract.arrays import Array
 from funade.contract.arrow import to_arrow
-from funade.predictions import segments, wal
-from funade.predictions.record import DOORS
+from funade.predictions import wal
+from funade.predictions.segments import Segment
+from funade.store.ports import PredictionStore
+from funade.store.prediction_record import DOORS
 from funade.store.warehouse.query import Select, literal, quoted, sql, whole
 
 TABLE = "predictions"
@@ -122,10 +124,10 @@ def _values(column: Array) -> pa.Array:
         return pa.array([None if v is None else str(v) for v in column.tolist()])
 
 
-def select(root: Path, *, api: str = "*", mark: str = "") -> Select:
-    """Reads the log of the store in ``root``: of one api, or of the worker whose prediction ids begin so."""
+def select(live: Iterable[Segment], mark: str = "") -> Select:
+    """Reads these segments; those alone that may have rows of the worker whose prediction ids begin so."""
     shapes: dict[str, list[Path]] = {}
-    for segment in segments.live(root / segments.FOLDER, api=api):
+    for segment in live:
         if not mark or mark in segment.marks:
             shapes.setdefault(segment.shape, []).append(segment.path)
     files = tuple(path for paths in shapes.values() for path in paths)
@@ -142,9 +144,9 @@ def select(root: Path, *, api: str = "*", mark: str = "") -> Select:
     return Select(" UNION ALL ".join(texts), files)
 
 
-def named(root: Path, query: str) -> dict[str, Select]:
+def named(predictions: PredictionStore, query: str) -> dict[str, Select]:
     """The log as a table, where a query may read it: every file of it would be opened."""
-    return {TABLE: select(root)} if TABLE in query.lower() else {}
+    return {TABLE: predictions.select()} if TABLE in query.lower() else {}
 
 
 def _select(paths: Sequence[Path], request: str, answer: str) -> str:
@@ -186,7 +188,7 @@ def _apart(side: str, own: dict[_Field, str], kinds: dict[_Field, set[str]]) -> 
     return f"CASE WHEN {side} IS NULL THEN NULL ELSE struct_pack({', '.join(named)}) END"
 
 
-def find(root: Path, prediction: str, *, wait_s: float = 3.0) -> dict[str, Any] | None:
+def find(predictions: PredictionStore, prediction: str, *, wait_s: float = 3.0) -> dict[str, Any] | None:
     """The row of one prediction id; of an array's first row ``.0`` may be left out.
 
     What was answered this moment may not be there yet and is waited for, ``wait_s`` seconds at most.
@@ -198,7 +200,7 @@ def find(root: Path, prediction: str, *, wait_s: float = 3.0) -> dict[str, Any] 
     which = f"row = {row}" if row is not None else "(row IS NULL OR row = 0)"
     ends = time.monotonic() + wait_s
     while True:
-        read = select(root, mark=mark)
+        read = predictions.select(mark=mark)
         if read.paths:
             query = f"SELECT * FROM ({read.text} WHERE mark = '{mark}' AND number = {number} AND {which})"
             found = sql(query, {TABLE: read}).to_pylist()
@@ -209,14 +211,14 @@ def find(root: Path, prediction: str, *, wait_s: float = 3.0) -> dict[str, Any] 
         time.sleep(0.1)
 
 
-def calls(root: Path, ids: Collection[str]) -> Iterator[tuple[str, pa.Table]]:
+def calls(live: Iterable[Segment], ids: Collection[str]) -> Iterator[tuple[str, pa.Table]]:
     """Calls of an api's function, by what stands in the column ``call``: each with all its rows in their order.
 
     A row has ``prediction`` and what was kept: a file is read alone, so that no type is another release's.
     """
     wanted = {(mark, int(number, 16)): f"{mark}-{number}" for mark, _, number in (one.partition("-") for one in ids)}
     marks = {mark for mark, _ in wanted}
-    for segment in segments.live(root / segments.FOLDER):
+    for segment in live:
         numbers = [number for mark, number in wanted if mark in segment.marks]
         if not marks & segment.marks:
             continue

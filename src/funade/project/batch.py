@@ -84,5 +84,5 @@ def _source(present: Present, text: str) -> RowSource:
     tables = present.tables()
     origin = {name: version.id for name, version in tables.items()}
     origin |= {name: paths[0].parent.name for name, paths in answers.items()}
-    logged = predictions.named(present.store.local, text)
+    logged = predictions.named(present.store.predictions, text)
     return RowSource(origin_of(origin, text), {**logged, **answers, **node_files(tables, present.store)}, text)

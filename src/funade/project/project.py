@@ -32,8 +32,8 @@ from funade.project.config import Config
 from funade.project.graph import read_graph
 from funade.project.places import Places
 from funade.project.present import Present
-from funade.queue.queue import Queue
 from funade.store import address
+from funade.store.ports import Queue
 from funade.store.records import Build, Candidate, Hold, Pins, Release, Switch, Version
 from funade.store.store import Store
 
@@ -280,15 +280,12 @@ class Project:
 
     @cached_property
     def queue(self) -> Queue:
-        """The queue of asynchronous requests, in a file of its own beside the store's records.
+        """The queue of asynchronous requests.
 
         Raises:
             ProjectError: ``[queue]`` has a length of time that is none.
         """
-        from funade.queue.queue import Queue
-
-        rules = server.queue_rules(self.config.queue, self.root)
-        return Queue(self.store.local / "queue.db", clock=self.clock, rules=rules)
+        return self.store.queue(server.queue_rules(self.config.queue, self.root))
 
     @property
     def tokens(self) -> Path:

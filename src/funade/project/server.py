@@ -8,8 +8,8 @@ from funade.clock import Clock
 from funade.declare.period import span
 from funade.errors import DeclarationError, ProjectError
 from funade.project.config import FILE, Config, QueueSection
-from funade.queue.rules import QueueRules
 from funade.serve.settings import ServerSettings
+from funade.store.queue_rules import QueueRules
 from funade.store.store import Store
 
 

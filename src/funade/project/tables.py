@@ -33,7 +33,7 @@ def sql(query: str, present: Present, form: Form) -> Any:
     """A query over every source and dataset of the present recipe, every table of answers and ``predictions``."""
     store = present.store
     tables: dict[str, Any] = {
-        **predictions.named(store.local, query),
+        **predictions.named(store.predictions, query),
         **answers.files(store.local, besides=present.graph.specs),
         **node_files(present.tables(), store),
     }

@@ -3,32 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
-import msgspec
-
-from funade.queue.queue import Queue
-from funade.queue.records import Callback
+from funade.queue.file import QueueFile, listed
+from funade.store.queue_records import Callback, Delivery
 
 
-class Delivery(NamedTuple):
-    """What became of one attempt: ``error`` is "" when it was delivered; ``counted``: it was one of its tries."""
-
-    id: str
-    attempt: int
-    error: str = ""
-    counted: bool = True
-
-
-class CallbackStore:
+class SqliteCallbacks:
     """The callbacks of a queue; each verb is one transaction and may raise ``StoreError``.
 
     Args:
-        queue: the queue.
+        file: the queue's file.
     """
 
-    def __init__(self, queue: Queue) -> None:
-        self._queue = queue
+    def __init__(self, file: QueueFile) -> None:
+        self._queue = file
 
     def due(self) -> bool:
         """Whether there is any to deliver."""
@@ -41,24 +29,23 @@ class CallbackStore:
         with queue.database.writing() as on:
             now = queue.now()
             numbers = [n for (n,) in on.execute(_DUE, (now, most))]
-            listed = msgspec.json.encode(numbers).decode()
-            on.execute(_CLAIM, (queue.worker, now + queue.rules.lease_s, listed))
-            found = on.execute(_CLAIMED, (listed,)).fetchall()
-        kept = queue.look([id for id, _ in found])
-        return [Callback(kept[id].callback, attempts, kept[id]) for id, attempts in found if id in kept]
+            on.execute(_CLAIM, (queue.worker, now + queue.rules.lease_s, listed(numbers)))
+            rows = on.execute(_CLAIMED, (listed(numbers),)).fetchall()
+        requests = queue.requests([id for id, _ in rows])
+        return [Callback(requests[id].callback, attempts, requests[id]) for id, attempts in rows if id in requests]
 
-    def settle(self, told: Sequence[Delivery]) -> None:
+    def settle(self, deliveries: Sequence[Delivery]) -> None:
         """Say what became of claimed callbacks: delivered, tried again later, or given up."""
         queue, rules = self._queue, self._queue.rules
         with queue.database.writing() as on:
-            for one in told:
-                mine = (one.id, queue.worker, one.attempt)
-                if not one.error:
+            for delivery in deliveries:
+                mine = (delivery.id, queue.worker, delivery.attempt)
+                if not delivery.error:
                     on.execute(f"DELETE FROM calls {_MINE}", mine)
                     continue
-                state = "dead" if one.counted and one.attempt >= rules.call_tries else "waiting"
-                due = queue.now() + queue.wait_s(one.attempt)
-                on.execute(_AGAIN, (state, due, 0 if one.counted else 1, one.error, *mine))
+                state = "dead" if delivery.counted and delivery.attempt >= rules.call_tries else "waiting"
+                due = queue.now() + queue.wait_s(delivery.attempt)
+                on.execute(_AGAIN, (state, due, 0 if delivery.counted else 1, delivery.error, *mine))
 
 
 _DUE = "SELECT request FROM calls WHERE state = 'waiting' AND due <= ? ORDER BY due LIMIT ?"

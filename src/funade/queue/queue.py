@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-import random
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
-
-import msgspec
 
 from funade.clock import Clock
 from funade.errors import Misuse
-from funade.queue import claimant as queue_worker
-from funade.queue import sql
-from funade.queue.records import Claim, Failure, QueueCounts, QueuedRequest, Receipt, Refusal, Result, Submission, Sweep
-from funade.queue.rules import QueueRules
-from funade.store.sqlite.database import Database, Form
+from funade.queue import claimant, sql
+from funade.queue.callbacks import SqliteCallbacks
+from funade.queue.file import QueueFile, among, listed
+from funade.store.queue_records import (
+    KEY_USED,
+    Claim,
+    Failure,
+    QueueCounts,
+    QueuedRequest,
+    Receipt,
+    Refusal,
+    Result,
+    Submission,
+    Sweep,
+    new_id,
+)
+from funade.store.queue_rules import SWEPT, QueueRules, together
 
-FORM = Form(int.from_bytes(b"funq", "big"), 1, "funade.queue")
-"""What tells our queue's file from any other, and its newest migration."""
 
-_SWEPT = 1000
-"""Requests that one sweep forgets at most, so that it keeps no other writer waiting."""
-
-
-class Queue:
+class SqliteQueue:
     """One queue; many processes and threads may share its file. Each verb takes many and is one transaction.
 
     A request *waits*, is *claimed* by a worker until its lease ends, and is *done* or, after its last try, *dead*. The
@@ -48,29 +48,13 @@ class Queue:
     def __init__(
         self, path: Path, *, clock: Clock, rules: QueueRules | None = None, seed: int = 0, worker: str = ""
     ) -> None:
-        self.path = path
-        self.rules = rules or QueueRules()
-        self.worker = worker or queue_worker.own()
-        self.database = Database(path, FORM)
-        self._clock = clock
-        self._chance = random.Random(seed).random
-
-    @property
-    def there(self) -> bool:
-        """Whether the file was made."""
-        return self.path.exists()
-
-    def now(self) -> float:
-        """Seconds since 1970."""
-        return self._clock().timestamp()
-
-    def wait_s(self, attempt: int) -> float:
-        """How long to wait after that attempt."""
-        return self.rules.backoff_s(attempt, self._chance)
+        self.file = QueueFile(path, clock, rules or QueueRules(), seed, worker)
+        self.rules = self.file.rules
+        self.callbacks = SqliteCallbacks(self.file)
 
     def close(self) -> None:
         """Close the connections of all threads; the next use opens again."""
-        self.database.close()
+        self.file.database.close()
 
     # -- those who ask
 
@@ -79,52 +63,51 @@ class Queue:
 
         A key used before gives the id that it gave then, if the request is the same; else it is refused.
         """
-        with self.database.writing() as on:
-            now, room = self.now(), _Capacity(on, self.rules)
+        with self.file.database.writing() as on:
+            now, room = self.file.now(), _Room(on, self.rules)
             return [self._keep(on, request, now, room) for request in requests]
 
     def look(self, ids: Sequence[str]) -> dict[str, QueuedRequest]:
         """Those of the requests that are kept, by id."""
-        found = self._kept(*_among(f"{sql.KEPT} WHERE 1", ids))
-        return {kept.id: kept for kept in found}
+        return self.file.requests(ids)
 
     def ended(self, ids: Iterable[str]) -> list[str]:
         """Those of the requests that wait for nothing any more: done, dead or forgotten."""
-        if not self.there:
+        if not self.file.there:
             return []
-        listed = list(ids)
-        waiting = {id for (id,) in self.database.rows(sql.OPEN, [_listed(listed)])}
-        return [id for id in listed if id not in waiting]
+        wanted = list(ids)
+        waiting = {id for (id,) in self.file.database.rows(sql.OPEN, [listed(wanted)])}
+        return [id for id in wanted if id not in waiting]
 
     # -- those who answer
 
     def due(self) -> bool:
         """Whether there is anything to claim."""
-        return self.there and bool(self.database.rows(sql.IS_DUE, [self.now()]))
+        return self.file.there and bool(self.file.database.rows(sql.IS_DUE, [self.file.now()]))
 
     def claim(self, rows: int) -> list[Claim]:
         """The longest due requests, up to so many rows but at least one request, for this worker to answer."""
-        with self.database.writing() as on:
-            now = self.now()
-            chosen = _chosen(on.execute(sql.DUE, (now, rows)).fetchall(), rows)
+        with self.file.database.writing() as on:
+            now = self.file.now()
+            chosen = together(on.execute(sql.DUE, (now, rows)).fetchall(), rows)
             if not chosen:
                 return []
-            values = (self.worker, now + self.rules.lease_s, _listed(chosen))
+            values = (self.file.worker, now + self.rules.lease_s, listed(chosen))
             on.execute(sql.CLAIM, values)
-            return [Claim(*row) for row in on.execute(sql.CLAIMED, (_listed(chosen),)).fetchall()]
+            return [Claim(*row) for row in on.execute(sql.CLAIMED, (listed(chosen),)).fetchall()]
 
     def renew(self, ids: Sequence[str]) -> None:
         """Let these of this worker's claims last another lease from now."""
-        with self.database.writing() as on:
-            on.execute(sql.RENEW, (self.now() + self.rules.lease_s, self.worker, _listed(ids)))
+        with self.file.database.writing() as on:
+            on.execute(sql.RENEW, (self.file.now() + self.rules.lease_s, self.file.worker, listed(ids)))
 
     def settle(self, outcomes: Sequence[Result | Failure]) -> None:
         """Say what became of claimed requests.
 
         The first answer counts, whoever gives it; a failure counts only while the claim is this worker's.
         """
-        with self.database.writing() as on:
-            now = self.now()
+        with self.file.database.writing() as on:
+            now = self.file.now()
             for outcome in outcomes:
                 if isinstance(outcome, Result):
                     _finish(on, outcome, now)
@@ -133,19 +116,19 @@ class Queue:
 
     def sweep(self) -> Sweep:
         """Take back the claims of workers that have ended or let their lease pass; forget what was kept long enough."""
-        if not self.there:
+        if not self.file.there:
             return Sweep()
-        now = self.now()
-        workers = self.database.rows(sql.WORKERS)
-        ended = _listed(worker for (worker,) in workers if queue_worker.gone(worker))
+        now = self.file.now()
+        workers = self.file.database.rows(sql.WORKERS)
+        ended = listed(worker for (worker,) in workers if claimant.gone(worker))
         old = (now - self.rules.keep_s, now - self.rules.keep_dead_s)
         lapsed, dead, forgotten = 0, 0, 0
-        if any(self.database.rows(f"{found} LIMIT 1", (now, ended)) for found in (sql.LAPSED, sql.LAPSED_CALLS)):
-            with self.database.writing() as on:
+        if any(self.file.database.rows(f"{found} LIMIT 1", (now, ended)) for found in (sql.LAPSED, sql.LAPSED_CALLS)):
+            with self.file.database.writing() as on:
                 lapsed, dead = self._lapse(on, now, ended)
-        if self.database.rows(sql.OLD, (*old, 1)):
-            with self.database.writing() as on:
-                numbers = [number for (number,) in on.execute(sql.OLD, (*old, _SWEPT))]
+        if self.file.database.rows(sql.OLD, (*old, 1)):
+            with self.file.database.writing() as on:
+                numbers = [number for (number,) in on.execute(sql.OLD, (*old, SWEPT))]
                 forgotten = _forget(on, numbers)
         return Sweep(lapsed, dead, forgotten)
 
@@ -153,11 +136,11 @@ class Queue:
 
     def counts(self) -> QueueCounts:
         """What the queue holds; read without counting its rows."""
-        if not self.there:
+        if not self.file.there:
             return QueueCounts()
-        states = {state: (number, size) for state, number, size in self.database.rows("SELECT * FROM tallies")}
-        calls = dict(self.database.rows("SELECT state = 'dead', count(*) FROM calls GROUP BY 1"))
-        oldest = self.database.rows("SELECT min(made) FROM requests WHERE state = 'waiting'")[0][0]
+        states = {state: (number, size) for state, number, size in self.file.database.rows("SELECT * FROM tallies")}
+        calls = dict(self.file.database.rows("SELECT state = 'dead', count(*) FROM calls GROUP BY 1"))
+        oldest = self.file.database.rows("SELECT min(made) FROM requests WHERE state = 'waiting'")[0][0]
         return QueueCounts(
             waiting=states["waiting"][0],
             claimed=states["claimed"][0],
@@ -166,27 +149,18 @@ class Queue:
             calls=calls.get(0, 0),
             dead_calls=calls.get(1, 0),
             bytes=sum(size for _, size in states.values()),
-            oldest_age_s=0.0 if oldest is None else max(self.now() - oldest, 0.0),
+            oldest_age_s=0.0 if oldest is None else max(self.file.now() - oldest, 0.0),
         )
-
-    def gauges(self) -> Mapping[str, float]:
-        """What a monitoring system asks: ``waiting`` (claimed ones too), ``dead``, ``oldest_age_seconds``."""
-        counts = self.counts()
-        return {
-            "waiting": counts.waiting + counts.claimed,
-            "dead": counts.dead,
-            "oldest_age_seconds": counts.oldest_age_s,
-        }
 
     def dead(self, most: int = 100) -> list[QueuedRequest]:
         """The newest dead letters, those of callbacks too; newest first."""
-        if not self.there:
+        if not self.file.there:
             return []
-        return self._kept(f"{sql.KEPT} {sql.NEWEST_DEAD}", [most])
+        return self.file.read(f"{sql.KEPT} {sql.NEWEST_DEAD}", [most])
 
     def body(self, id: str) -> bytes:
         """What was submitted; b"" for an unknown id."""
-        rows = self.database.rows("SELECT body FROM bodies JOIN requests ON number = request WHERE id = ?", [id])
+        rows = self.file.database.rows("SELECT body FROM bodies JOIN requests ON number = request WHERE id = ?", [id])
         return rows[0][0] if rows else b""
 
     def requeue(self, ids: Sequence[str] | None = None) -> int:
@@ -195,15 +169,15 @@ class Queue:
         Raises:
             Misuse: an id of no dead letter; nothing was changed.
         """
-        if not self.there:
+        if not self.file.there:
             return _none(ids)
-        with self.database.writing() as on:
-            found = on.execute(sql.DEAD).fetchall() if ids is None else on.execute(*_among(sql.DEAD, ids)).fetchall()
+        with self.file.database.writing() as on:
+            found = on.execute(sql.DEAD).fetchall() if ids is None else on.execute(*among(sql.DEAD, ids)).fetchall()
             dead = {id for (id,) in found}
             if missing := [id for id in ids or () if id not in dead]:
                 return _none(missing)
             for statement in (sql.CALLS_ANEW, sql.CALLS_OF_DEAD, sql.DEAD_ANEW):
-                on.execute(statement, {"now": self.now(), "ids": _listed(dead)})
+                on.execute(statement, {"now": self.file.now(), "ids": listed(dead)})
             return len(dead)
 
     def drop(self, ids: Sequence[str]) -> int:
@@ -212,10 +186,10 @@ class Queue:
         Raises:
             Misuse: an unknown id, or one that is being answered; nothing was changed.
         """
-        if not self.there:
+        if not self.file.there:
             return _none(ids, "a request")
-        with self.database.writing() as on:
-            found = on.execute(*_among("SELECT id, state, number FROM requests WHERE 1", ids)).fetchall()
+        with self.file.database.writing() as on:
+            found = on.execute(*among("SELECT id, state, number FROM requests WHERE 1", ids)).fetchall()
             states = {id: state for id, state, _ in found}
             if missing := [id for id in ids if id not in states]:
                 return _none(missing, "a request")
@@ -225,19 +199,16 @@ class Queue:
 
     # -- within a transaction
 
-    def _keep(self, on: sqlite3.Connection, request: Submission, now: float, room: _Capacity) -> Receipt | Refusal:
-        digest = ""
+    def _keep(self, on: sqlite3.Connection, request: Submission, now: float, room: _Room) -> Receipt | Refusal:
+        digest = request.digest
         if request.key:
-            digest = hashlib.sha256(request.body + b"\0" + request.callback.encode()).hexdigest()
-            found = on.execute("SELECT id, state, digest FROM requests WHERE api = ? AND key = ?", request[0:4:3])
-            if (before := found.fetchone()) is not None:
-                if before[2] == digest:
-                    return Receipt(before[0], before[1])
-                return Refusal(409, "idempotency key was used before, with another request; use a new one")
-        refused = room.take(len(request.body))
-        if refused is not None:
-            return refused
-        id = f"{int(now * 1000):012x}{os.urandom(10).hex()}"
+            rows = on.execute("SELECT id, state, digest FROM requests WHERE api = ? AND key = ?", request[0:4:3])
+            if (earlier := rows.fetchone()) is not None:
+                return KEY_USED if earlier[2] != digest else Receipt(earlier[0], earlier[1])
+        refusal = room.take(len(request.body))
+        if refusal is not None:
+            return refusal
+        id = new_id(now)
         size, key = len(request.body), request.key or None
         values = (id, request.api, request.rows, size, now, now, key, digest, request.callback)
         number = on.execute(sql.ADD, values).lastrowid
@@ -245,14 +216,14 @@ class Queue:
         return Receipt(id, "waiting")
 
     def _fail(self, on: sqlite3.Connection, failed: Failure, now: float) -> None:
-        mine = (failed.id, self.worker, failed.attempt)
+        mine = (failed.id, self.file.worker, failed.attempt)
         if not failed.counted:
-            due = now + self.rules.backoff_s(1, self._chance)
+            due = now + self.file.wait_s(1)
             on.execute(
                 f"UPDATE requests SET attempts = attempts - 1, {sql.REST} {sql.MINE}", (due, failed.error, *mine)
             )
         elif failed.again and failed.attempt < self.rules.tries:
-            due = now + self.wait_s(failed.attempt)
+            due = now + self.file.wait_s(failed.attempt)
             on.execute(f"UPDATE requests SET {sql.REST} {sql.MINE}", (due, failed.error, *mine))
         else:
             _bury(on, on.execute(f"{sql.DIE} {sql.MINE} {sql.GIVES}", (now, failed.error, *mine)).fetchall(), now)
@@ -266,49 +237,28 @@ class Queue:
                 _bury(on, on.execute(f"{sql.DIE} WHERE number = ? {sql.GIVES}", (now, why, number)).fetchall(), now)
                 dead += 1
             else:
-                due = now + self.wait_s(attempts) if alone else now
+                due = now + self.file.wait_s(attempts) if alone else now
                 on.execute(f"UPDATE requests SET alone = 1, {sql.REST} WHERE number = ?", (due, why, number))
         on.execute(f"UPDATE calls SET state = 'waiting', worker = '' {sql.LAPSED_WHERE}", (now, ended))
         return len(found), dead
 
-    def _kept(self, statement: str, values: Sequence[Any]) -> list[QueuedRequest]:
-        return [QueuedRequest(*row) for row in self.database.rows(statement, values)] if self.there else []
 
-
-class _Capacity:
-    """How much more may be kept, within one transaction."""
+class _Room:
+    """How much is kept, within one transaction."""
 
     def __init__(self, on: sqlite3.Connection, rules: QueueRules) -> None:
         counted = "SELECT sum(requests) FILTER (WHERE state IN ('waiting', 'claimed')), sum(bytes) FROM tallies"
-        waiting, size = on.execute(counted).fetchone()
+        self._waiting, self._bytes = on.execute(counted).fetchone()
         self._rules = rules
-        self._requests = rules.most - waiting
-        self._bytes = rules.most_bytes - size
 
     def take(self, size: int) -> Refusal | None:
         """None where there was room for one more."""
-        if self._requests < 1:
-            return Refusal(503, f"queue expected at most {self._rules.most} requests waiting; try again later")
-        if self._bytes < size:
-            return Refusal(503, f"queue expected at most {self._rules.most_bytes} bytes kept; try again later")
-        self._requests -= 1
-        self._bytes -= size
+        refusal = self._rules.refusal(self._waiting, self._bytes + size)
+        if refusal:
+            return Refusal(503, refusal)
+        self._waiting += 1
+        self._bytes += size
         return None
-
-
-def _chosen(due: Sequence[tuple[str, int, int]], rows: int) -> list[str]:
-    """Which of the due (id, rows, alone) are claimed together: the first alone, or those that need not be."""
-    chosen: list[str] = []
-    for id, count, alone in due:
-        if alone and not chosen:
-            return [id]
-        if alone:
-            continue
-        if chosen and count > rows:
-            break
-        chosen.append(id)
-        rows -= count
-    return chosen
 
 
 def _finish(on: sqlite3.Connection, finished: Result, now: float) -> None:
@@ -338,11 +288,3 @@ def _none(ids: Sequence[str] | None, what: str = "a dead letter") -> int:
     if ids:
         raise Misuse(f"queue expected {what}, got `{ids[0]}`", do="see them: funade queue")
     return 0
-
-
-def _among(statement: str, ids: Sequence[str]) -> tuple[str, tuple[str]]:
-    return statement + sql.AMONG, (_listed(ids),)
-
-
-def _listed(values: Iterable[object]) -> str:
-    return msgspec.json.encode(list(values)).decode()

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from funade.queue.records import QueuedRequest, State
+from funade.store.queue_records import QueuedRequest, State
 
 
 class RequestStatus(msgspec.Struct, omit_defaults=True):

@@ -8,8 +8,8 @@ import msgspec
 
 from funade.declare.graph import Graph
 from funade.errors import HoldsDisagree
+from funade.store.ports import Metadata
 from funade.store.records import Hold, Pins, Version
-from funade.store.sqlite.metadata import Metadata
 
 
 class Disagreement(msgspec.Struct, frozen=True):

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from funade.contract import proto
 from funade.contract.wire import wire
 from funade.errors import CutIncomplete, Misuse, closest
+from funade.store.ports import Metadata
 from funade.store.records import Candidate
-from funade.store.sqlite.metadata import Metadata
 
 
 def protos(metadata: Metadata, apis: Sequence[str] = (), *, candidate: bool = False) -> dict[str, str]:

@@ -16,8 +16,8 @@ from funade.plan.differences import differences
 from funade.plan.plan import Plan
 from funade.release import cut
 from funade.store import code_snapshot
+from funade.store.ports import Metadata
 from funade.store.records import Candidate, Hold, Version
-from funade.store.sqlite.metadata import Metadata
 from funade.store.store import Store
 
 

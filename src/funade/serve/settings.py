@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from funade.queue.rules import QueueRules
 from funade.serve.limits import Limits
+from funade.store.queue_rules import QueueRules
 
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
 

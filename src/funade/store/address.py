@@ -1,4 +1,4 @@
-"""A store's address: the text that names a store to every process, ``sqlite:/absolute/folder``."""
+"""A store's address: the text that names a store to every process, and the engine that keeps such stores."""
 
 from __future__ import annotations
 
@@ -7,11 +7,16 @@ from pathlib import Path
 
 from funade.errors import StoreError
 
-_SCHEME = re.compile("[a-z][a-z0-9+]+:")
+ENGINES = {
+    "sqlite": "funade.engines.embedded",
+}
+"""What an address begins with → the module whose ``open_store(address, clock)`` opens it, imported when named."""
+
+_SCHEME = re.compile("([a-z][a-z0-9+]+):")
 
 
 def of_folder(folder: Path) -> str:
-    """The address of the store in a folder."""
+    """The address of the store in a folder: ``sqlite:/absolute/folder``."""
     return f"sqlite:{folder.absolute()}"
 
 
@@ -20,13 +25,14 @@ def resolved(text: str, root: Path) -> str:
     return text if _SCHEME.match(text) else of_folder(root / text)
 
 
-def folder_of(address: str) -> Path:
-    """The folder that a ``sqlite:`` address names.
+def engine(address: str) -> str:
+    """The module that opens such stores.
 
     Raises:
-        StoreError: it is none, or its folder is relative.
+        StoreError: there is none.
     """
-    scheme, _, folder = address.partition(":")
-    if scheme != "sqlite" or not Path(folder).is_absolute():
-        raise StoreError(f"store expected an address like `sqlite:/absolute/folder`, got `{address}`")
-    return Path(folder)
+    scheme = _SCHEME.match(address)
+    if scheme is None or scheme[1] not in ENGINES:
+        known = ", ".join(f"`{name}:`" for name in ENGINES)
+        raise StoreError(f"store expected an address that begins with {known}, got `{address}`")
+    return ENGINES[scheme[1]]

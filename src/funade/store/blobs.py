@@ -22,7 +22,7 @@ _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS}
 _DIGEST = re.compile("[0-9a-f]{64}")
 
 
-class Blobs:
+class BlobFolder:
     """``root/blobs/ab/cdef…`` and ``root/tmp``, made when first written to.
 
     A blob is written into ``tmp``, synced, and linked into place; whoever finds it there finds all of it. Every
@@ -38,7 +38,7 @@ class Blobs:
     def put_bytes(self, data: bytes) -> str:
         """The digest of ``data``, which is now a blob."""
         digest = of_bytes(data)
-        with _said(self.root):
+        with _disk_errors(self.root):
             if self._there(digest, len(data)):
                 return digest
             with self.writing() as making:
@@ -46,20 +46,14 @@ class Blobs:
                 self._settle(making, digest)
         return digest
 
-    def put_file(self, path: Path) -> str:
-        """The digest of a file's bytes, now a blob; the file itself stays as it is."""
-        with _said(self.root), self.writing() as making:
-            shutil.copyfile(path, making)
-            return self.adopt(making)
-
     @contextmanager
     def writing(self) -> Iterator[Path]:
         """A path in ``tmp`` to write to, then ``adopt``; whatever is there at the end of the block is removed."""
         making = self.tmp / uuid.uuid4().hex
-        with _said(self.root):
+        with _disk_errors(self.root):
             disk.make_folder(self.tmp)
         try:
-            with _room(self.root):
+            with _full_disk(self.root):
                 yield making
         finally:
             with suppress(OSError):
@@ -69,14 +63,10 @@ class Blobs:
         """The digest of a file that ``writing`` gave a path for, now a blob and gone from that path."""
         if tmp.parent != self.tmp:
             raise StoreError(f"store expected to adopt a file of {self.tmp}, got {tmp}")
-        with _said(self.root):
+        with _disk_errors(self.root):
             digest = of_file(tmp)
             self._settle(tmp, digest)
         return digest
-
-    def has(self, digest: str) -> bool:
-        """Whether there is a blob of this digest; its bytes are not looked at."""
-        return self._place(digest).is_file()
 
     def path(self, digest: str) -> Path:
         """Where a blob lies; its bytes are not looked at.
@@ -86,7 +76,7 @@ class Blobs:
         """
         place = self._place(digest)
         if not place.is_file():
-            raise _missing(digest, place)
+            raise missing(digest, str(place))
         return place
 
     def read(self, digest: str) -> bytes:
@@ -100,7 +90,7 @@ class Blobs:
         try:
             data = place.read_bytes()
         except FileNotFoundError as error:
-            raise _missing(digest, place) from error
+            raise missing(digest, str(place)) from error
         if of_bytes(data) != digest:
             raise _damaged(digest, place)
         return data
@@ -113,13 +103,9 @@ class Blobs:
         """
         return of_file(self.path(digest)) == digest
 
-    def all(self) -> Iterator[str]:
-        """Every blob's digest, in order."""
-        return (path.parent.name + path.name for path in self._files() if self._named(path))
-
-    def foreign(self) -> Iterator[Path]:
-        """Every file and folder below ``blobs`` that no blob could be."""
-        return (path for path in self._files() if not self._named(path))
+    def foreign(self) -> Iterator[str]:
+        """Every file and folder below ``blobs`` that no blob could be, as its path below ``root``."""
+        return (path.relative_to(self.root).as_posix() for path in self._files() if not self._named(path))
 
     def sweep(self, older_than_s: float) -> int:
         """How many leftovers of writers that were killed are now removed from ``tmp``: those unchanged for so long."""
@@ -133,8 +119,7 @@ class Blobs:
         return count
 
     def _place(self, digest: str) -> Path:
-        if not _DIGEST.fullmatch(digest):
-            raise StoreError(f"blob expected a digest of 64 hex digits, got {digest[:80]!r}")
+        refuse_no_digest(digest)
         return self.folder / digest[:2] / digest[2:]
 
     def _files(self) -> Iterator[Path]:
@@ -151,10 +136,10 @@ class Blobs:
         """Whether the blob is there for good: another process may have linked it a moment ago, unsynced."""
         place = self._place(digest)
         try:
-            found = place.stat().st_size
+            kept_size = place.stat().st_size
         except FileNotFoundError:
             return False
-        if found != size:
+        if kept_size != size:
             raise _damaged(digest, place)
         disk.sync(place.parent)
         return True
@@ -177,9 +162,20 @@ class Blobs:
         making.unlink()
 
 
-def _missing(digest: str, place: Path) -> BlobMissing:
+def refuse_no_digest(text: str) -> None:
+    """Nothing for a digest: what is none never reaches an engine.
+
+    Raises:
+        StoreError: the text is none.
+    """
+    if not _DIGEST.fullmatch(text):
+        raise StoreError(f"blob expected a digest of 64 hex digits, got {text[:80]!r}")
+
+
+def missing(digest: str, place: str = "") -> BlobMissing:
+    """There is no such blob where it should be."""
     what = f"blob `{digest[:SHORT]}` expected in the store, got no file"
-    return BlobMissing(what, at=str(place), do="run: funade fsck")
+    return BlobMissing(what, at=place, do="run: funade fsck")
 
 
 def _damaged(digest: str, place: Path) -> BlobDamaged:
@@ -188,10 +184,10 @@ def _damaged(digest: str, place: Path) -> BlobDamaged:
 
 
 @contextmanager
-def _said(root: Path) -> Iterator[None]:
+def _disk_errors(root: Path) -> Iterator[None]:
     """Failures of the disk as one line that says what to do."""
     try:
-        with _room(root):
+        with _full_disk(root):
             yield
     except FileNotFoundError:
         raise
@@ -201,7 +197,7 @@ def _said(root: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _room(root: Path) -> Iterator[None]:
+def _full_disk(root: Path) -> Iterator[None]:
     """A full disk as one line; what else fails may be the writer's own affair."""
     try:
         yield

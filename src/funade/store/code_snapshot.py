@@ -10,10 +10,10 @@ from pathlib import Path, PurePosixPath
 import msgspec
 
 from funade import points
-from funade.digest import canonical, of_bytes
+from funade.digest import canonical
 from funade.errors import BlobDamaged
 from funade.store import disk
-from funade.store.blobs import Blobs
+from funade.store.ports import Blobs
 
 
 def keep(blobs: Blobs, root: Path, files: Iterable[Path]) -> str:
@@ -22,11 +22,6 @@ def keep(blobs: Blobs, root: Path, files: Iterable[Path]) -> str:
     digest = blobs.put_bytes(canonical(manifest))
     points.passing("code.written")
     return digest
-
-
-def digest_of(root: Path, files: Iterable[Path]) -> str:
-    """The digest that ``keep`` would give, without keeping anything."""
-    return of_bytes(canonical({p.relative_to(root).as_posix(): of_bytes(p.read_bytes()) for p in sorted(files)}))
 
 
 def manifest(blobs: Blobs, digest: str) -> dict[str, str]:

@@ -9,11 +9,10 @@ import msgspec
 
 from funade.digest import SHORT
 from funade.errors import BlobMissing, StoreError
-from funade.store.blobs import Blobs
 from funade.store.naming import short
+from funade.store.ports import Blobs, Metadata
 from funade.store.records import Pins
 from funade.store.references import named, references
-from funade.store.sqlite.metadata import Metadata
 
 SWEPT_AFTER_S = 3600.0
 """How old a leftover in ``tmp`` is before it is removed."""
@@ -43,12 +42,7 @@ def fsck(metadata: Metadata, blobs: Blobs) -> list[Problem]:
     except StoreError as error:
         found.append(Problem("database", "records.db", f"expected to be read, got: {error.what}", error.do))
     found += (problem for digest in sorted(held) for problem in _bytes(blobs, digest, held[digest]))
-    return found + [_foreign(path.relative_to(blobs.root).as_posix()) for path in blobs.foreign()]
-
-
-def unreferenced(metadata: Metadata, blobs: Blobs) -> int:
-    """How many blobs no record names: no problem, they cost room only."""
-    return len(set(blobs.all()) - references(metadata, blobs).keys())
+    return found + [_foreign(name) for name in blobs.foreign()]
 
 
 _RESTORE = "put it back from a backup"

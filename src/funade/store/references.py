@@ -9,11 +9,10 @@ from contextlib import suppress
 import msgspec
 
 from funade.digest import SHORT
-from funade.errors import StoreError, VersionInUse
-from funade.store.blobs import Blobs
+from funade.errors import StoreError
 from funade.store.naming import short
+from funade.store.ports import Blobs, Metadata
 from funade.store.records import Finding, Version
-from funade.store.sqlite.metadata import Metadata
 
 
 def references(metadata: Metadata, blobs: Blobs) -> dict[str, list[str]]:
@@ -22,33 +21,6 @@ def references(metadata: Metadata, blobs: Blobs) -> dict[str, list[str]]:
     for digest, holder in _held(metadata, blobs):
         found[digest][holder] = None
     return {digest: sorted(holders, key=_release_first) for digest, holders in found.items()}
-
-
-def holders(metadata: Metadata, version: str) -> list[str]:
-    """What would miss a version: releases, candidates, its hold, and the versions built from it."""
-    releases = [f"release {r.number}" for r in metadata.releases() if version in r.pins.values()]
-    candidates = [f"candidate {c.id[:SHORT]}" for c in metadata.candidates() if version in c.pins.values()]
-    held = [f"the hold of {h.node}" for h in metadata.holds().values() if version in (h.version, *h.pins.values())]
-    return releases + candidates + held + [short(node, id) for node, id in metadata.dependants(version)]
-
-
-def refuse_removal(metadata: Metadata, version: str) -> None:
-    """Nothing, for a version that nobody would miss.
-
-    Raises:
-        VersionInUse: somebody would; the message names every release that holds it.
-        StoreError: there is no such version.
-    """
-    found = metadata.version(version)
-    if found is None:
-        raise StoreError(f"removal expected a version, got `{version[:SHORT]}`")
-    who = holders(metadata, version)
-    if who:
-        raise VersionInUse(
-            f"{found.kind} `{short(found.node, found.id)}` expected nobody to hold it, got {named(who)}",
-            do="released and built from versions are kept for good",
-            holders=tuple(who),
-        )
 
 
 def named(holders: Iterable[str], most: int = 3) -> str:

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from funade.contract.batch import FrozenRows
-from funade.predictions.record import Record
-from funade.predictions.record import record as made
 from funade.serve.answer.request import PLAIN, ApiAnswers, Notes
 from funade.serve.metrics.counters import CALL_ROWS, TOOK_S
 from funade.serve.metrics.meter import Meter
+from funade.store.prediction_record import Record
+from funade.store.prediction_record import record as made
 
 
 class Asked:

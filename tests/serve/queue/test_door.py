@@ -14,10 +14,10 @@ import msgspec
 import pytest
 
 from funade.clock import system
-from funade.queue.queue import Queue
-from funade.queue.rules import QueueRules
+from funade.queue.queue import SqliteQueue
 from funade.queue.shown import RequestStatus
 from funade.serve.queue import grpc as queue_rpc
+from funade.store.queue_rules import QueueRules
 from support.client import Client
 from support.queue_client import Later, close, hooks, later, queued
 from support.server import Running
@@ -213,7 +213,7 @@ def test_drill_w11_a_request_that_ends_its_worker_becomes_a_dead_letter_and_the_
     asking = later(running, tmp_path)
     asking.client.send(b"".join(asking.asking({"km": 1.0, "does": "die" if i == 20 else ""}) for i in range(40)))
     ids = [asking.client.response().json["id"] for _ in range(40)]
-    queue = Queue(tmp_path / "queue.db", clock=system)
+    queue = SqliteQueue(tmp_path / "queue.db", clock=system)
     until(lambda: queue.counts().waiting + queue.counts().claimed == 0, 30)
     found = queue.look(ids)
     assert [i for i, id in enumerate(ids) if found[id].state == "dead"] == [20]
@@ -283,7 +283,7 @@ def test_what_is_begun_when_the_server_stops_is_finished_or_goes_back(made: Run,
     asking = later(running, tmp_path)
     ids = [asking.id({"km": float(i), "does": "sleep 0.05"}) for i in range(12)]
     assert running.end() == 0
-    found = Queue(tmp_path / "queue.db", clock=system).look(ids)
+    found = SqliteQueue(tmp_path / "queue.db", clock=system).look(ids)
     assert {kept.state for kept in found.values()} <= {"done", "waiting"}
     assert {kept.attempts for kept in found.values() if kept.state == "waiting"} <= {0}
 
@@ -341,7 +341,7 @@ def test_drill_w28_a_full_disk_refuses_what_is_submitted_and_loses_nothing(
     (small / "other").unlink()
     until(lambda: asking.submit(large).status == 202)
     assert asking.look(kept)["state"] == "done"
-    queue = Queue(small / "queue.db", clock=system)
+    queue = SqliteQueue(small / "queue.db", clock=system)
     until(lambda: queue.counts().waiting + queue.counts().claimed == 0)
     assert queue.counts().dead == 0
     running.end()

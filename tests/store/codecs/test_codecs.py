@@ -37,9 +37,10 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardSc
 import funade
 from funade.errors import BlobDamaged, BlobMissing, CodecError, DeclarationError, FunadeError, ResultRefused
 from funade.store import codecs
-from funade.store.blobs import Blobs
+from funade.store.blobs import BlobFolder
 from funade.store.codecs.skops import SkopsEstimator
 from funade.store.records import Artifact
+from support.records import digests
 
 OWN = (__name__.partition(".")[0],)
 ROWS = 300
@@ -194,17 +195,17 @@ each = pytest.mark.parametrize("name", list(KEPT))
 
 
 @pytest.fixture
-def blobs(tmp_path: Path) -> Blobs:
-    return Blobs(tmp_path / "store")
+def blobs(tmp_path: Path) -> BlobFolder:
+    return BlobFolder(tmp_path / "store")
 
 
-def keep(blobs: Blobs, name: str) -> tuple[Any, Artifact]:
+def keep(blobs: BlobFolder, name: str) -> tuple[Any, Artifact]:
     codec, make = KEPT[name]
     value = make()
     return value, codecs.encode(value, codec, blobs, title=f"model `{name}`", place="m.py:1", project_types=OWN)
 
 
-def back(blobs: Blobs, artifact: Artifact) -> Any:
+def back(blobs: BlobFolder, artifact: Artifact) -> Any:
     return codecs.decode(artifact, blobs, project_types=OWN, title="model `m`")
 
 
@@ -220,7 +221,7 @@ def answers(value: Any) -> list[Any]:
 
 
 @each
-def test_what_comes_back_is_the_same_and_answers_bit_for_bit(blobs: Blobs, name: str) -> None:
+def test_what_comes_back_is_the_same_and_answers_bit_for_bit(blobs: BlobFolder, name: str) -> None:
     value, artifact = keep(blobs, name)
     if artifact.codec == "onnx":  # the served object answers in float32; the original stays as it was
         assert np.allclose(back(blobs, artifact).predict_proba(rides()), value.predict_proba(measures()), atol=1e-6)
@@ -232,21 +233,21 @@ def test_what_comes_back_is_the_same_and_answers_bit_for_bit(blobs: Blobs, name:
 
 
 @each
-def test_values_made_alike_have_one_digest(blobs: Blobs, name: str) -> None:
+def test_values_made_alike_have_one_digest(blobs: BlobFolder, name: str) -> None:
     same = keep(blobs, name)[1].files == keep(blobs, name)[1].files
     assert same or name in UNSTEADY
 
 
 @each
-def test_nothing_is_left_beside_the_blobs(blobs: Blobs, name: str) -> None:
+def test_nothing_is_left_beside_the_blobs(blobs: BlobFolder, name: str) -> None:
     _, artifact = keep(blobs, name)
     back(blobs, artifact)
     assert list(blobs.tmp.iterdir()) == []
-    assert set(blobs.all()) == set(artifact.files.values())
+    assert set(digests(blobs.folder)) == set(artifact.files.values())
 
 
 @each
-def test_an_altered_byte_is_refused(blobs: Blobs, name: str) -> None:
+def test_an_altered_byte_is_refused(blobs: BlobFolder, name: str) -> None:
     _, artifact = keep(blobs, name)
     for digest in artifact.files.values():
         path = blobs.path(digest)
@@ -262,7 +263,7 @@ def test_an_altered_byte_is_refused(blobs: Blobs, name: str) -> None:
 
 
 @each
-def test_a_missing_blob_is_refused(blobs: Blobs, name: str) -> None:
+def test_a_missing_blob_is_refused(blobs: BlobFolder, name: str) -> None:
     _, artifact = keep(blobs, name)
     blobs.path(next(iter(artifact.files.values()))).unlink()
     with pytest.raises(BlobMissing):
@@ -270,7 +271,7 @@ def test_a_missing_blob_is_refused(blobs: Blobs, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in KEPT if name != "rows"])
-def test_a_file_missing_from_the_artifact_is_refused(blobs: Blobs, name: str) -> None:
+def test_a_file_missing_from_the_artifact_is_refused(blobs: BlobFolder, name: str) -> None:
     _, artifact = keep(blobs, name)
     for missing in artifact.files:
         others = {file: digest for file, digest in artifact.files.items() if file != missing}
@@ -280,7 +281,7 @@ def test_a_file_missing_from_the_artifact_is_refused(blobs: Blobs, name: str) ->
 
 
 @each
-def test_bytes_of_another_kind_are_refused_and_never_run(blobs: Blobs, tmp_path: Path, name: str) -> None:
+def test_bytes_of_another_kind_are_refused_and_never_run(blobs: BlobFolder, tmp_path: Path, name: str) -> None:
     _, artifact = keep(blobs, name)
     harm = blobs.put_bytes(pickle.dumps(Harm(str(tmp_path / "harmed"))))
     for file in artifact.files:
@@ -310,20 +311,20 @@ def test_no_module_of_the_store_unpickles() -> None:
 
 
 @pytest.mark.parametrize("file", ["../out", "/etc/x", "a/../../b", "", "a\\b", "a\0"])
-def test_a_file_name_that_leaves_its_folder_is_refused(blobs: Blobs, file: str) -> None:
+def test_a_file_name_that_leaves_its_folder_is_refused(blobs: BlobFolder, file: str) -> None:
     with pytest.raises(CodecError) as caught:
         back(blobs, Artifact(codec="python", files={file: blobs.put_bytes(b"x")}))
     assert str(caught.value) == (f"model `m` expected file names below its folder, got {file!r}; run: funade fsck")
 
 
-def test_an_unknown_codec_is_refused(blobs: Blobs) -> None:
+def test_an_unknown_codec_is_refused(blobs: BlobFolder) -> None:
     with pytest.raises(CodecError) as caught:
         back(blobs, Artifact(codec="pickle", files={}))
     assert str(caught.value) == "artifact expected codec lightgbm, python, skops, json, onnx, got `pickle`"
 
 
 @pytest.mark.slow
-def test_a_build_killed_while_it_saves_leaves_only_what_is_swept(blobs: Blobs) -> None:
+def test_a_build_killed_while_it_saves_leaves_only_what_is_swept(blobs: BlobFolder) -> None:
     code = f"""
 import os, pathlib, sys, time
 class Slow:
@@ -334,8 +335,9 @@ class Slow:
     @classmethod
     def load(cls, dir): ...
 from funade.store import codecs
-from funade.store.blobs import Blobs
-codecs.encode(Slow(), "python", Blobs(pathlib.Path({str(blobs.root)!r})))
+from funade.store.blobs import BlobFolder
+from support.records import digests
+codecs.encode(Slow(), "python", BlobFolder(pathlib.Path({str(blobs.root)!r})))
 """
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
     assert process.stdout is not None
@@ -343,7 +345,7 @@ codecs.encode(Slow(), "python", Blobs(pathlib.Path({str(blobs.root)!r})))
     process.send_signal(signal.SIGKILL)
     process.wait()
     process.stdout.close()
-    assert list(blobs.all()) == []
+    assert digests(blobs.folder) == []
     assert blobs.sweep(older_than_s=0) == 1
     assert list(blobs.tmp.iterdir()) == []
 
@@ -427,7 +429,7 @@ def test_the_runtime_is_what_loading_needs() -> None:
          "return an instance of a class with save(self, dir) and a classmethod load(dir)"),
     ],
 )  # fmt: skip
-def test_a_result_of_another_class_is_refused(blobs: Blobs, codec: str, value: Any, got: str, remedy: str) -> None:
+def test_a_result_of_another_class_is_refused(blobs: BlobFolder, codec: str, value: Any, got: str, remedy: str) -> None:
     with pytest.raises(ResultRefused) as caught:
         codecs.encode(value, codec, blobs, title="model `m`", place="m.py:1")
     assert (
@@ -435,10 +437,10 @@ def test_a_result_of_another_class_is_refused(blobs: Blobs, codec: str, value: A
     )
 
 
-def refused(blobs: Blobs, codec: str, value: Any, own: tuple[str, ...] = OWN) -> str:
+def refused(blobs: BlobFolder, codec: str, value: Any, own: tuple[str, ...] = OWN) -> str:
     with pytest.raises(CodecError) as caught:
         codecs.encode(value, codec, blobs, title="model `m`", place="m.py:1", project_types=own)
-    assert list(blobs.all()) == []
+    assert digests(blobs.folder) == []
     return str(caught.value)
 
 
@@ -462,7 +464,7 @@ def spelt(value: Any) -> str:
 @settings(deadline=None, max_examples=150)
 @given(value=st.one_of(numbers, st.text(), st.lists(json_values, max_size=4), st.dictionaries(st.text(), json_values)))
 def test_every_json_value_comes_back_exactly(tmp_path_factory: pytest.TempPathFactory, value: Any) -> None:
-    blobs = Blobs(tmp_path_factory.mktemp("store"))
+    blobs = BlobFolder(tmp_path_factory.mktemp("store"))
     assert spelt(codecs.decode(codecs.encode(value, "json", blobs), blobs)) == spelt(value)
 
 
@@ -481,11 +483,11 @@ def test_every_json_value_comes_back_exactly(tmp_path_factory: pytest.TempPathFa
         (["x" * 2_000_000], "expected at most 1048576 bytes of JSON, got 2000004 - at m.py:1; make it a dataset"),
     ],
 )
-def test_what_json_cannot_say_is_refused(blobs: Blobs, value: Any, message: str) -> None:
+def test_what_json_cannot_say_is_refused(blobs: BlobFolder, value: Any, message: str) -> None:
     assert refused(blobs, "json", value) == f"model `m` {message}"
 
 
-def test_a_value_that_holds_itself_is_refused(blobs: Blobs) -> None:
+def test_a_value_that_holds_itself_is_refused(blobs: BlobFolder) -> None:
     value: list[Any] = []
     value.append(value)
     assert refused(blobs, "json", value).startswith("model `m` expected at most 100 levels, got more at `$[0][0]")
@@ -494,7 +496,7 @@ def test_a_value_that_holds_itself_is_refused(blobs: Blobs) -> None:
 # lightgbm
 
 
-def test_a_classifier_keeps_its_labels_names_and_weights(blobs: Blobs) -> None:
+def test_a_classifier_keeps_its_labels_names_and_weights(blobs: BlobFolder) -> None:
     value, artifact = keep(blobs, "classifier")
     loaded = back(blobs, artifact)
     assert loaded.classes_.tolist() == ["late", "on time"]
@@ -505,7 +507,7 @@ def test_a_classifier_keeps_its_labels_names_and_weights(blobs: Blobs) -> None:
     assert loaded.n_features_in_ == 3
 
 
-def test_the_best_iteration_and_the_trees_after_it_are_kept(blobs: Blobs) -> None:
+def test_the_best_iteration_and_the_trees_after_it_are_kept(blobs: BlobFolder) -> None:
     value, artifact = keep(blobs, "stopped early")
     loaded = back(blobs, artifact)
     assert loaded.best_iteration_ == value.best_iteration_ < 300
@@ -520,7 +522,7 @@ def own_objective(y: Any, p: Any) -> Any:
     return p - y, np.ones_like(y)
 
 
-def test_rows_whose_categories_stand_in_another_order_get_the_same_answers(blobs: Blobs) -> None:
+def test_rows_whose_categories_stand_in_another_order_get_the_same_answers(blobs: BlobFolder) -> None:
     value, artifact = keep(blobs, "booster")
     rows = rides()
     rows["zone"] = rows["zone"].cat.set_categories(["x y", "渋谷", "港"])
@@ -545,14 +547,14 @@ def test_rows_whose_categories_stand_in_another_order_get_the_same_answers(blobs
         ),
     ],
 )
-def test_a_model_that_text_cannot_keep_is_refused(blobs: Blobs, model: Callable[[], Any], message: str) -> None:
+def test_a_model_that_text_cannot_keep_is_refused(blobs: BlobFolder, model: Callable[[], Any], message: str) -> None:
     assert refused(blobs, "lightgbm", model()) == f"model `m` {message}"
 
 
 # xgboost
 
 
-def test_what_an_estimator_says_of_its_training_is_kept(blobs: Blobs) -> None:
+def test_what_an_estimator_says_of_its_training_is_kept(blobs: BlobFolder) -> None:
     value, artifact = keep(blobs, "xgboost, stopped early")
     loaded = back(blobs, artifact)
     assert loaded.best_iteration == value.best_iteration < 299
@@ -580,13 +582,13 @@ def test_what_an_estimator_says_of_its_training_is_kept(blobs: Blobs) -> None:
     ],
 )
 def test_a_model_that_xgboosts_json_cannot_keep_is_refused(
-    blobs: Blobs, model: Callable[[], Any], message: str
+    blobs: BlobFolder, model: Callable[[], Any], message: str
 ) -> None:
     assert refused(blobs, "xgboost", model()) == f"model `m` {message}"
 
 
 @pytest.mark.parametrize("damage", [lambda data: data[: len(data) // 2], lambda data: b"\xff" + data, lambda data: b""])
-def test_a_damaged_file_of_xgboost_is_one_clear_error(blobs: Blobs, damage: Callable[[bytes], bytes]) -> None:
+def test_a_damaged_file_of_xgboost_is_one_clear_error(blobs: BlobFolder, damage: Callable[[bytes], bytes]) -> None:
     _, artifact = keep(blobs, "xgboost classifier")
     damaged = blobs.put_bytes(damage(blobs.read(artifact.files["model.json"])))
     with pytest.raises(CodecError) as caught:
@@ -597,7 +599,7 @@ def test_a_damaged_file_of_xgboost_is_one_clear_error(blobs: Blobs, damage: Call
 # skops
 
 
-def test_types_of_nobody_in_particular_are_refused_by_name(blobs: Blobs) -> None:
+def test_types_of_nobody_in_particular_are_refused_by_name(blobs: BlobFolder) -> None:
     model = make_pipeline(FunctionTransformer(os.path.basename), Ridge())
     assert refused(blobs, "skops", model) == (
         "model `m` expected types of scikit-learn or of the project, got posixpath.basename"
@@ -605,7 +607,7 @@ def test_types_of_nobody_in_particular_are_refused_by_name(blobs: Blobs) -> None
     )
 
 
-def test_the_projects_own_types_are_let_through_only_as_such(blobs: Blobs) -> None:
+def test_the_projects_own_types_are_let_through_only_as_such(blobs: BlobFolder) -> None:
     message = refused(blobs, "skops", Clipped().fit(rides(), late()), own=("taxi",))
     assert message.startswith(f"model `m` expected types of scikit-learn or of the project, got {__name__}.Clipped - ")
 
@@ -640,7 +642,7 @@ def crafted(name: str, loader: str, content: Any = None) -> bytes:
         ("sklearn.metrics._classification.accuracy_score", "ConstructorFromReduceNode"),
     ],
 )
-def test_a_crafted_file_runs_nothing(blobs: Blobs, tmp_path: Path, name: str, loader: str) -> None:
+def test_a_crafted_file_runs_nothing(blobs: BlobFolder, tmp_path: Path, name: str, loader: str) -> None:
     data = crafted(name, loader, (str(tmp_path / "harmed"),))
     for listed in ([name], []):
         files = {"estimator.skops": blobs.put_bytes(data), "trusted.json": blobs.put_bytes(json.dumps(listed).encode())}
@@ -657,7 +659,7 @@ def harmful(path: str) -> None:
 Popen = subprocess.Popen
 
 
-def test_types_other_than_those_recorded_are_refused(blobs: Blobs) -> None:
+def test_types_other_than_those_recorded_are_refused(blobs: BlobFolder) -> None:
     _, artifact = keep(blobs, "forest")
     with pytest.raises(CodecError) as caught:
         back(blobs, Artifact(codec="skops", files=artifact.files | {"trusted.json": blobs.put_bytes(b"[]")}))
@@ -716,39 +718,39 @@ class Careless(Linking):
         return cls()
 
 
-def test_a_value_without_files_is_kept_too(blobs: Blobs) -> None:
+def test_a_value_without_files_is_kept_too(blobs: BlobFolder) -> None:
     artifact = codecs.encode(Empty(), "python", blobs, project_types=OWN)
     assert list(artifact.files) == ["class.json"]
     assert isinstance(back(blobs, artifact), Empty)
 
 
-def test_links_are_refused(blobs: Blobs) -> None:
+def test_links_are_refused(blobs: BlobFolder) -> None:
     assert refused(blobs, "python", Linking()) == (
         "model `m` expected save() to write plain files, got `files/link`, which is a link or a device - at m.py:1"
     )
 
 
-def test_a_save_that_fails_keeps_nothing(blobs: Blobs) -> None:
+def test_a_save_that_fails_keeps_nothing(blobs: BlobFolder) -> None:
     assert refused(blobs, "python", Failing()) == (
         "model `m` expected a value that its codec keeps and loads, got ValueError: no room - at m.py:1"
     )
     assert list(blobs.tmp.iterdir()) == []
 
 
-def test_a_load_that_returns_something_else_is_refused(blobs: Blobs) -> None:
+def test_a_load_that_returns_something_else_is_refused(blobs: BlobFolder) -> None:
     artifact = codecs.encode(Wrong(), "python", blobs, project_types=OWN)
     with pytest.raises(CodecError) as caught:
         back(blobs, artifact)
     assert str(caught.value) == "model `m` expected `Wrong.load` to return a Wrong, got int"
 
 
-def test_a_load_that_writes_does_not_reach_the_store(blobs: Blobs) -> None:
+def test_a_load_that_writes_does_not_reach_the_store(blobs: BlobFolder) -> None:
     artifact = codecs.encode(Careless(), "python", blobs, project_types=OWN)
     back(blobs, artifact)
-    assert all(blobs.sound(digest) for digest in blobs.all())
+    assert all(blobs.sound(digest) for digest in digests(blobs.folder))
 
 
-def test_a_class_inside_a_function_is_refused(blobs: Blobs) -> None:
+def test_a_class_inside_a_function_is_refused(blobs: BlobFolder) -> None:
     class Local(Empty):
         pass
 
@@ -759,7 +761,7 @@ def test_a_class_inside_a_function_is_refused(blobs: Blobs) -> None:
     )
 
 
-def test_a_class_that_is_not_the_projects_is_refused(blobs: Blobs) -> None:
+def test_a_class_that_is_not_the_projects_is_refused(blobs: BlobFolder) -> None:
     assert refused(blobs, "python", Empty(), own=("taxi",)) == (
         f"model `m` expected a class of taxi, got `{__name__}.Empty` - at m.py:1; wrap it in a class of the project"
     )
@@ -778,7 +780,7 @@ def test_a_class_that_is_not_the_projects_is_refused(blobs: Blobs) -> None:
         (__name__, "harmful", "expected class `{own}.harmful` with save and load, got another thing of that name"),
     ],
 )
-def test_an_artifact_that_names_another_class_is_refused(blobs: Blobs, module: str, name: str, told: str) -> None:
+def test_an_artifact_that_names_another_class_is_refused(blobs: BlobFolder, module: str, name: str, told: str) -> None:
     named = blobs.put_bytes(json.dumps({"module": module, "qualname": name}).encode())
     with pytest.raises(CodecError) as caught:
         back(blobs, Artifact(codec="python", files={"class.json": named}))

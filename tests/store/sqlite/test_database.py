@@ -15,9 +15,10 @@ from funade.clock import frozen
 from funade.errors import DiskFull, StoreError, StoreTooNew
 from funade.store.records import (
     CheckRecord,
+    Hold,
 )  # fmt: skip
 from funade.store.sqlite import database
-from funade.store.sqlite.metadata import Metadata
+from funade.store.sqlite.metadata import SqliteMetadata
 from support.records import NOW, build, candidate, named, revision, ship
 
 
@@ -27,8 +28,8 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def metadata(path: Path) -> Metadata:
-    return Metadata(path, clock=frozen(NOW))
+def metadata(path: Path) -> SqliteMetadata:
+    return SqliteMetadata(path, clock=frozen(NOW))
 
 
 # -- what is only ever added ----------------------------------------------------------------------
@@ -39,7 +40,7 @@ ADDED = ["revisions", "versions", "inputs", "builds", "checks", "candidates", "s
 @pytest.mark.parametrize("table", ADDED)
 @pytest.mark.parametrize("change", ["UPDATE {} SET {} = {}", "DELETE FROM {}"])
 def test_a_row_that_is_only_ever_added_can_be_neither_changed_nor_removed(
-    metadata: Metadata, path: Path, table: str, change: str
+    metadata: SqliteMetadata, path: Path, table: str, change: str
 ) -> None:
     a = metadata.add_version(named("aa", inputs={"settled": "5" * 64}), build("b1"))
     metadata.add_revision(revision(0, "a"))
@@ -56,22 +57,22 @@ def test_a_row_that_is_only_ever_added_can_be_neither_changed_nor_removed(
 # -- the file --------------------------------------------------------------------------------------
 
 
-def test_nothing_is_opened_before_it_is_needed(metadata: Metadata, path: Path) -> None:
+def test_nothing_is_opened_before_it_is_needed(metadata: SqliteMetadata, path: Path) -> None:
     assert not path.parent.exists()
     assert metadata.current() is None
     assert path.exists()
 
 
-def test_opening_and_reading_a_store_imports_neither_numpy_nor_resources(metadata: Metadata, path: Path) -> None:
+def test_opening_and_reading_a_store_imports_neither_numpy_nor_resources(metadata: SqliteMetadata, path: Path) -> None:
     metadata.versions()
     metadata.close()
     script = f"""
 import sys
 from pathlib import Path
 from funade.clock import system
-from funade.store.blobs import Blobs
-from funade.store.sqlite.metadata import Metadata
-Metadata(Path({str(path)!r}), clock=system).versions()
+from funade.store.blobs import BlobFolder
+from funade.store.sqlite.metadata import SqliteMetadata
+SqliteMetadata(Path({str(path)!r}), clock=system).versions()
 print(sorted({{"numpy", "pyarrow", "duckdb", "pandas", "importlib.resources"}} & set(sys.modules)))
 """
     said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
@@ -85,7 +86,7 @@ def test_the_newest_migration_is_the_schema_this_funade_writes() -> None:
     assert numbers == list(range(1, database.SCHEMA + 1))
 
 
-def test_records_are_durable_and_read_beside_writers(metadata: Metadata, path: Path) -> None:
+def test_records_are_durable_and_read_beside_writers(metadata: SqliteMetadata, path: Path) -> None:
     metadata.versions()
     connection = metadata._database._connection()
     asked = [
@@ -94,7 +95,7 @@ def test_records_are_durable_and_read_beside_writers(metadata: Metadata, path: P
     assert asked == ["wal", 2, 1]
 
 
-def test_a_store_from_a_newer_funade_is_refused(metadata: Metadata, path: Path) -> None:
+def test_a_store_from_a_newer_funade_is_refused(metadata: SqliteMetadata, path: Path) -> None:
     metadata.versions()
     metadata.close()
     with sqlite3.connect(path) as other:
@@ -127,7 +128,7 @@ def another_application(path: Path) -> None:
 
 @pytest.mark.parametrize("make", [a_text, another_database, another_application])
 def test_a_foreign_file_is_refused_and_left_as_it_is(
-    metadata: Metadata, path: Path, make: Callable[[Path], None]
+    metadata: SqliteMetadata, path: Path, make: Callable[[Path], None]
 ) -> None:
     path.parent.mkdir()
     make(path)
@@ -141,7 +142,7 @@ def test_a_foreign_file_is_refused_and_left_as_it_is(
     assert path.read_bytes() == before
 
 
-def test_an_empty_file_becomes_a_store(metadata: Metadata, path: Path) -> None:
+def test_an_empty_file_becomes_a_store(metadata: SqliteMetadata, path: Path) -> None:
     path.parent.mkdir()
     path.touch()
     assert metadata.add_version(named("aa")) == metadata.version(named("aa").id)
@@ -179,8 +180,8 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     sealed = tmp_path / "sealed"
     sealed.mkdir()
     sealed.chmod(0o555)
-    here = Metadata(sealed / "records.db", clock=frozen(NOW))
-    deeper = Metadata(sealed / "deeper" / "records.db", clock=frozen(NOW))
+    here = SqliteMetadata(sealed / "records.db", clock=frozen(NOW))
+    deeper = SqliteMetadata(sealed / "deeper" / "records.db", clock=frozen(NOW))
     assert as_nobody(here.versions) == (
         f"StoreError: store expected a folder it can write, got: unable to open database file - at {sealed}; make it writable"
     )
@@ -191,7 +192,7 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
-def test_a_store_that_cannot_be_written_is_refused(metadata: Metadata, path: Path) -> None:
+def test_a_store_that_cannot_be_written_is_refused(metadata: SqliteMetadata, path: Path) -> None:
     metadata.add_version(named("aa"))
     metadata.close()
     opened_to_all(path)
@@ -206,14 +207,14 @@ def test_a_store_that_cannot_be_written_is_refused(metadata: Metadata, path: Pat
 def test_a_file_where_the_folder_should_be_is_refused(tmp_path: Path) -> None:
     (tmp_path / "store").write_text("")
     with pytest.raises(StoreError) as refused:
-        Metadata(tmp_path / "store" / "records.db", clock=frozen(NOW)).versions()
+        SqliteMetadata(tmp_path / "store" / "records.db", clock=frozen(NOW)).versions()
     assert str(refused.value) == (
         f"store expected a folder it can write, got: File exists - at {tmp_path / 'store'}; make it writable"
     )
 
 
 def test_a_lock_that_is_never_given_back_is_one_line_and_stops_no_reader(
-    metadata: Metadata, path: Path, monkeypatch: pytest.MonkeyPatch
+    metadata: SqliteMetadata, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     metadata.add_version(named("aa"))
     other = sqlite3.connect(path, isolation_level=None)
@@ -225,12 +226,12 @@ def test_a_lock_that_is_never_given_back_is_one_line_and_stops_no_reader(
         f"StoreError: store expected to write within 0.1 s, got a lock that another process keeps - at {path};"
         " end that process, then run it again"
     )
-    assert Metadata(path, clock=frozen(NOW)).versions() == [named("aa")]
+    assert SqliteMetadata(path, clock=frozen(NOW)).versions() == [named("aa")]
     other.close()
     metadata.add_version(named("bb"))
 
 
-def test_a_full_disk_leaves_the_store_as_it_was(metadata: Metadata, path: Path) -> None:
+def test_a_full_disk_leaves_the_store_as_it_was(metadata: SqliteMetadata, path: Path) -> None:
     metadata.add_version(named("aa"))
     pages = metadata._database._connection().execute("PRAGMA page_count").fetchone()[0]
     metadata._database._connection().execute(f"PRAGMA max_page_count = {pages}")
@@ -245,7 +246,7 @@ def test_a_full_disk_leaves_the_store_as_it_was(metadata: Metadata, path: Path) 
     metadata.add_version(named("bb", symbols={f"symbol{i}": "d" * 64 for i in range(1000)}))
 
 
-def test_a_record_that_does_not_read_is_named(metadata: Metadata, path: Path) -> None:
+def test_a_record_that_does_not_read_is_named(metadata: SqliteMetadata, path: Path) -> None:
     metadata.versions()
     with sqlite3.connect(path) as other:
         other.execute("INSERT INTO versions (id, node, record) VALUES ('aa', 'eta', '{}')")
@@ -257,7 +258,7 @@ def test_a_record_that_does_not_read_is_named(metadata: Metadata, path: Path) ->
     )
 
 
-def test_a_damaged_database_is_refused_or_found_unsound(metadata: Metadata, path: Path) -> None:
+def test_a_damaged_database_is_refused_or_found_unsound(metadata: SqliteMetadata, path: Path) -> None:
     for i in range(300):
         metadata.add_build(build(f"b{i}"))
     metadata.close()
@@ -268,3 +269,10 @@ def test_a_damaged_database_is_refused_or_found_unsound(metadata: Metadata, path
         assert metadata.unsound()
     except StoreError as error:
         assert str(error).startswith("store expected a sound database, got: ")
+
+
+def test_a_row_that_names_no_other_is_refused_by_the_file_itself(metadata: SqliteMetadata, path: Path) -> None:
+    with pytest.raises(StoreError) as refused:
+        metadata.hold([Hold("limit", "f" * 64, {}, NOW)], replace=())
+    what = "store expected a record that fits the others, got: FOREIGN KEY constraint failed"
+    assert str(refused.value) == f"{what} - at {path}"

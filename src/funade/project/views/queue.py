@@ -7,7 +7,7 @@ import msgspec
 from funade.errors import Misuse
 from funade.project.project import Project
 from funade.queue import shown
-from funade.queue.records import QueueCounts, QueuedRequest
+from funade.store.queue_records import QueueCounts, QueuedRequest
 
 SHOWN = 100
 """Dead letters that are shown, the newest."""
@@ -53,7 +53,7 @@ class RequestView(msgspec.Struct, frozen=True):
 
 def queue(project: Project) -> QueueView:
     """How many requests are in each state, and the dead letters."""
-    requests, now = project.queue.dead(SHOWN), project.queue.now()
+    requests, now = project.queue.dead(SHOWN), project.clock().timestamp()
     return QueueView(
         project.queue.counts(),
         letters=tuple(_dead_letter(request, now) for request in requests),

@@ -10,7 +10,6 @@ from typing import NamedTuple
 import numpy as np
 
 from funade.contract import outcome
-from funade.predictions.record import Record, record
 from funade.serve.answer.admission import Admission
 from funade.serve.answer.api import Api
 from funade.serve.answer.call import BatchCall, BatchResult, NoAnswer
@@ -18,6 +17,7 @@ from funade.serve.answer.executor import Executor
 from funade.serve.answer.recorder import Recorder
 from funade.serve.answer.request import PLAIN, AnswerRequest, ApiAnswers, Notes
 from funade.serve.limits import Limits
+from funade.store.prediction_record import Record, record
 
 
 class _Substitute(NamedTuple):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from funade.events import EventLog
-from funade.predictions.record import Record
-from funade.predictions.writer import LogWriter
 from funade.serve.answer.request import IncomingRequest
 from funade.serve.metrics.meter import Meter
+from funade.store.ports import PredictionWriter
+from funade.store.prediction_record import Record
 
 
 class Recorder:
@@ -21,7 +21,7 @@ class Recorder:
         log: the prediction log; None where answers are not kept.
     """
 
-    def __init__(self, mark: str, meter: Meter, events: EventLog, log: LogWriter | None = None) -> None:
+    def __init__(self, mark: str, meter: Meter, events: EventLog, log: PredictionWriter | None = None) -> None:
         self.mark = mark
         self.meter = meter
         self.events = events

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from funade.contract import outcome
 from funade.contract.arrays import Masks
-from funade.predictions.record import Record
 from funade.serve.metrics.counters import CALL_ROWS, TOOK_S, ApiCounters, Counters, bump
 from funade.serve.metrics.file import MetricsFile
+from funade.store.prediction_record import Record
 
 
 class Meter:

@@ -13,11 +13,10 @@ from functools import cache
 from funade import __version__
 from funade.errors import FunadeError
 from funade.events import EventLog
-from funade.queue.callbacks import CallbackStore, Delivery
-from funade.queue.queue import Queue
-from funade.queue.records import Callback
 from funade.queue.shown import shown
 from funade.serve.queue.allowed_urls import Target, may_reach, prefixes, refusal, target
+from funade.store.ports import Queue
+from funade.store.queue_records import Callback, Delivery
 
 _MOST = 64
 _MOST_TO_ONE = 8
@@ -38,7 +37,7 @@ class CallbackSender:
 
     def __init__(self, queue: Queue, events: EventLog) -> None:
         self._queue = queue
-        self._calls = CallbackStore(queue)
+        self._calls = queue.callbacks
         self._events = events
         self._allowed = prefixes(queue.rules.callbacks)
         self._loop: asyncio.AbstractEventLoop | None = None

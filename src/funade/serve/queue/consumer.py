@@ -6,12 +6,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from funade.queue.queue import Queue
-from funade.queue.records import Claim, Failure, Result
 from funade.serve.answer.admit import admit
 from funade.serve.answer.runtime import Runtime
 from funade.serve.queue.background import BackgroundThread
 from funade.serve.queue.request import QueueExchange
+from funade.store.ports import Queue
+from funade.store.queue_records import Claim, Failure, Result
 
 _FIRST_ROWS = 50
 _MOST_ROWS = 512

@@ -6,16 +6,15 @@ from collections.abc import Mapping
 
 from funade import clock as clocks
 from funade.clock import Clock
-from funade.queue.queue import Queue
-from funade.queue.records import Sweep
-from funade.queue.rules import QueueRules
 from funade.serve.answer.runtime import Runtime
 from funade.serve.queue.background import BackgroundThread
 from funade.serve.queue.callbacks import CallbackSender
 from funade.serve.queue.consumer import Consumer
 from funade.serve.queue.submit import BEAT_S, Submitter
 from funade.serve.settings import ServerSettings
-from funade.store.address import folder_of
+from funade.store.queue_records import Sweep
+from funade.store.queue_rules import QueueRules
+from funade.store.store import Store
 
 
 class _QueueState:
@@ -45,7 +44,7 @@ class QueueDoor:
     def __init__(self, runtime: Runtime, store: str, rules: QueueRules, clock: Clock) -> None:
         self._runtime = runtime
         seed = int(runtime.recorder.mark, 16)
-        self._queue = Queue(folder_of(store) / "queue.db", clock=clock, rules=rules, seed=seed)
+        self._queue = Store.open(store, clock).queue(rules, seed=seed)
         self._writer = BackgroundThread(runtime.loop, "funade-queue-write")
         self._reader = BackgroundThread(runtime.loop, "funade-queue-read")
         self.submitter = Submitter(runtime, self._queue, self._writer, self._reader, lambda: self._consumer.look())
@@ -57,7 +56,7 @@ class QueueDoor:
 
     def gauges(self) -> Mapping[str, float]:
         """What the queue holds, for ``/metrics``; reads the file, on any thread."""
-        return self._queue.gauges()
+        return self._queue.counts().gauges
 
     def start(self) -> None:
         """Claim from now on."""

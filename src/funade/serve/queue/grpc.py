@@ -8,13 +8,13 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
-from funade.queue.records import QueuedRequest, Receipt, Refusal
 from funade.serve.answer.admit import before
 from funade.serve.answer.runtime import Runtime
 from funade.serve.grpc import call as rpc
 from funade.serve.grpc.messages import messages
 from funade.serve.metrics.meter import Meter
 from funade.serve.queue.submit import BEAT_S, LONGEST_S, SubmitRequest, Submitter
+from funade.store.queue_records import QueuedRequest, Receipt, Refusal
 
 SERVICE = "funade.queue.Queue"
 

@@ -7,13 +7,13 @@ from functools import partial
 
 import msgspec
 
-from funade.queue.records import QueuedRequest, Receipt, Refusal
 from funade.queue.shown import shown
 from funade.serve.answer.runtime import Runtime
 from funade.serve.http.exchange import Exchange
 from funade.serve.http.routes import PageRequest, Route
 from funade.serve.metrics.meter import Meter
 from funade.serve.queue.submit import LONGEST_S, SubmitRequest, Submitter
+from funade.store.queue_records import QueuedRequest, Receipt, Refusal
 
 _WAIT = re.compile(r"(\d{1,4}(?:\.\d{1,3})?)s?")
 

@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 from funade.contract.field import Contract
 from funade.contract.openapi import Operation, Paths, Schema, operation, ref, request_body, response
-from funade.queue.records import State
+from funade.store.queue_records import State
 
 
 def part(contracts: Mapping[str, Contract]) -> Paths:

@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from funade.queue.records import Claim, Failure, Result
 from funade.serve.answer.api import Api
 from funade.serve.answer.recorder import Recorder
 from funade.serve.answer.request import PLAIN, ApiAnswers, Notes
+from funade.store.queue_records import Claim, Failure, Result
 
 Settle = Callable[["QueueExchange", Result | Failure], None]
 

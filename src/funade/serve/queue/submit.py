@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from funade.errors import DiskFull
-from funade.queue.queue import Queue
-from funade.queue.records import QueuedRequest, Receipt, Refusal, Submission
 from funade.serve.answer.admit import readable
 from funade.serve.answer.api import Api
 from funade.serve.answer.runtime import Runtime
 from funade.serve.queue.allowed_urls import prefixes, refusal
 from funade.serve.queue.background import BackgroundThread
+from funade.store.ports import Queue
+from funade.store.queue_records import QueuedRequest, Receipt, Refusal, Submission
 
 OnKept = Callable[[Receipt | Refusal], None]
 OnStatus = Callable[[QueuedRequest | Refusal], None]

@@ -16,7 +16,6 @@ from funade import points
 from funade.clock import Clock
 from funade.errors import ServeError
 from funade.events import EventLog
-from funade.predictions.compactor_process import CompactorProcess, CompactorSettings
 from funade.serve.control.messages import Begin, Retire, Start, Stop
 from funade.serve.limits import more_files
 from funade.serve.listener import listening
@@ -28,6 +27,8 @@ from funade.serve.supervise.check import check, own_folder
 from funade.serve.supervise.generation import Generation, WorkerProcess
 from funade.serve.supervise.homeless import HomelessConnections
 from funade.serve.supervise.shares import LOOK_S, Shares
+from funade.store.ports import Keeper
+from funade.store.store import Store
 
 Current = Callable[[], tuple[int, int] | None]
 """The generation (number of switches made) and release that are current; None before the first release."""
@@ -81,7 +82,7 @@ class Supervisor:
         self._homeless = HomelessConnections()
         self._opened = False
         self._shares, self._look_at = Shares(), time.monotonic() + LOOK_S
-        self._compactor: CompactorProcess | None = None
+        self._keeper: Keeper | None = None
         self._socket: socket.socket
         self._grpc: socket.socket | None = None
         self._file: ServerFile | None = None
@@ -119,7 +120,7 @@ class Supervisor:
             self._file = ServerFile(Path(settings.folder), self.port)
             self._own = own_folder(settings.folder, self.port)
         if settings.store:
-            self._compactor = CompactorProcess(CompactorSettings(settings.store, settings.log_days), self._events)
+            self._keeper = Store.open(settings.store).predictions.keeper(settings.log_days, self._events)
 
     async def _live(self) -> None:
         while not self._stopping:
@@ -130,8 +131,8 @@ class Supervisor:
             self._bring_up(now)
             self._open(now)
             self._replace(now)
-            if self._compactor is not None and self._opened:
-                self._compactor.look()
+            if self._keeper is not None and self._opened:
+                self._keeper.look()
             self._watch(now)
             self._publish()
             with contextlib.suppress(TimeoutError):
@@ -336,8 +337,8 @@ class Supervisor:
             for worker in generation.workers:
                 worker.channel.send(Stop())
         await self._emptied(time.monotonic() + self._settings.drain_s + 3.0)
-        if self._compactor is not None:
-            self._compactor.end()
+        if self._keeper is not None:
+            self._keeper.end()
         self._homeless.close()
         if self._file is not None:
             self._file.remove()

@@ -24,8 +24,6 @@ import uvloop
 from funade import clock, points
 from funade.errors import FunadeError, ServeError
 from funade.events import EventLog
-from funade.predictions import segments
-from funade.predictions.writer import LogWriter
 from funade.process.child import Ready
 from funade.process.error_report import ErrorReport
 from funade.process.parent import Parent, leave, run
@@ -45,7 +43,8 @@ from funade.serve.queue import door as queue_door
 from funade.serve.tls import Tls
 from funade.serve.tokens.tokens import Tokens
 from funade.serve.worker import endpoints
-from funade.store import address
+from funade.store.ports import PredictionWriter
+from funade.store.store import Store
 
 _LOOK_S = 0.02
 _LAST_WRITES_S = 1.0
@@ -125,12 +124,12 @@ class Worker:
         meter = Meter(mark, self._begin.folder, loaded.apis)
         return Recorder(mark, meter, self._events, self._log(loaded, mark))
 
-    def _log(self, loaded: ServableRelease, mark: str) -> LogWriter | None:
+    def _log(self, loaded: ServableRelease, mark: str) -> PredictionWriter | None:
         if not self._settings.store:
             return None
         without = {name: api.unlogged for name, api in loaded.apis.items()}
-        folder = address.folder_of(self._settings.store) / segments.FOLDER
-        return LogWriter(folder, mark, loaded.release, without, self._loop, self._events)
+        predictions = Store.open(self._settings.store).predictions
+        return predictions.writer(mark, loaded.release, without, self._loop, self._events)
 
     def fail(self, report: ErrorReport) -> None:
         """The release did not come up: say so and end."""

@@ -16,13 +16,13 @@ from typing import Any, Protocol, get_args, get_origin
 from funade import digest
 from funade.contract.form import form_of
 from funade.errors import BlobDamaged, CodecError, DeclarationError, DiskFull, FunadeError, ResultRefused
-from funade.store.blobs import Blobs
 from funade.store.codecs.json import JsonValue
 from funade.store.codecs.lightgbm import LightgbmModel
 from funade.store.codecs.onnx.codec import OnnxModel
 from funade.store.codecs.python import PythonClass
 from funade.store.codecs.skops import SkopsEstimator
 from funade.store.codecs.xgboost import XgboostModel
+from funade.store.ports import Blobs
 from funade.store.records import Artifact
 
 MOST_FILES = 10_000

@@ -7,25 +7,24 @@ import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
 from funade import points
 from funade.clock import Clock
 from funade.declare.wires import wires
-from funade.digest import SHORT
-from funade.errors import RollbackRefused, StoreError, SwitchLost
+from funade.errors import StoreError
 from funade.store import naming
+from funade.store.ports import Action
 from funade.store.records import Build, Candidate, CheckRecord, Hold, Release, Revision, Switch, Version
 from funade.store.sqlite.database import Database
+from funade.store.switch_errors import candidate_moved, generation_moved, no_release
 
 R = TypeVar("R", bound=msgspec.Struct)
 
-Action = Literal["release", "rollback"]
 
-
-class Metadata:
+class SqliteMetadata:
     """Records in one SQLite file. Each method is one transaction; nothing is opened before the first.
 
     Any method may raise ``StoreError``: the file cannot be opened or written (``DiskFull``, ``StoreTooNew``).
@@ -64,14 +63,6 @@ class Metadata:
         where, values = _where(source=source)
         return self._all(Revision, f"SELECT record FROM revisions{where} ORDER BY sequence", values)
 
-    def last_sequence(self, source: str) -> int:
-        """The number of a source's newest revision, 0 where nothing is loaded."""
-        return int(self._database.rows("SELECT max(sequence) FROM revisions WHERE source = ?", (source,))[0][0] or 0)
-
-    def last_revision_per_source(self) -> dict[str, int]:
-        """Source → number of its newest revision."""
-        return dict(self._database.rows("SELECT source, max(sequence) FROM revisions GROUP BY source"))
-
     # -- builds ------------------------------------------------------------------------------------
 
     def add_version(self, version: Version, build: Build | None = None) -> Version:
@@ -98,9 +89,9 @@ class Metadata:
             _keep_build(on, build)
         points.passing("build.after")
 
-    def builds(self, node: str | None = None, version: str | None = None) -> list[Build]:
-        """The builds of a node, of a version, or all; in the order they ended."""
-        where, values = _where(node=node, version=version)
+    def builds(self, node: str | None = None) -> list[Build]:
+        """Every build of a node, or of all, oldest first."""
+        where, values = _where(node=node)
         return self._all(Build, f"SELECT record FROM builds{where} ORDER BY number", values)
 
     def version(self, id: str) -> Version | None:
@@ -138,10 +129,6 @@ class Metadata:
             raise naming.ambiguous(text, fits)
         ((_, id),) = fits
         return self._all(Version, "SELECT record FROM versions WHERE id = ?", (id,))[0]
-
-    def dependants(self, id: str) -> list[tuple[str, str]]:
-        """(node, id) of every version built directly from this one, oldest first."""
-        return self._database.rows(_DEPENDANTS, (id,))
 
     # -- checks ------------------------------------------------------------------------------------
 
@@ -256,7 +243,7 @@ class Metadata:
         def keep(on: sqlite3.Connection) -> int:
             staged = _staged(on)
             if staged != expected_candidate:
-                raise _candidate_moved(expected_candidate, staged)
+                raise candidate_moved(expected_candidate, staged)
             kept = msgspec.structs.replace(release, number=_next(on, "releases", "number"))
             _keep(on, "releases", kept, number=kept.number, candidate=kept.candidate)
             shipped = [(node, kept.pins.get(node, "")) for node in ended_holds]
@@ -277,7 +264,7 @@ class Metadata:
 
         def keep(on: sqlite3.Connection) -> int:
             if on.execute("SELECT 1 FROM releases WHERE number = ?", (number,)).fetchone() is None:
-                raise RollbackRefused(f"{action} expected a release, got {number}", do="see them: funade releases")
+                raise no_release(number, action)
             return number
 
         return self._switch(keep, expected_generation, action, who, because)
@@ -291,7 +278,7 @@ class Metadata:
             now = _first(on, Switch, _CURRENT)
             generation, before = (now.generation, now.after) if now else (0, None)
             if generation != expected:
-                raise _generation_moved(expected, now, action)
+                raise generation_moved(expected, now, action)
             after = keep(on)
             made = Switch(generation + 1, before, after, action, self._clock(), who, because)
             _keep(on, "switches", made, generation=made.generation, release=after)
@@ -321,9 +308,6 @@ _LATEST_OF_SOURCE = (
     " (SELECT max(sequence) FROM revisions WHERE source = ? AND sequence <= ? GROUP BY period) ORDER BY start, sequence"
 )
 _ADD_INPUT = "INSERT INTO inputs (version, node, input) VALUES (?, ?, ?)"
-_DEPENDANTS = (
-    "SELECT v.node, v.id FROM inputs i JOIN versions v ON v.id = i.version WHERE i.input = ? ORDER BY v.number"
-)
 _CHECKED = "SELECT record FROM checks WHERE version = ? AND policies = ?"
 _STAGED = "SELECT candidate FROM stagings ORDER BY number DESC LIMIT 1"
 _CURRENT = "SELECT record FROM switches ORDER BY generation DESC LIMIT 1"
@@ -376,16 +360,3 @@ def _decoder(kind: type[Any]) -> msgspec.json.Decoder[Any]:
 def _moment(moment: datetime) -> str:
     """Text that sorts as time does."""
     return moment.astimezone(UTC).isoformat(timespec="microseconds")
-
-
-def _generation_moved(expected: int, now: Switch | None, action: str) -> SwitchLost:
-    got = "0, no release"
-    if now:
-        got = f"{now.generation}, {now.action} of {now.after} by {now.who} at {now.at:%Y-%m-%d %H:%M:%S} UTC"
-    what = f"{action} expected generation {expected} to be the current one, got {got}"
-    return SwitchLost(what, do=f"run: funade {action}")
-
-
-def _candidate_moved(expected: str, staged: str) -> SwitchLost:
-    what = f"release expected candidate `{expected[:SHORT]}` to be the latest, got `{staged[:SHORT]}`"
-    return SwitchLost(what, do="run: funade release")

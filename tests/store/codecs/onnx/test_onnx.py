@@ -20,7 +20,7 @@ from sklearn.preprocessing import OneHotEncoder, PolynomialFeatures, StandardSca
 
 from funade.errors import CodecError, DeclarationError, FeaturesRefused, NotServed
 from funade.store import codecs
-from funade.store.blobs import Blobs
+from funade.store.blobs import BlobFolder
 from funade.store.codecs.onnx import parity
 from funade.store.codecs.onnx.served import matrix
 
@@ -78,17 +78,17 @@ each = pytest.mark.parametrize("name", list(CONVERT))
 
 
 @pytest.fixture
-def blobs(tmp_path: Path) -> Blobs:
-    return Blobs(tmp_path / "store")
+def blobs(tmp_path: Path) -> BlobFolder:
+    return BlobFolder(tmp_path / "store")
 
 
-def both(blobs: Blobs, model: Any) -> tuple[Any, Any]:
+def both(blobs: BlobFolder, model: Any) -> tuple[Any, Any]:
     """The original and the served object, both as loaded from what was kept."""
     artifact = codecs.encode(model, "onnx", blobs, title="model `m`", place="m.py:1")
     return codecs.decode(codecs.original(artifact), blobs), codecs.decode(artifact, blobs)
 
 
-def probed(blobs: Blobs, model: Any, within: float = WITHIN) -> Any:
+def probed(blobs: BlobFolder, model: Any, within: float = WITHIN) -> Any:
     native, served = both(blobs, model)
     parity.probe(native, served, within, title="model `m`", place="m.py:1")
     return served
@@ -103,7 +103,7 @@ def rows_of(served: Any) -> Any:
 
 
 @each
-def test_it_answers_as_its_original_on_the_probe_and_on_its_rows(blobs: Blobs, name: str) -> None:
+def test_it_answers_as_its_original_on_the_probe_and_on_its_rows(blobs: BlobFolder, name: str) -> None:
     native, served = both(blobs, CONVERT[name]())
     parity.probe(native, served, WITHIN, title="model `m`", place="m.py:1")
     rows = np.asarray(rows_of(served), np.float64)
@@ -117,7 +117,7 @@ def test_it_answers_as_its_original_on_the_probe_and_on_its_rows(blobs: Blobs, n
 
 
 @each
-def test_drill_w3_a_row_has_the_same_bits_at_any_batch_size(blobs: Blobs, name: str) -> None:
+def test_drill_w3_a_row_has_the_same_bits_at_any_batch_size(blobs: BlobFolder, name: str) -> None:
     _, served = both(blobs, CONVERT[name]())
     rows = np.asarray(rows_of(served), np.float32)
     method = served.predict_proba if hasattr(served, "predict_proba") else served.predict
@@ -129,7 +129,7 @@ def test_drill_w3_a_row_has_the_same_bits_at_any_batch_size(blobs: Blobs, name: 
     assert len(method(rows[:0])) == 0
 
 
-def test_frames_dicts_and_arrays_give_the_same_whatever_the_order_of_their_columns(blobs: Blobs) -> None:
+def test_frames_dicts_and_arrays_give_the_same_whatever_the_order_of_their_columns(blobs: BlobFolder) -> None:
     _, served = both(blobs, CONVERT["classifier of bools"]())
     known = FRAME[["zone", "wait", "km", "way out", "fare"]]
     forms = [
@@ -143,14 +143,14 @@ def test_frames_dicts_and_arrays_give_the_same_whatever_the_order_of_their_colum
     assert served.predict_proba(missing).shape == (2, 2)
 
 
-def test_rows_that_fit_are_run_as_they_are(blobs: Blobs) -> None:
+def test_rows_that_fit_are_run_as_they_are(blobs: BlobFolder) -> None:
     _, served = both(blobs, CONVERT["classifier of bools"]())
     rows = np.ascontiguousarray(FRAME, np.float32)
     assert matrix(rows, served._face) is rows
     assert matrix(np.asfortranarray(rows), served._face).flags.c_contiguous
 
 
-def test_columns_of_any_kind_of_number_give_what_they_give_one_by_one(blobs: Blobs) -> None:
+def test_columns_of_any_kind_of_number_give_what_they_give_one_by_one(blobs: BlobFolder) -> None:
     _, served = both(blobs, CONVERT["classifier of bools"]())
     whole = FRAME.round().assign(km=1e300, zone=FRAME.zone % 2 == 1)
     known = {name: whole[name].to_numpy() for name in whole}
@@ -164,7 +164,7 @@ def test_columns_of_any_kind_of_number_give_what_they_give_one_by_one(blobs: Blo
         served.predict(pl.from_pandas(FRAME.assign(km=pd.Timestamp("2024-01-01"))))
 
 
-def test_what_is_no_number_or_missing_is_refused(blobs: Blobs) -> None:
+def test_what_is_no_number_or_missing_is_refused(blobs: BlobFolder) -> None:
     _, served = both(blobs, CONVERT["classifier of bools"]())
     for rows, message in (
         (
@@ -182,7 +182,7 @@ def test_what_is_no_number_or_missing_is_refused(blobs: Blobs) -> None:
         assert message in str(caught.value)
 
 
-def test_other_attributes_are_one_clear_error(blobs: Blobs) -> None:
+def test_other_attributes_are_one_clear_error(blobs: BlobFolder) -> None:
     _, served = both(blobs, CONVERT["regressor"]())
     assert not hasattr(served, "predict_proba")
     with pytest.raises(NotServed) as caught:
@@ -193,7 +193,7 @@ def test_other_attributes_are_one_clear_error(blobs: Blobs) -> None:
     )
 
 
-def test_rows_that_stand_on_a_split_answer_as_the_original_does(blobs: Blobs) -> None:
+def test_rows_that_stand_on_a_split_answer_as_the_original_does(blobs: BlobFolder) -> None:
     """Prices and distances have few decimals, and splits fall on them: float32 rounds both alike."""
     rows = np.round(np.random.default_rng(1).normal(size=(20_000, 4)), 3)
     model = lgb.train({"verbose": -1, "objective": "regression"}, lgb.Dataset(rows, rows[:, 0] * 3 + rows[:, 1]), 100)
@@ -232,7 +232,9 @@ WRONG: dict[str, tuple[Any, str]] = {
 
 
 @pytest.mark.parametrize("name", list(WRONG))
-def test_drill_w22_a_conversion_that_is_silently_wrong_is_refused_naming_the_worst_row(blobs: Blobs, name: str) -> None:
+def test_drill_w22_a_conversion_that_is_silently_wrong_is_refused_naming_the_worst_row(
+    blobs: BlobFolder, name: str
+) -> None:
     make, why = WRONG[name]
     with pytest.raises(CodecError) as caught:
         probed(blobs, make())
@@ -251,7 +253,7 @@ def test_drill_w22_a_conversion_that_is_silently_wrong_is_refused_naming_the_wor
     assert told.endswith("take fn.onnx() away, return another model, or allow more: fn.onnx(within=…)")
 
 
-def test_a_wider_bound_lets_a_small_difference_pass(blobs: Blobs) -> None:
+def test_a_wider_bound_lets_a_small_difference_pass(blobs: BlobFolder) -> None:
     model = CONVERT["polynomial"]()
     with pytest.raises(CodecError, match="1e-08"):
         probed(blobs, model, within=1e-8)
@@ -273,7 +275,7 @@ def test_a_wider_bound_lets_a_small_difference_pass(blobs: Blobs) -> None:
         (lambda: StandardScaler().fit(DRAWN), "expected, with fn.onnx(), a model with predict, got StandardScaler"),
     ],
 )
-def test_drill_w22_what_does_not_convert_says_so_and_what_to_do(blobs: Blobs, make: Any, why: str) -> None:
+def test_drill_w22_what_does_not_convert_says_so_and_what_to_do(blobs: BlobFolder, make: Any, why: str) -> None:
     with pytest.raises(CodecError) as caught:
         both(blobs, make())
     assert why in str(caught.value)
@@ -292,7 +294,7 @@ class Boosting(ClassifierMixin, BaseEstimator):
 
 
 def test_drill_w22_a_pipeline_that_ends_in_another_library_is_refused_by_name(
-    blobs: Blobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    blobs: BlobFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As XGBoost's, which converters change by a half on one row in fifty without a word."""
     (tmp_path / "foreign_boost.py").write_text(FOREIGN)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
+
+SWEPT = 1000
+"""Requests that one sweep forgets at most, so that it keeps no other writer waiting."""
 
 
 class QueueRules(msgspec.Struct, frozen=True):
@@ -37,3 +40,35 @@ class QueueRules(msgspec.Struct, frozen=True):
         """
         whole: float = min(self.first_s * 2.0 ** min(attempt - 1, 60), self.longest_s)
         return whole * (0.5 + 0.5 * chance())
+
+    def refusal(self, waiting: int, size: int) -> str:
+        """Why there is no room for one request more, "" where there is.
+
+        Args:
+            waiting: requests that wait or are being answered now.
+            size: bytes that would be kept with it.
+        """
+        if waiting >= self.most:
+            return f"queue expected at most {self.most} requests waiting; try again later"
+        if size > self.most_bytes:
+            return f"queue expected at most {self.most_bytes} bytes kept; try again later"
+        return ""
+
+
+def together(due: Sequence[tuple[str, int, int]], rows: int) -> list[str]:
+    """Which of the due (id, rows, alone) are claimed together: the first alone, or those that need not be.
+
+    >>> together([("a", 60, False), ("b", 1, True), ("c", 60, False)], 100)
+    ['a']
+    """
+    chosen: list[str] = []
+    for id, count, alone in due:
+        if alone and not chosen:
+            return [id]
+        if alone:
+            continue
+        if chosen and count > rows:
+            break
+        chosen.append(id)
+        rows -= count
+    return chosen

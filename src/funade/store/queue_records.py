@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from typing import Literal, NamedTuple
 
 State = Literal["waiting", "claimed", "done", "dead"]
@@ -18,6 +20,18 @@ class Submission(NamedTuple):
     rows: int = 1
     key: str = ""
     callback: str = ""
+
+    @property
+    def digest(self) -> str:
+        """Tells requests under one key apart; "" without a key."""
+        if not self.key:
+            return ""
+        return hashlib.sha256(self.body + b"\0" + self.callback.encode()).hexdigest()
+
+
+def new_id(now: float) -> str:
+    """A request's id: its milliseconds since 1970, then what nobody guesses."""
+    return f"{int(now * 1000):012x}{os.urandom(10).hex()}"
 
 
 class Receipt(NamedTuple):
@@ -36,6 +50,9 @@ class Refusal(NamedTuple):
     status: int
     error: str
     path: str = ""
+
+
+KEY_USED = Refusal(409, "idempotency key was used before, with another request; use a new one")
 
 
 class Claim(NamedTuple):
@@ -112,6 +129,15 @@ class QueueCounts(NamedTuple):
     bytes: int = 0
     oldest_age_s: float = 0.0
 
+    @property
+    def gauges(self) -> dict[str, float]:
+        """What a monitoring system asks: ``waiting`` (claimed ones too), ``dead``, ``oldest_age_seconds``."""
+        return {
+            "waiting": self.waiting + self.claimed,
+            "dead": self.dead,
+            "oldest_age_seconds": self.oldest_age_s,
+        }
+
 
 class Sweep(NamedTuple):
     """What a sweep found: claims taken back, of them dead letters, and requests forgotten."""
@@ -127,3 +153,12 @@ class Callback(NamedTuple):
     url: str
     attempt: int
     kept: QueuedRequest
+
+
+class Delivery(NamedTuple):
+    """What became of one attempt: ``error`` is "" when it was delivered; ``counted``: it was one of its tries."""
+
+    id: str
+    attempt: int
+    error: str = ""
+    counted: bool = True

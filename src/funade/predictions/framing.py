@@ -1,0 +1,121 @@
+"""Records of answered requests as one frame of the log: their values in columns, and what is known of each row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from funade.contract.arrays import Array
+from funade.contract.batch import PackedFields
+from funade.predictions import wal
+from funade.store.prediction_record import DOORS, Record
+
+
+def framed(entries: Sequence[Record], release: int, fields: Mapping[str, frozenset[str]]) -> list[wal.Piece]:
+    """The pieces of one frame with records that have the same columns.
+
+    ``fields`` names an api's fields that are not kept.
+    """
+    first = entries[0]
+    rows = sum([entry.rows for entry in entries])
+    without = fields.get(first.api, frozenset())
+    columns = _facts(entries)
+    columns |= _columns([entry.request.columns for entry in entries], "q:", without)
+    columns |= _columns([entry.answers for entry in entries], "a:", without)
+    for side, letter in (("defaults", "d:"), ("guards", "g:")):
+        columns |= _masks(entries, side, letter)
+    blocks = []
+    for parts in zip(*[entry.request.packed for entry in entries], strict=True):
+        if without.isdisjoint(parts[0].names):
+            names = tuple(["q:" + name for name in parts[0].names])
+            blocks.append(wal.PackedColumns(names, parts[0].kind, [one.data for one in parts]))
+        else:
+            columns |= _unpacked(parts, "q:", without)
+    order = ["q:" + name for name in first.request.names if name not in without]
+    return wal.framed(first.api, release, rows, columns, blocks, order)
+
+
+def _columns(tables: Sequence[Mapping[str, Array]], letter: str, without: frozenset[str]) -> dict[str, Array]:
+    pieces = zip(*[table.values() for table in tables], strict=True)
+    named = zip(tables[0], pieces, strict=True)
+    return {letter + name: _joined(arrays) for name, arrays in named if name not in without}
+
+
+def _unpacked(parts: Sequence[PackedFields], letter: str, without: frozenset[str]) -> dict[str, Array]:
+    """The columns of a block of which some are not kept."""
+    return _columns([dict(zip(one.names, one.columns(), strict=True)) for one in parts], letter, without)
+
+
+def _joined(arrays: Sequence[Array]) -> Array:
+    if len(arrays) == 1:
+        return np.ascontiguousarray(arrays[0])
+    joined = np.concatenate(arrays)
+    if joined.dtype.kind != "f" or all(array.dtype.kind == "f" for array in arrays):
+        return joined
+    # Whole numbers, now with and now without missing ones: as floats the great ones would lose digits.
+    return np.concatenate([array.astype(object) for array in arrays])
+
+
+def _facts(entries: Sequence[Record]) -> dict[str, Array]:
+    """What the log tells of each row besides its values."""
+    rows = [entry.rows for entry in entries]
+    total = sum(rows)
+    counts = [count for entry in entries for count in entry.counts]
+    requests = len(counts)
+
+    def each(values: Array) -> Array:
+        return values if requests == total else np.repeat(values, counts)
+
+    def whole(values: Sequence[int]) -> Array:
+        return np.repeat(np.array(values, dtype="i8"), rows)
+
+    came = np.array([since for entry in entries for since in entry.since])
+    went = np.repeat(np.array([entry.now for entry in entries]), [len(entry.counts) for entry in entries])
+    return {
+        "number": each(np.concatenate([_numbers(entry.numbers) for entry in entries])),
+        "row": _rows(entries, counts, total),
+        "call": whole([entry.numbers[0] for entry in entries]),
+        "at": whole([int(entry.at * 1e6) for entry in entries]),
+        "latency_ms": each(((went - came) * 1e3).astype("f4")),
+        "door": each(_doors([door for entry in entries for door in entry.doors])),
+        "spoke": _spoke(entries, total),
+    }
+
+
+def _numbers(numbers: Sequence[int]) -> Array:
+    if isinstance(numbers, range):
+        return np.arange(numbers.start, numbers.stop, dtype="i8")
+    return np.array(numbers, dtype="i8")
+
+
+def _spoke(entries: Sequence[Record], total: int) -> Array:
+    if all(entry.spoke is None for entry in entries):
+        return np.zeros(total, "u1")
+    return np.concatenate([np.zeros(e.rows, "u1") if e.spoke is None else e.spoke for e in entries])
+
+
+def _doors(doors: Sequence[str]) -> Array:
+    if doors.count(doors[0]) == len(doors):
+        return np.full(len(doors), DOORS.index(doors[0]), dtype="u1")
+    return np.array([DOORS.index(door) for door in doors], dtype="u1")
+
+
+def _rows(entries: Sequence[Record], counts: Sequence[int], total: int) -> Array:
+    """Each row's place in its request; -1 where the request was one object."""
+    if all(all(entry.singles) for entry in entries):
+        return np.full(total, -1, dtype="i4")
+    singles = np.repeat([single for entry in entries for single in entry.singles], counts)
+    first = np.repeat(np.cumsum([0, *counts[:-1]]), counts)
+    return np.where(singles, -1, np.arange(total) - first).astype("i4")
+
+
+def _masks(entries: Sequence[Record], side: str, letter: str) -> dict[str, Array]:
+    given = [getattr(entry, side) or {} for entry in entries]
+    names = dict.fromkeys(name for masks in given for name in masks)
+    return {
+        letter + name: np.concatenate(
+            [masks.get(name, np.zeros(entry.rows, dtype=np.bool_)) for entry, masks in zip(entries, given, strict=True)]
+        )
+        for name in names
+    }
