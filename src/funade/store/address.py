@@ -9,6 +9,7 @@ from funade.errors import StoreError
 
 ENGINES = {
     "sqlite": "funade.engines.embedded",
+    "memory": "funade.testing.store",
 }
 """What an address begins with → the module whose ``open_store(address, clock)`` opens it, imported when named."""
 
