@@ -53,7 +53,7 @@ def ids(root: Path) -> list[str]:
             other.execute("UPDATE calls SET due = 0")
         other.close()
         (call,) = queue.callbacks.claim(1)
-        queue.callbacks.settle([Delivery(call.kept.id, call.attempt, "status 500")])
+        queue.callbacks.settle([Delivery(call.request.id, call.attempt, "status 500")])
     found += [receipt.id for receipt in queue.submit([Submission("judge", b"{}")]) if isinstance(receipt, Receipt)]
     queue.close()
     return found

@@ -95,10 +95,10 @@ class Compactor:
             if self._days and path.stat().st_mtime < now - self._days * 86_400:
                 path.unlink()
 
-    def _tried(self, what: str, act: Callable[..., int], *given: Any) -> int:
+    def _tried(self, what: str, act: Callable[..., int], *arguments: Any) -> int:
         """What cannot be done now holds up nothing else, is told once, and is tried again at the next look."""
         try:
-            done = act(*given)
+            done = act(*arguments)
         except Exception as error:  # a full disk, most of all
             self._tell(what, f"{type(error).__name__}: {error}")
             return 0
@@ -116,20 +116,20 @@ class Compactor:
         place = path.with_suffix(".read")
         read = _place(place)
         data = self._bytes(path, read)
-        found = list(wal.frames(data))
+        frames = list(wal.frames(data))
         rows = 0
-        if found:
-            read.until = read.done + found[-1].end
+        if frames:
+            read.until = read.done + frames[-1].end
             _write(place, read)
             points.passing("log.planned")
             begun = f"{path.stem}.{read.done:012}"
-            for number, one in enumerate(self._segments(begun, self._tables(path, read.done, data, found))):
-                rows += one.rows
-                name = f"{begun}-{number}.{one.shape}.parquet"
-                segments.put(segments.folder_of(self._folder, one.api, one.day), name, one.path)
+            for number, segment in enumerate(self._segments(begun, self._tables(path, read.done, data, frames))):
+                rows += segment.rows
+                name = f"{begun}-{number}.{segment.shape}.parquet"
+                segments.put(segments.folder_of(self._folder, segment.api, segment.day), name, segment.path)
             points.passing("log.made")
             _write(place, _Progress(read.until))
-        if ended and (not found or read.done + len(data) >= path.stat().st_size):
+        if ended and (not frames or read.done + len(data) >= path.stat().st_size):
             points.passing("log.removing")
             path.unlink()
             place.unlink(missing_ok=True)
@@ -163,15 +163,15 @@ class Compactor:
             return data[: file.readinto(data)]
 
     def _tables(
-        self, path: Path, start: int, data: memoryview, found: Sequence[wal.Frame]
+        self, path: Path, start: int, data: memoryview, whole: Sequence[wal.Frame]
     ) -> Iterator[tuple[str, str, pa.Table]]:
         """Api, day and rows; frames with the same columns together. One that is no table is set aside."""
         wrong = (pa.ArrowException, ArithmeticError, LookupError, TypeError, ValueError)
         same: dict[tuple[Any, ...], list[wal.Frame]] = {}
-        for frame in found:
+        for frame in whole:
             columns = tuple([(column.name, column.kind) for column in frame.header.columns])
             same.setdefault((frame.header.api, frame.header.release, columns), []).append(frame)
-        begins = dict(zip([frame.end for frame in found], [0, *[frame.end for frame in found]], strict=False))
+        begins = dict(zip([frame.end for frame in whole], [0, *[frame.end for frame in whole]], strict=False))
         mark = path.name.partition(".")[0]
         for run in [run for frames in same.values() for run in _runs(frames)]:
             try:
@@ -211,10 +211,10 @@ class Compactor:
                 same.setdefault((segment.shape, not past and segments.is_joined(segment)), []).append(segment)
         count = 0
         for small in same.values():
-            chosen = list(_within(sorted(small, key=lambda one: one.path.stat().st_mtime_ns)))
+            chosen = list(_within(sorted(small, key=lambda part: part.path.stat().st_mtime_ns)))
             if len(chosen) >= (_FEW if past else _MANY):
                 made = self._open / f"{folder.parent.name}-{folder.name}.joined.new"
-                _concatenated([one.path for one in chosen], made)
+                _concatenated([part.path for part in chosen], made)
                 segments.join(folder, chosen, made, now)
                 count += 1
         return count
@@ -247,11 +247,11 @@ def _days(mark: str, frames: Sequence[wal.Frame]) -> list[tuple[str, str, pa.Tab
 def _within(small: Sequence[segments.Segment]) -> Iterator[segments.Segment]:
     """As many of them as make a file of ``_JOINED_BYTES``."""
     size = 0
-    for one in small:
-        size += one.path.stat().st_size
+    for segment in small:
+        size += segment.path.stat().st_size
         if size > _JOINED_BYTES:
             return
-        yield one
+        yield segment
 
 
 def _concatenated(paths: Sequence[Path], made: Path) -> None:
@@ -277,7 +277,7 @@ def _texts(schema: pa.Schema) -> Iterator[str]:
     """The paths of columns of text."""
     for field in schema:
         children = (
-            {f"{field.name}.{one.name}": one.type for one in field.type} if pa.types.is_struct(field.type) else {}
+            {f"{field.name}.{child.name}": child.type for child in field.type} if pa.types.is_struct(field.type) else {}
         )
         for path, kind in (children or {field.name: field.type}).items():
             if pa.types.is_string(kind):

@@ -29,7 +29,7 @@ def framed(entries: Sequence[Record], release: int, fields: Mapping[str, frozens
     for parts in zip(*[entry.request.packed for entry in entries], strict=True):
         if without.isdisjoint(parts[0].names):
             names = tuple(["q:" + name for name in parts[0].names])
-            blocks.append(wal.PackedColumns(names, parts[0].kind, [one.data for one in parts]))
+            blocks.append(wal.PackedColumns(names, parts[0].kind, [part.data for part in parts]))
         else:
             columns |= _unpacked(parts, "q:", without)
     order = ["q:" + name for name in first.request.names if name not in without]
@@ -44,7 +44,7 @@ def _columns(tables: Sequence[Mapping[str, Array]], letter: str, without: frozen
 
 def _unpacked(parts: Sequence[PackedFields], letter: str, without: frozenset[str]) -> dict[str, Array]:
     """The columns of a block of which some are not kept."""
-    return _columns([dict(zip(one.names, one.columns(), strict=True)) for one in parts], letter, without)
+    return _columns([dict(zip(part.names, part.columns(), strict=True)) for part in parts], letter, without)
 
 
 def _joined(arrays: Sequence[Array]) -> Array:
@@ -111,11 +111,11 @@ def _rows(entries: Sequence[Record], counts: Sequence[int], total: int) -> Array
 
 
 def _masks(entries: Sequence[Record], side: str, letter: str) -> dict[str, Array]:
-    given = [getattr(entry, side) or {} for entry in entries]
-    names = dict.fromkeys(name for masks in given for name in masks)
+    sides = [getattr(entry, side) or {} for entry in entries]
+    names = dict.fromkeys(name for masks in sides for name in masks)
     return {
         letter + name: np.concatenate(
-            [masks.get(name, np.zeros(entry.rows, dtype=np.bool_)) for entry, masks in zip(entries, given, strict=True)]
+            [masks.get(name, np.zeros(entry.rows, dtype=np.bool_)) for entry, masks in zip(entries, sides, strict=True)]
         )
         for name in names
     }

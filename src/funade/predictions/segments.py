@@ -73,7 +73,7 @@ def live(root: Path, *, api: str = "*") -> Iterator[Segment]:
 def of_folder(folder: Path) -> Iterator[Segment]:
     """Those of one api's day."""
     names = joined(folder)
-    replaced = {part for one in names.values() for part in one.parts}
+    replaced = {part for origin in names.values() for part in origin.parts}
     for path in sorted(folder.glob("*.parquet")):
         if path.name not in replaced and (path.name in names or not path.name.startswith(_PREFIX)):
             shape = _SHAPE.search(path.name)
@@ -101,7 +101,7 @@ def put(folder: Path, name: str, made: Path) -> None:
 def join(folder: Path, parts: Sequence[Segment], made: Path, now: float) -> None:
     """Let one file stand for several of one shape, at once for every reader; ``swept`` removes the parts."""
     names = joined(folder)
-    number = 1 + max([int(one[len(_PREFIX) :].partition(".")[0]) for one in names], default=0)
+    number = 1 + max([int(existing[len(_PREFIX) :].partition(".")[0]) for existing in names], default=0)
     shape = _SHAPE.search(parts[0].path.name)
     name = f"{_PREFIX}{number:06}{shape[0] if shape else '.parquet'}"
     put(folder, name, made)
@@ -121,12 +121,16 @@ def swept(folder: Path, before: float) -> None:
     for path in folder.glob(f"{_PREFIX}*.parquet"):
         if path.name not in names:  # whoever made it died over it; nobody has read it
             path.unlink(missing_ok=True)
-    replaced = {part for one in names.values() if one.at < before for part in one.parts}
+    replaced = {part for origin in names.values() if origin.at < before for part in origin.parts}
     for part in replaced:
         (folder / part).unlink(missing_ok=True)
     if replaced:  # the names of what is gone would grow without end
         disk.sync(folder)
-        left = {name: one for name, one in names.items() if name not in replaced}
+        left = {name: origin for name, origin in names.items() if name not in replaced}
         _name(
-            folder, {n: msgspec.structs.replace(one, parts=()) if one.at < before else one for n, one in left.items()}
+            folder,
+            {
+                n: msgspec.structs.replace(origin, parts=()) if origin.at < before else origin
+                for n, origin in left.items()
+            },
         )

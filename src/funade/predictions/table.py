@@ -73,7 +73,7 @@ def table(mark: str, api: str, release: int, columns: dict[str, Array]) -> pa.Ta
     reasons = np.where(refused, 0, spoke).astype("i1")
     names = [outcome.NAMES.get(code, "") for code in range(outcome.NAN + 1)]
     spoken = pa.DictionaryArray.from_arrays(pa.array(reasons, mask=reasons == 0), pa.array(names, pa.string()))
-    found = {
+    values = {
         "mark": constant(mark),
         "number": pa.array(columns["number"]),
         "row": pa.array(row, mask=row < 0),
@@ -91,8 +91,10 @@ def table(mark: str, api: str, release: int, columns: dict[str, Array]) -> pa.Ta
         "request": _struct(columns, "q:", None),
         "answer": _struct(columns, "a:", refused),
     }
-    fields = [pa.field(n, one.type, nullable=n in _NULLABLE or one.null_count > 0) for n, one in found.items()]
-    return pa.table([*found.values()], schema=pa.schema(fields))
+    fields = [
+        pa.field(n, column.type, nullable=n in _NULLABLE or column.null_count > 0) for n, column in values.items()
+    ]
+    return pa.table([*values.values()], schema=pa.schema(fields))
 
 
 def _lists(columns: dict[str, Array], letter: str, rows: int) -> pa.Array:
@@ -101,8 +103,8 @@ def _lists(columns: dict[str, Array], letter: str, rows: int) -> pa.Array:
     kind = pa.list_(pa.string())
     if not masks:
         return pa.nulls(rows, kind)
-    found = [[name for name, mask in masks.items() if mask[i]] or None for i in range(rows)]
-    return pa.array(found, kind)
+    lists = [[name for name, mask in masks.items() if mask[i]] or None for i in range(rows)]
+    return pa.array(lists, kind)
 
 
 def _struct(columns: dict[str, Array], letter: str, refused: Array | None) -> pa.Array:
@@ -135,7 +137,7 @@ def select(live: Iterable[Segment], mark: str = "") -> Select:
         return Select(_EMPTY, files)
     fields = [_fields(paths[0]) for paths in shapes.values()] if len(shapes) > 1 else []
     kinds = _kinds(fields)
-    if all(len(found) == 1 for found in kinds.values()):
+    if all(len(types) == 1 for types in kinds.values()):
         return Select(_select(files, "request", "answer"), files)
     texts = [
         _select(paths, *[_apart(side, own, kinds) for side in _SIDES])
@@ -156,10 +158,10 @@ def _select(paths: Sequence[Path], request: str, answer: str) -> str:
 def _fields(path: Path) -> dict[_Field, str]:
     """Side and field → what kind of values it has: of one kind SQL finds a type with room for all."""
 
-    def kind(one: pa.DataType) -> str:
-        if pa.types.is_integer(one) or pa.types.is_floating(one) or pa.types.is_boolean(one):
+    def kind(data_type: pa.DataType) -> str:
+        if pa.types.is_integer(data_type) or pa.types.is_floating(data_type) or pa.types.is_boolean(data_type):
             return "number"
-        return "time" if pa.types.is_temporal(one) else str(one)
+        return "time" if pa.types.is_temporal(data_type) else str(data_type)
 
     with whole(path):
         schema = pq.read_schema(path)
@@ -168,8 +170,8 @@ def _fields(path: Path) -> dict[_Field, str]:
 
 def _kinds(fields: Sequence[dict[_Field, str]]) -> dict[_Field, set[str]]:
     kinds: dict[_Field, set[str]] = {}
-    for one in fields:
-        for name, kind in one.items():
+    for fields_of in fields:
+        for name, kind in fields_of.items():
             kinds.setdefault(name, set()).add(kind)
     return kinds
 
@@ -180,10 +182,10 @@ def _apart(side: str, own: dict[_Field, str], kinds: dict[_Field, set[str]]) -> 
     SQL finds no type for these by itself, and makes a number of what is missing throughout.
     """
     named = []
-    for field, found in kinds.items():
+    for field, names in kinds.items():
         if field[0] == side:
             value = f"{side}.{quoted(field[1])}" if own.get(field, _MISSING) != _MISSING else "NULL"
-            text = len(found - {_MISSING}) > 1
+            text = len(names - {_MISSING}) > 1
             named.append(f"{quoted(field[1])} := {value}" + ("::VARCHAR" if text else ""))
     return f"CASE WHEN {side} IS NULL THEN NULL ELSE struct_pack({', '.join(named)}) END"
 
@@ -203,9 +205,9 @@ def find(predictions: PredictionStore, prediction: str, *, wait_s: float = 3.0) 
         read = predictions.select(mark=mark)
         if read.paths:
             query = f"SELECT * FROM ({read.text} WHERE mark = '{mark}' AND number = {number} AND {which})"
-            found = sql(query, {TABLE: read}).to_pylist()
-            if found:
-                return _plain(found[0])
+            rows = sql(query, {TABLE: read}).to_pylist()
+            if rows:
+                return _plain(rows[0])
         if time.monotonic() > ends:
             return None
         time.sleep(0.1)
@@ -216,7 +218,7 @@ def calls(live: Iterable[Segment], ids: Collection[str]) -> Iterator[tuple[str, 
 
     A row has ``prediction`` and what was kept: a file is read alone, so that no type is another release's.
     """
-    wanted = {(mark, int(number, 16)): f"{mark}-{number}" for mark, _, number in (one.partition("-") for one in ids)}
+    wanted = {(mark, int(number, 16)): f"{mark}-{number}" for mark, _, number in (id.partition("-") for id in ids)}
     marks = {mark for mark, _ in wanted}
     for segment in live:
         numbers = [number for mark, number in wanted if mark in segment.marks]

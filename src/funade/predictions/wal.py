@@ -73,25 +73,25 @@ def framed(
 ) -> list[Piece]:
     """The pieces of a frame, to be written one after the other; the columns of ``order`` come last, in that order."""
     bodies: list[Piece] = []
-    told: dict[str, FrameColumn] = {}
+    described: dict[str, FrameColumn] = {}
     at = 0
     for name, array in columns.items():
         if array.dtype == object:
             body: Piece = _pack(array.tolist())
-            told[name] = FrameColumn(name, _OBJECTS, at, len(body))
+            described[name] = FrameColumn(name, _OBJECTS, at, len(body))
         else:
             body = array.view("u1").data if array.size else b""
-            told[name] = FrameColumn(name, array.dtype.str, at, array.itemsize)
+            described[name] = FrameColumn(name, array.dtype.str, at, array.itemsize)
         bodies.append(body)
         at += len(body)
     for block in blocks:
         width = int(block.kind[2:])
         step = width * len(block.names)
-        told |= {name: FrameColumn(name, block.kind, at + i * width, step) for i, name in enumerate(block.names)}
+        described |= {name: FrameColumn(name, block.kind, at + i * width, step) for i, name in enumerate(block.names)}
         bodies += block.pieces
         at += step * rows
-    told |= {name: told.pop(name) for name in order}
-    header = _pack(Header(api, release, rows, tuple(told.values())))
+    described |= {name: described.pop(name) for name in order}
+    header = _pack(Header(api, release, rows, tuple(described.values())))
     pieces: list[Piece] = [_LENGTH.pack(len(header)), header, *bodies]
     crc = 0
     for piece in pieces:

@@ -147,18 +147,23 @@ class LogWriter:
             self._close_file()
         noted = [self._noted.popleft() for _ in range(len(self._noted))]
         written = [(group, self._written(group)) for group in _groups(noted)]
-        synced = self._synced() if any(kept and group[0].then for group, kept in written) else True
-        thens = [(one.then, kept and synced) for group, kept in written for one in group if one.then is not None]
-        for group, kept in written:
-            self._count(group, kept=kept and (synced or group[0].then is None))
+        synced = self._synced() if any(whole and group[0].then for group, whole in written) else True
+        thens = [
+            (waiting.then, whole and synced)
+            for group, whole in written
+            for waiting in group
+            if waiting.then is not None
+        ]
+        for group, whole in written:
+            self._count(group, kept=whole and (synced or group[0].then is None))
         if thens:
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 self._loop.call_soon_threadsafe(_call, thens)
 
     def _count(self, group: Sequence[_Waiting], *, kept: bool) -> None:
-        rows = sum([one.entry.rows for one in group])
+        rows = sum([waiting.entry.rows for waiting in group])
         self._went_rows += rows
-        self._went_size += sum([one.size for one in group])
+        self._went_size += sum([waiting.size for waiting in group])
         if kept:
             self.logged += rows
             if self._failing:
@@ -170,7 +175,7 @@ class LogWriter:
     def _written(self, group: Sequence[_Waiting]) -> bool:
         """Whether one frame is in the file whole; what is torn is taken back, for it would hide what follows."""
         try:
-            pieces = framed([one.entry for one in group], self._release, self._without)
+            pieces = framed([waiting.entry for waiting in group], self._release, self._without)
             if self._file < 0:
                 self._open_file()
             points.passing("log.before")
@@ -226,8 +231,8 @@ class LogWriter:
 
 
 def _call(thens: Sequence[tuple[Callable[[bool], None], bool]]) -> None:
-    for then, kept in thens:
-        then(kept)
+    for then, whole in thens:
+        then(whole)
 
 
 def _weighing(first: Record) -> Callable[[Record], int]:
@@ -255,14 +260,14 @@ def _text(column: Array) -> int:
 
 def _groups(noted: Sequence[_Waiting]) -> list[list[_Waiting]]:
     """Those that fit into one frame: of one api, with the same columns, all waited for or none."""
-    found: dict[tuple[Any, ...], list[_Waiting]] = {}
-    for one in noted:
-        entry = one.entry
+    groups: dict[tuple[Any, ...], list[_Waiting]] = {}
+    for waiting in noted:
+        entry = waiting.entry
         request = entry.request
         packed = tuple([part.names for part in request.packed])
-        key = (entry.api, one.then is None, packed, request.names, tuple(request.columns), tuple(entry.answers))
-        found.setdefault(key, []).append(one)
-    return list(found.values())
+        key = (entry.api, waiting.then is None, packed, request.names, tuple(request.columns), tuple(entry.answers))
+        groups.setdefault(key, []).append(waiting)
+    return list(groups.values())
 
 
 def _written(file: int, pieces: Sequence[wal.Piece]) -> int:

@@ -123,7 +123,10 @@ class SqliteQueue:
         ended = listed(worker for (worker,) in workers if claimant.gone(worker))
         old = (now - self.rules.keep_s, now - self.rules.keep_dead_s)
         lapsed, dead, forgotten = 0, 0, 0
-        if any(self.file.database.rows(f"{found} LIMIT 1", (now, ended)) for found in (sql.LAPSED, sql.LAPSED_CALLS)):
+        if any(
+            self.file.database.rows(f"{statement} LIMIT 1", (now, ended))
+            for statement in (sql.LAPSED, sql.LAPSED_CALLS)
+        ):
             with self.file.database.writing() as on:
                 lapsed, dead = self._lapse(on, now, ended)
         if self.file.database.rows(sql.OLD, (*old, 1)):
@@ -172,8 +175,8 @@ class SqliteQueue:
         if not self.file.there:
             return _none(ids)
         with self.file.database.writing() as on:
-            found = on.execute(sql.DEAD).fetchall() if ids is None else on.execute(*among(sql.DEAD, ids)).fetchall()
-            dead = {id for (id,) in found}
+            rows = on.execute(sql.DEAD).fetchall() if ids is None else on.execute(*among(sql.DEAD, ids)).fetchall()
+            dead = {id for (id,) in rows}
             if missing := [id for id in ids or () if id not in dead]:
                 return _none(missing)
             for statement in (sql.CALLS_ANEW, sql.CALLS_OF_DEAD, sql.DEAD_ANEW):
@@ -189,13 +192,13 @@ class SqliteQueue:
         if not self.file.there:
             return _none(ids, "a request")
         with self.file.database.writing() as on:
-            found = on.execute(*among("SELECT id, state, number FROM requests WHERE 1", ids)).fetchall()
-            states = {id: state for id, state, _ in found}
+            rows = on.execute(*among("SELECT id, state, number FROM requests WHERE 1", ids)).fetchall()
+            states = {id: state for id, state, _ in rows}
             if missing := [id for id in ids if id not in states]:
                 return _none(missing, "a request")
             if claimed := [id for id in ids if states[id] == "claimed"]:
                 raise Misuse(f"queue expected a request that rests, got `{claimed[0]}`, which is being answered")
-            return _forget(on, [number for _, _, number in found])
+            return _forget(on, [number for _, _, number in rows])
 
     # -- within a transaction
 
@@ -229,9 +232,9 @@ class SqliteQueue:
             _bury(on, on.execute(f"{sql.DIE} {sql.MINE} {sql.GIVES}", (now, failed.error, *mine)).fetchall(), now)
 
     def _lapse(self, on: sqlite3.Connection, now: float, ended: str) -> tuple[int, int]:
-        found = on.execute(sql.LAPSED, (now, ended)).fetchall()
+        claims = on.execute(sql.LAPSED, (now, ended)).fetchall()
         dead = 0
-        for number, attempts, alone, until in found:
+        for number, attempts, alone, until in claims:
             why = "its worker ended before it answered" if until > now else "its worker did not answer in time"
             if alone and attempts >= self.rules.tries:
                 _bury(on, on.execute(f"{sql.DIE} WHERE number = ? {sql.GIVES}", (now, why, number)).fetchall(), now)
@@ -240,7 +243,7 @@ class SqliteQueue:
                 due = now + self.file.wait_s(attempts) if alone else now
                 on.execute(f"UPDATE requests SET alone = 1, {sql.REST} WHERE number = ?", (due, why, number))
         on.execute(f"UPDATE calls SET state = 'waiting', worker = '' {sql.LAPSED_WHERE}", (now, ended))
-        return len(found), dead
+        return len(claims), dead
 
 
 class _Room:
@@ -262,8 +265,8 @@ class _Room:
 
 
 def _finish(on: sqlite3.Connection, finished: Result, now: float) -> None:
-    found = on.execute(sql.FINISH, (len(finished.answer), now, finished.id)).fetchall()
-    for number, callback in found:
+    rows = on.execute(sql.FINISH, (len(finished.answer), now, finished.id)).fetchall()
+    for number, callback in rows:
         on.execute("INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?, ?)", (number, *finished[1:]))
         if callback:
             _call(on, number, now)

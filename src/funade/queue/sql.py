@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-KEPT = """
-SELECT r.id, r.api, r.state, r.rows, r.made, r.due, r.ended, r.attempts, r.error, r.callback,
-    coalesce(replace(c.state, 'claimed', 'waiting'), ''), coalesce(c.error, ''),
-    coalesce(a.answer, x''), coalesce(a.prediction, ''), coalesce(a.release, 0),
-    coalesce(a.fallback, ''), coalesce(a.guard, ''), coalesce(a.defaults, '')
+from funade.store.queue_records import QueuedRequest
+
+_JOINED = {
+    "call": "coalesce(replace(c.state, 'claimed', 'waiting'), '')",
+    "call_error": "coalesce(c.error, '')",
+    "answer": "coalesce(a.answer, x'')",
+    "release": "coalesce(a.release, 0)",
+} | {name: f"coalesce(a.{name}, '')" for name in ("prediction", "fallback", "guard", "defaults")}
+
+KEPT = f"""
+SELECT {", ".join(_JOINED.get(field, f"r.{field}") for field in QueuedRequest._fields)}
 FROM requests r LEFT JOIN calls c ON c.request = r.number LEFT JOIN answers a ON a.request = r.number
 """
 

@@ -33,16 +33,16 @@ def fsck(metadata: Metadata, blobs: Blobs) -> list[Problem]:
     May run beside builds and releases: bytes are always there before a record names them.
     """
     blobs.sweep(SWEPT_AFTER_S)
-    found: list[Problem] = []
+    problems: list[Problem] = []
     held: dict[str, list[str]] = {}
     try:
-        found += (_unsound(line) for line in metadata.unsound())
-        found += _records(metadata)
+        problems += (_unsound(line) for line in metadata.unsound())
+        problems += _records(metadata)
         held = references(metadata, blobs)
     except StoreError as error:
-        found.append(Problem("database", "records.db", f"expected to be read, got: {error.what}", error.do))
-    found += (problem for digest in sorted(held) for problem in _bytes(blobs, digest, held[digest]))
-    return found + [_foreign(name) for name in blobs.foreign()]
+        problems.append(Problem("database", "records.db", f"expected to be read, got: {error.what}", error.do))
+    problems += (problem for digest in sorted(held) for problem in _bytes(blobs, digest, held[digest]))
+    return problems + [_foreign(name) for name in blobs.foreign()]
 
 
 _RESTORE = "put it back from a backup"

@@ -43,11 +43,11 @@ def file_system(path: str, mounts: str) -> str:
     >>> file_system("/data/taxi/.funade", "/dev/vda / ext4 rw 0 0\\nhome:/ /data nfs4 rw 0 0")
     'nfs4'
     """
-    found, longest = "", -1
+    system, longest = "", -1
     for line in mounts.splitlines():
         _, point, kind, *_ = [*line.split(" "), "", "", ""]
         point = re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), point).rstrip("/")
         # Of two mounts on one point the later hides the earlier.
         if len(point) >= longest and (path + "/").startswith(point + "/"):
-            found, longest = kind, len(point)
-    return found
+            system, longest = kind, len(point)
+    return system

@@ -49,6 +49,6 @@ def ambiguous(text: str, fits: Sequence[tuple[str, str]]) -> Misuse:
     (node, id), (other_node, other) = fits[:2]
     alike = next((place for place, (a, b) in enumerate(zip(id, other, strict=True)) if a != b), len(id))
     digits = max(alike + 1, SHORT)
-    said = f"`{node}@{id[:digits]}`, `{other_node}@{other[:digits]}`"
+    names = f"`{node}@{id[:digits]}`, `{other_node}@{other[:digits]}`"
     more = f" and {len(fits) - 2} more" if len(fits) > 2 else ""
-    return Misuse(f"version `{text}` expected to fit one version, got {said}{more}", do="write more of its digits")
+    return Misuse(f"version `{text}` expected to fit one version, got {names}{more}", do="write more of its digits")

@@ -65,7 +65,7 @@ def record(
 
     Everything is read of a request once: at saturation a worker makes a thousand records a second, of 64 requests each.
     """
-    counts = [len(one.rows) for one in requests]
+    counts = [len(answered.rows) for answered in requests]
     return Record(
         api,
         time.time(),
@@ -75,9 +75,9 @@ def record(
         answers,
         numbers,
         counts,
-        [one.single for one in requests],
-        [one.since for one in requests],
-        [one.door for one in requests],
+        [answered.single for answered in requests],
+        [answered.since for answered in requests],
+        [answered.door for answered in requests],
         spoke,
         defaults,
         guards,

@@ -152,7 +152,7 @@ class Callback(NamedTuple):
 
     url: str
     attempt: int
-    kept: QueuedRequest
+    request: QueuedRequest
 
 
 class Delivery(NamedTuple):

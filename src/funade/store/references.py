@@ -17,10 +17,10 @@ from funade.store.records import Finding, Version
 
 def references(metadata: Metadata, blobs: Blobs) -> dict[str, list[str]]:
     """Blob digest → everything that holds it, releases first: ``release 41``, ``eta@3f9c2e``, ``rides 2022-03-01``."""
-    found: defaultdict[str, dict[str, None]] = defaultdict(dict)
+    holders_of: defaultdict[str, dict[str, None]] = defaultdict(dict)
     for digest, holder in _held(metadata, blobs):
-        found[digest][holder] = None
-    return {digest: sorted(holders, key=_release_first) for digest, holders in found.items()}
+        holders_of[digest][holder] = None
+    return {digest: sorted(holders, key=_release_first) for digest, holders in holders_of.items()}
 
 
 def named(holders: Iterable[str], most: int = 3) -> str:
@@ -71,11 +71,11 @@ def _held(metadata: Metadata, blobs: Blobs) -> Iterator[tuple[str, str]]:
 
 
 def _releases(metadata: Metadata) -> defaultdict[str, list[str]]:
-    found: defaultdict[str, list[str]] = defaultdict(list)
+    releases: defaultdict[str, list[str]] = defaultdict(list)
     for release in metadata.releases():
         for version in release.pins.values():
-            found[version].append(f"release {release.number}")
-    return found
+            releases[version].append(f"release {release.number}")
+    return releases
 
 
 def _bytes(version: Version) -> list[str]:

@@ -174,15 +174,15 @@ class MemoryMetadata:
         """The candidate of this id that is kept, which is now the latest."""
         points.passing("stage.before")
         with self._lock:
-            kept = self._candidates.get(candidate.id)
-            if kept is None:
+            first = self._candidates.get(candidate.id)
+            if first is None:
                 before = list(self._candidates.values())[-1:]
                 numbered = wires(candidate.specs, before[0].wires if before else {})
-                kept = _copy(msgspec.structs.replace(candidate, wires=numbered))
-            self._candidates[kept.id] = kept
-            self._staged = kept.id
+                first = _copy(msgspec.structs.replace(candidate, wires=numbered))
+            self._candidates[first.id] = first
+            self._staged = first.id
         points.passing("stage.after")
-        return kept
+        return first
 
     def latest_candidate(self) -> Candidate | None:
         """The candidate staged last."""
@@ -239,7 +239,7 @@ class MemoryMetadata:
                 raise candidate_moved(expected_candidate, self._staged)
             numbered = _copy(msgspec.structs.replace(release, number=len(self._releases) + 1))
             ended = set(ended_holds)
-            kept = {
+            holds = {
                 node: hold
                 for node, hold in self._holds.items()
                 if node not in ended or hold.version != numbered.pins.get(node, "")
@@ -248,7 +248,7 @@ class MemoryMetadata:
             points.passing("release.inside")
             self._releases.append(numbered)
             self._switches.append(switch)
-            self._holds = kept
+            self._holds = holds
         points.passing("release.after")
         return switch
 

@@ -42,8 +42,8 @@ class _Call:
 
 
 @dataclass
-class _Kept:
-    """A request and what became of it."""
+class _Queued:
+    """A request and what became of it; ``asked`` is what was submitted."""
 
     id: str
     asked: Submission
@@ -101,7 +101,7 @@ class _Kept:
 class QueueRoom:
     """What all who open one queue share."""
 
-    kept: dict[str, _Kept] = field(default_factory=dict)
+    requests: dict[str, _Queued] = field(default_factory=dict)
     lock: threading.RLock = field(default_factory=threading.RLock)
 
 
@@ -143,120 +143,124 @@ class MemoryQueue:
             return [self._submit(request, self.now()) for request in requests]
 
     def _submit(self, asked: Submission, now: float) -> Receipt | Refusal:
-        for other in self.room.kept.values() if asked.key else ():
+        for other in self.room.requests.values() if asked.key else ():
             if (other.asked.api, other.asked.key) == (asked.api, asked.key):
                 return KEY_USED if other.asked.digest != asked.digest else Receipt(other.id, other.state)
         refusal = self.rules.refusal(
-            sum(kept.open for kept in self.room.kept.values()),
-            sum(kept.bytes for kept in self.room.kept.values()) + len(asked.body),
+            sum(request.open for request in self.room.requests.values()),
+            sum(request.bytes for request in self.room.requests.values()) + len(asked.body),
         )
         if refusal:
             return Refusal(503, refusal)
         id = new_id(now)
-        self.room.kept[id] = _Kept(id, asked, now, now)
+        self.room.requests[id] = _Queued(id, asked, now, now)
         return Receipt(id, "waiting")
 
     def look(self, ids: Sequence[str]) -> dict[str, QueuedRequest]:
         """Those of the requests that are kept, by id."""
         with self.room.lock:
-            return {id: self.room.kept[id].shown() for id in ids if id in self.room.kept}
+            return {id: self.room.requests[id].shown() for id in ids if id in self.room.requests}
 
     def ended(self, ids: Iterable[str]) -> list[str]:
         """Those of the requests that wait for nothing any more."""
         with self.room.lock:
-            return [id for id in ids if id not in self.room.kept or not self.room.kept[id].open]
+            return [id for id in ids if id not in self.room.requests or not self.room.requests[id].open]
 
     # -- those who answer
 
     def due(self) -> bool:
         """Whether there is anything to claim."""
         with self.room.lock:
-            return any(kept.state == "waiting" and kept.due <= self.now() for kept in self.room.kept.values())
+            return any(
+                request.state == "waiting" and request.due <= self.now() for request in self.room.requests.values()
+            )
 
     def claim(self, rows: int) -> list[Claim]:
         """The longest due requests, up to so many rows but at least one request."""
         with self.room.lock:
             now = self.now()
-            due = [kept for kept in self.room.kept.values() if kept.state == "waiting" and kept.due <= now]
-            due.sort(key=lambda kept: kept.due)
-            ids = together([(kept.id, kept.asked.rows, kept.alone) for kept in due[:rows]], rows)
-            claimed = [self.room.kept[id] for id in ids]
-            for kept in claimed:
-                kept.state, kept.worker, kept.until = "claimed", self.worker, now + self.rules.lease_s
-                kept.attempts += 1
+            due = [
+                request for request in self.room.requests.values() if request.state == "waiting" and request.due <= now
+            ]
+            due.sort(key=lambda request: request.due)
+            ids = together([(request.id, request.asked.rows, request.alone) for request in due[:rows]], rows)
+            claimed = [self.room.requests[id] for id in ids]
+            for request in claimed:
+                request.state, request.worker, request.until = "claimed", self.worker, now + self.rules.lease_s
+                request.attempts += 1
             return [Claim(k.id, k.asked.api, k.asked.body, k.asked.rows, k.attempts) for k in claimed]
 
     def renew(self, ids: Sequence[str]) -> None:
         """Let these of this worker's claims last another lease from now."""
         with self.room.lock:
-            for kept in self._among(ids):
-                if kept.state == "claimed" and kept.worker == self.worker:
-                    kept.until = self.now() + self.rules.lease_s
+            for request in self._among(ids):
+                if request.state == "claimed" and request.worker == self.worker:
+                    request.until = self.now() + self.rules.lease_s
 
     def settle(self, outcomes: Sequence[Result | Failure]) -> None:
         """Say what became of claimed requests."""
         with self.room.lock:
             for outcome in outcomes:
-                for kept in self._among([outcome.id]):
+                for request in self._among([outcome.id]):
                     if isinstance(outcome, Failure):
-                        self._fail(kept, outcome)
-                    elif kept.open:
-                        kept.result = outcome
-                        kept.end("done", self.now())
+                        self._fail(request, outcome)
+                    elif request.open:
+                        request.result = outcome
+                        request.end("done", self.now())
 
-    def _fail(self, kept: _Kept, failure: Failure) -> None:
-        if not kept.claimed_by(self.worker, failure.attempt):
+    def _fail(self, request: _Queued, failure: Failure) -> None:
+        if not request.claimed_by(self.worker, failure.attempt):
             return
         if not failure.counted:
-            kept.attempts -= 1
-            kept.rest(self.now() + self.wait_s(1), failure.error)
+            request.attempts -= 1
+            request.rest(self.now() + self.wait_s(1), failure.error)
         elif failure.again and failure.attempt < self.rules.tries:
-            kept.rest(self.now() + self.wait_s(failure.attempt), failure.error)
+            request.rest(self.now() + self.wait_s(failure.attempt), failure.error)
         else:
-            kept.end("dead", self.now(), failure.error)
+            request.end("dead", self.now(), failure.error)
 
     def sweep(self) -> Sweep:
         """Take back the claims of workers that have ended or let their lease pass; forget what was kept long enough."""
         with self.room.lock:
             now = self.now()
             gone = {worker for worker in self._claimants() if worker and claimant.gone(worker)}
-            lapsed = [k for k in self.room.kept.values() if k.state == "claimed" and _lapsed(k, now, gone)]
-            dead = sum(self._lapse(kept, now) for kept in lapsed)
-            for kept in self.room.kept.values():
-                if kept.call and kept.call.state == "claimed" and _lapsed(kept.call, now, gone):
-                    kept.call.state, kept.call.worker = "waiting", ""
-            old = [kept.id for kept in self.room.kept.values() if self._old(kept, now)][:SWEPT]
+            lapsed = [k for k in self.room.requests.values() if k.state == "claimed" and _lapsed(k, now, gone)]
+            dead = sum(self._lapse(request, now) for request in lapsed)
+            for request in self.room.requests.values():
+                if request.call and request.call.state == "claimed" and _lapsed(request.call, now, gone):
+                    request.call.state, request.call.worker = "waiting", ""
+            old = [request.id for request in self.room.requests.values() if self._old(request, now)][:SWEPT]
             for id in old:
-                del self.room.kept[id]
+                del self.room.requests[id]
             return Sweep(len(lapsed), dead, len(old))
 
     def _claimants(self) -> set[str]:
-        kept = list(self.room.kept.values())
-        return {request.worker for request in kept} | {request.call.worker for request in kept if request.call}
+        requests = list(self.room.requests.values())
+        return {request.worker for request in requests} | {request.call.worker for request in requests if request.call}
 
-    def _lapse(self, kept: _Kept, now: float) -> bool:
+    def _lapse(self, request: _Queued, now: float) -> bool:
         """Whether the request is dead by now."""
-        why = "its worker ended before it answered" if kept.until > now else "its worker did not answer in time"
-        if kept.alone and kept.attempts >= self.rules.tries:
-            kept.end("dead", now, why)
+        why = "its worker ended before it answered" if request.until > now else "its worker did not answer in time"
+        if request.alone and request.attempts >= self.rules.tries:
+            request.end("dead", now, why)
             return True
-        kept.rest(now + self.wait_s(kept.attempts) if kept.alone else now, why)
-        kept.alone = True
+        request.rest(now + self.wait_s(request.attempts) if request.alone else now, why)
+        request.alone = True
         return False
 
-    def _old(self, kept: _Kept, now: float) -> bool:
+    def _old(self, request: _Queued, now: float) -> bool:
         bounds = {"done": self.rules.keep_s, "dead": self.rules.keep_dead_s}
-        return kept.state in bounds and kept.ended <= now - bounds[kept.state]
+        return request.state in bounds and request.ended <= now - bounds[request.state]
 
     # -- those who look after it
 
     def counts(self) -> QueueCounts:
         """What the queue holds."""
         with self.room.lock:
-            every, now = list(self.room.kept.values()), self.now()
-            states = [kept.state for kept in every]
-            calls = [kept.call.state == "dead" for kept in every if kept.call]
-            oldest = min([kept.made for kept in every if kept.state == "waiting"], default=now)
+            every, now = list(self.room.requests.values()), self.now()
+            states = [request.state for request in every]
+            calls = [request.call.state == "dead" for request in every if request.call]
+            oldest = min([request.made for request in every if request.state == "waiting"], default=now)
             return QueueCounts(
                 waiting=states.count("waiting"),
                 claimed=states.count("claimed"),
@@ -264,51 +268,51 @@ class MemoryQueue:
                 dead=states.count("dead"),
                 calls=calls.count(False),
                 dead_calls=calls.count(True),
-                bytes=sum(kept.bytes for kept in every),
+                bytes=sum(request.bytes for request in every),
                 oldest_age_s=max(now - oldest, 0.0),
             )
 
     def dead(self, most: int = 100) -> list[QueuedRequest]:
         """The newest dead letters, those of callbacks too; newest first."""
         with self.room.lock:
-            return [kept.shown() for kept in reversed(self._dead())][:most]
+            return [request.shown() for request in reversed(self._dead())][:most]
 
-    def _dead(self) -> list[_Kept]:
-        return [k for k in self.room.kept.values() if k.state == "dead" or (k.call and k.call.state == "dead")]
+    def _dead(self) -> list[_Queued]:
+        return [k for k in self.room.requests.values() if k.state == "dead" or (k.call and k.call.state == "dead")]
 
     def body(self, id: str) -> bytes:
         """What was submitted; b"" for an unknown id."""
         with self.room.lock:
-            return self.room.kept[id].asked.body if id in self.room.kept else b""
+            return self.room.requests[id].asked.body if id in self.room.requests else b""
 
     def requeue(self, ids: Sequence[str] | None = None) -> int:
         """Give dead letters all their tries again, and dead callbacks theirs; all of them unless ids are given."""
         with self.room.lock:
-            dead = {kept.id: kept for kept in self._dead()}
+            dead = {request.id: request for request in self._dead()}
             if ids is not None:
                 _refuse_missing(ids, dead, "a dead letter")
                 dead = {id: dead[id] for id in ids}
-            for kept in dead.values():
-                if kept.state == "dead":
-                    kept.call, kept.attempts, kept.ended = None, 0, 0.0
-                    kept.rest(self.now(), "")
-                elif kept.call is not None:
-                    kept.call = _Call(self.now())
+            for request in dead.values():
+                if request.state == "dead":
+                    request.call, request.attempts, request.ended = None, 0, 0.0
+                    request.rest(self.now(), "")
+                elif request.call is not None:
+                    request.call = _Call(self.now())
             return len(dead)
 
     def drop(self, ids: Sequence[str]) -> int:
         """Forget requests, whatever became of them, but none that is being answered."""
         with self.room.lock:
-            _refuse_missing(ids, self.room.kept, "a request")
-            claimed = [id for id in ids if self.room.kept[id].state == "claimed"]
+            _refuse_missing(ids, self.room.requests, "a request")
+            claimed = [id for id in ids if self.room.requests[id].state == "claimed"]
             if claimed:
                 raise Misuse(f"queue expected a request that rests, got `{claimed[0]}`, which is being answered")
             for id in set(ids):
-                del self.room.kept[id]
+                del self.room.requests[id]
             return len(set(ids))
 
-    def _among(self, ids: Sequence[str]) -> list[_Kept]:
-        return [self.room.kept[id] for id in ids if id in self.room.kept]
+    def _among(self, ids: Sequence[str]) -> list[_Queued]:
+        return [self.room.requests[id] for id in ids if id in self.room.requests]
 
 
 class MemoryCallbacks:
@@ -322,10 +326,10 @@ class MemoryCallbacks:
         with self._queue.room.lock:
             return bool(self._due())
 
-    def _due(self) -> list[tuple[_Kept, _Call]]:
+    def _due(self) -> list[tuple[_Queued, _Call]]:
         now = self._queue.now()
-        calls = [(kept, kept.call) for kept in self._queue.room.kept.values() if kept.call]
-        return [(kept, call) for kept, call in calls if call.state == "waiting" and call.due <= now]
+        calls = [(request, request.call) for request in self._queue.room.requests.values() if request.call]
+        return [(request, call) for request, call in calls if call.state == "waiting" and call.due <= now]
 
     def claim(self, most: int) -> list[Callback]:
         """The longest due, for this worker to deliver."""
@@ -335,15 +339,15 @@ class MemoryCallbacks:
                 call.state, call.worker = "claimed", self._queue.worker
                 call.until = self._queue.now() + self._queue.rules.lease_s
                 call.attempts += 1
-            return [Callback(kept.asked.callback, call.attempts, kept.shown()) for kept, call in due]
+            return [Callback(request.asked.callback, call.attempts, request.shown()) for request, call in due]
 
     def settle(self, deliveries: Sequence[Delivery]) -> None:
         """Say what became of claimed callbacks."""
         with self._queue.room.lock:
             for delivery in deliveries:
-                kept = self._queue.room.kept.get(delivery.id)
-                if kept and kept.call and self._mine(kept.call, delivery.attempt):
-                    kept.call = self._settled(kept.call, delivery) if delivery.error else None
+                request = self._queue.room.requests.get(delivery.id)
+                if request and request.call and self._mine(request.call, delivery.attempt):
+                    request.call = self._settled(request.call, delivery) if delivery.error else None
 
     def _mine(self, call: _Call, attempt: int) -> bool:
         return (call.state, call.worker, call.attempts) == ("claimed", self._queue.worker, attempt)
@@ -355,11 +359,11 @@ class MemoryCallbacks:
         return _Call(due, "dead" if dead else "waiting", attempts, error=delivery.error)
 
 
-def _lapsed(claim: _Kept | _Call, now: float, gone: set[str]) -> bool:
+def _lapsed(claim: _Queued | _Call, now: float, gone: set[str]) -> bool:
     return claim.until <= now or claim.worker in gone
 
 
-def _refuse_missing(ids: Sequence[str], kept: Mapping[str, _Kept], what: str) -> None:
-    missing = [id for id in ids if id not in kept]
+def _refuse_missing(ids: Sequence[str], known: Mapping[str, _Queued], what: str) -> None:
+    missing = [id for id in ids if id not in known]
     if missing:
         raise Misuse(f"queue expected {what}, got `{missing[0]}`", do="see them: funade queue")

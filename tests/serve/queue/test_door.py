@@ -15,7 +15,7 @@ import pytest
 
 from funade.clock import system
 from funade.queue.queue import SqliteQueue
-from funade.queue.shown import RequestStatus
+from funade.queue.status import RequestStatus
 from funade.serve.queue import grpc as queue_rpc
 from funade.store.queue_rules import QueueRules
 from support.client import Client

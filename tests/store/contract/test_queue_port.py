@@ -273,7 +273,7 @@ def test_a_callback_is_owed_once_a_request_is_done_or_dead(queue: Queue, watch: 
     first, second = queue.claim(50)
     queue.settle([answer(first), Failure(second.id, 1, "no", again=False)])
     assert one(queue, done).call == "waiting"
-    told = {call.kept.id: (call.url, call.attempt, call.kept.state) for call in calls.claim(10)}
+    told = {call.request.id: (call.url, call.attempt, call.request.state) for call in calls.claim(10)}
     assert told == {done: (HOOK, 1, "done"), dead: (HOOK, 1, "dead")}
     assert calls.claim(10) == []
     calls.settle([Delivery(done, 1), Delivery(dead, 1)])
@@ -356,7 +356,7 @@ def _do(deed: str, queue: Queue, held: list[Claim], ids: list[str]) -> None:
             queue.requeue()
         case "k":
             calls = queue.callbacks.claim(2)
-            queue.callbacks.settle([Delivery(call.kept.id, call.attempt, "no") for call in calls])
+            queue.callbacks.settle([Delivery(call.request.id, call.attempt, "no") for call in calls])
 
 
 def _seen(queue: Queue, ids: list[str]) -> list[object]:

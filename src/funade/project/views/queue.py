@@ -6,7 +6,7 @@ import msgspec
 
 from funade.errors import Misuse
 from funade.project.project import Project
-from funade.queue import shown
+from funade.queue.status import RequestStatus, status
 from funade.store.queue_records import QueueCounts, QueuedRequest
 
 SHOWN = 100
@@ -28,7 +28,7 @@ class QueueView(msgspec.Struct, frozen=True):
 
     counts: QueueCounts
     letters: tuple[DeadLetter, ...]
-    requests: tuple[shown.RequestStatus, ...]
+    requests: tuple[RequestStatus, ...]
 
     @property
     def more(self) -> int:
@@ -48,7 +48,7 @@ class RequestView(msgspec.Struct, frozen=True):
 
     def json(self) -> object:
         """What ``queue show --json`` prints."""
-        return shown.of(self.request)
+        return status(self.request)
 
 
 def queue(project: Project) -> QueueView:
@@ -57,7 +57,7 @@ def queue(project: Project) -> QueueView:
     return QueueView(
         project.queue.counts(),
         letters=tuple(_dead_letter(request, now) for request in requests),
-        requests=tuple(map(shown.of, requests)),
+        requests=tuple(map(status, requests)),
     )
 
 

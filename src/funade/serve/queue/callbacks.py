@@ -13,7 +13,7 @@ from functools import cache
 from funade import __version__
 from funade.errors import FunadeError
 from funade.events import EventLog
-from funade.queue.shown import shown
+from funade.queue.status import status_json
 from funade.serve.queue.allowed_urls import Target, may_reach, prefixes, refusal, target
 from funade.store.ports import Queue
 from funade.store.queue_records import Callback, Delivery
@@ -106,15 +106,15 @@ class CallbackSender:
             else:
                 error = await self._try(where, call)
         if error and counted and call.attempt >= self._queue.rules.call_tries:
-            self._events.event("callback dead", request=call.kept.id, error=error)
-        self._calls.settle([Delivery(call.kept.id, call.attempt, error, counted)])
+            self._events.event("callback dead", request=call.request.id, error=error)
+        self._calls.settle([Delivery(call.request.id, call.attempt, error, counted)])
 
     async def _try(self, where: Target, call: Callback) -> str:
         """Why it was not delivered; "" where it was."""
         self._to[where.authority] += 1
         try:
             async with asyncio.timeout(_WITHIN_S):
-                status = await _post(where, shown(call.kept), private=self._queue.rules.private)
+                status = await _post(where, status_json(call.request), private=self._queue.rules.private)
             return "" if 200 <= status < 300 else f"status {status}"
         except TimeoutError:
             self._down[where.authority] = time.monotonic() + _DOWN_S

@@ -7,7 +7,7 @@ from functools import partial
 
 import msgspec
 
-from funade.queue.shown import shown
+from funade.queue.status import status_json
 from funade.serve.answer.runtime import Runtime
 from funade.serve.http.exchange import Exchange
 from funade.serve.http.routes import PageRequest, Route
@@ -82,4 +82,4 @@ def _answer_status(exchange: Exchange, request: QueuedRequest | Refusal) -> None
     if isinstance(request, Refusal):
         exchange.refuse(*request)
     else:
-        exchange.page(200, shown(request))
+        exchange.page(200, status_json(request))

@@ -48,11 +48,19 @@ class SqliteMetadata:
             latest = _first(on, Revision, _LATEST_OF_PERIOD, (revision.source, revision.period))
             if latest and (latest.digest, latest.bad_digest) == (revision.digest, revision.bad_digest):
                 return None
-            kept = msgspec.structs.replace(revision, sequence=_next(on, "revisions", "sequence"))
-            start = _moment(kept.start)
-            _keep(on, "revisions", kept, sequence=kept.sequence, source=kept.source, period=kept.period, start=start)
+            numbered = msgspec.structs.replace(revision, sequence=_next(on, "revisions", "sequence"))
+            start = _moment(numbered.start)
+            _keep(
+                on,
+                "revisions",
+                numbered,
+                sequence=numbered.sequence,
+                source=numbered.source,
+                period=numbered.period,
+                start=start,
+            )
         points.passing("load.after")
-        return kept
+        return numbered
 
     def revisions(self, source: str, *, up_to: int | None = None) -> list[Revision]:
         """The latest revision of each period, by number no later than ``up_to``, in order of time."""
@@ -72,15 +80,15 @@ class SqliteMetadata:
         """
         points.passing("build.before")
         with self._database.writing() as on:
-            kept = _first(on, Version, "SELECT record FROM versions WHERE id = ?", (version.id,))
-            if kept is None:
-                kept = version
-                _keep(on, "versions", kept, id=kept.id, node=kept.node)
-                on.executemany(_ADD_INPUT, [(kept.id, node, needed) for node, needed in kept.inputs.items()])
+            first = _first(on, Version, "SELECT record FROM versions WHERE id = ?", (version.id,))
+            if first is None:
+                first = version
+                _keep(on, "versions", first, id=first.id, node=first.node)
+                on.executemany(_ADD_INPUT, [(first.id, node, needed) for node, needed in first.inputs.items()])
             if build is not None:
-                _keep_build(on, msgspec.structs.replace(build, version=kept.id))
+                _keep_build(on, msgspec.structs.replace(build, version=first.id))
         points.passing("build.after")
-        return kept
+        return first
 
     def add_build(self, build: Build) -> None:
         """Keep a build that made no version."""
@@ -106,8 +114,8 @@ class SqliteMetadata:
     def has_versions(self, ids: Iterable[str]) -> set[str]:
         """Those of the ids that exist, in one query."""
         wanted = msgspec.json.encode(list(ids)).decode()
-        found = self._database.rows("SELECT id FROM versions WHERE id IN (SELECT value FROM json_each(?))", (wanted,))
-        return {id for (id,) in found}
+        rows = self._database.rows("SELECT id FROM versions WHERE id IN (SELECT value FROM json_each(?))", (wanted,))
+        return {id for (id,) in rows}
 
     def find(self, text: str) -> Version:
         """The one version that ``node@3f9c2e`` or a bare prefix of at least four hex digits means.
@@ -181,16 +189,16 @@ class SqliteMetadata:
         """
         points.passing("stage.before")
         with self._database.writing() as on:
-            kept = _first(on, Candidate, "SELECT record FROM candidates WHERE id = ?", (candidate.id,))
-            if kept is None:
+            first = _first(on, Candidate, "SELECT record FROM candidates WHERE id = ?", (candidate.id,))
+            if first is None:
                 before = _first(on, Candidate, "SELECT record FROM candidates ORDER BY number DESC LIMIT 1")
                 numbered = wires(candidate.specs, before.wires if before else {})
-                kept = msgspec.structs.replace(candidate, wires=numbered)
-                _keep(on, "candidates", kept, id=kept.id)
-            if _staged(on) != kept.id:
-                on.execute("INSERT INTO stagings (candidate) VALUES (?)", (kept.id,))
+                first = msgspec.structs.replace(candidate, wires=numbered)
+                _keep(on, "candidates", first, id=first.id)
+            if _staged(on) != first.id:
+                on.execute("INSERT INTO stagings (candidate) VALUES (?)", (first.id,))
         points.passing("stage.after")
-        return kept
+        return first
 
     def latest_candidate(self) -> Candidate | None:
         """The candidate staged last."""
@@ -244,11 +252,11 @@ class SqliteMetadata:
             staged = _staged(on)
             if staged != expected_candidate:
                 raise candidate_moved(expected_candidate, staged)
-            kept = msgspec.structs.replace(release, number=_next(on, "releases", "number"))
-            _keep(on, "releases", kept, number=kept.number, candidate=kept.candidate)
-            shipped = [(node, kept.pins.get(node, "")) for node in ended_holds]
+            numbered = msgspec.structs.replace(release, number=_next(on, "releases", "number"))
+            _keep(on, "releases", numbered, number=numbered.number, candidate=numbered.candidate)
+            shipped = [(node, numbered.pins.get(node, "")) for node in ended_holds]
             on.executemany("DELETE FROM holds WHERE node = ? AND version = ?", shipped)
-            return kept.number
+            return numbered.number
 
         return self._switch(keep, expected_generation, "release", who, because)
 
@@ -290,9 +298,9 @@ class SqliteMetadata:
 
     def unsound(self) -> list[str]:
         """What SQLite itself finds wrong with the file; empty when it is sound."""
-        found = [str(line) for (line,) in self._database.rows("PRAGMA integrity_check") if line != "ok"]
+        lines = [str(line) for (line,) in self._database.rows("PRAGMA integrity_check") if line != "ok"]
         broken = self._database.rows("PRAGMA foreign_key_check")
-        return found + [f"a row of {table} names a row of {other} that is not there" for table, _, other, _ in broken]
+        return lines + [f"a row of {table} names a row of {other} that is not there" for table, _, other, _ in broken]
 
     def _all(self, kind: type[R], sql: str, values: Sequence[object] = ()) -> list[R]:
         return [_record(kind, text) for (text,) in self._database.rows(sql, values)]
@@ -345,11 +353,11 @@ def _where(**columns: str | None) -> tuple[str, list[str]]:
 
 def _record(kind: type[R], text: str) -> R:
     try:
-        found: R = _decoder(kind).decode(text)
+        record: R = _decoder(kind).decode(text)
     except msgspec.DecodeError as error:
         what = f"store expected a {kind.__name__.lower()}, got {text[:60]!r}: {error}"
         raise StoreError(what, do="put the store back from a backup") from error
-    return found
+    return record
 
 
 @functools.cache

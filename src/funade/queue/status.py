@@ -9,7 +9,7 @@ import msgspec
 from funade.store.queue_records import QueuedRequest, State
 
 
-class RequestStatus(msgspec.Struct, omit_defaults=True):
+class RequestStatus(msgspec.Struct, omit_defaults=True, kw_only=True):
     """``answer`` is what ``POST /v1/<api>`` would have answered; what is not known yet is left out.
 
     ``fallback``, ``guard`` and ``defaults`` say of it what the headers of an answer say. ``error`` is what came of the
@@ -33,30 +33,24 @@ class RequestStatus(msgspec.Struct, omit_defaults=True):
     callback_error: str = ""
 
 
-def of(kept: QueuedRequest) -> RequestStatus:
+_SAME = {*RequestStatus.__struct_fields__} & {*QueuedRequest._fields} - {"answer", "callback"}
+
+
+def status(request: QueuedRequest) -> RequestStatus:
     """The request without its body."""
     return RequestStatus(
-        kept.id,
-        kept.api,
-        kept.state,
-        attempts=kept.attempts,
-        submitted_at=_moment(kept.made),
-        ended_at=_moment(kept.ended),
-        release=kept.release,
-        prediction=kept.prediction,
-        answer=msgspec.Raw(kept.answer) if kept.answer else msgspec.UNSET,
-        fallback=kept.fallback,
-        guard=kept.guard,
-        defaults=kept.defaults,
-        error=kept.error,
-        callback=kept.call,
-        callback_error=kept.call_error,
+        **{name: getattr(request, name) for name in _SAME},
+        submitted_at=_moment(request.made),
+        ended_at=_moment(request.ended),
+        answer=msgspec.Raw(request.answer) if request.answer else msgspec.UNSET,
+        callback=request.call,
+        callback_error=request.call_error,
     )
 
 
-def shown(kept: QueuedRequest) -> bytes:
+def status_json(request: QueuedRequest) -> bytes:
     """The same as JSON."""
-    return msgspec.json.encode(of(kept))
+    return msgspec.json.encode(status(request))
 
 
 def _moment(seconds: float) -> str:
