@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from funade.store.ports import Metadata
+from funade.store.ports.metadata import Metadata
 from funade.store.records import Build, Candidate, Release, Revision, Switch, Version
 
 NOW = datetime(2022, 3, 1, 12, tzinfo=UTC)

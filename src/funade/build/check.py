@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from funade.build.rules import Rule, rule_of
 from funade.declare.policy import Policy
 from funade.errors import BlobDamaged
-from funade.store.ports import Blobs
+from funade.store.ports.blobs import Blobs
 from funade.store.records import Finding, Version
 from funade.store.store import Store
 from funade.store.warehouse import query, snapshots, versions

@@ -14,7 +14,7 @@ from funade.declare.setting import is_json
 from funade.declare.spec import Edge, Spec
 from funade.digest import of_value
 from funade.errors import SettingError, closest
-from funade.store.ports import Metadata
+from funade.store.ports.metadata import Metadata
 from funade.store.records import Hold, Pins, Version
 
 Settings = Mapping[str, Mapping[str, Any]]

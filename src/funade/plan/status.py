@@ -8,7 +8,7 @@ import msgspec
 
 from funade.plan.differences import differences, loaded_otherwise
 from funade.plan.plan import Plan, Step, newest
-from funade.store.ports import Metadata
+from funade.store.ports.metadata import Metadata
 from funade.store.records import Hold, Pins, Version
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from funade.events import EventLog
 from funade.predictions.compactor_process import CompactorProcess, CompactorSettings
-from funade.store.ports import Keeper, PredictionWriter
+from funade.store.ports.predictions import Keeper, PredictionWriter
 
 if TYPE_CHECKING:
     import asyncio

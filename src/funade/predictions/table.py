@@ -19,7 +19,7 @@ from funade.contract.arrays import Array
 from funade.contract.arrow import to_arrow
 from funade.predictions import wal
 from funade.predictions.segments import Segment
-from funade.store.ports import PredictionStore
+from funade.store.ports.predictions import PredictionStore
 from funade.store.prediction_record import DOORS
 from funade.store.warehouse.query import Select, literal, quoted, sql, whole
 

@@ -33,7 +33,7 @@ from funade.project.graph import read_graph
 from funade.project.places import Places
 from funade.project.present import Present
 from funade.store import address
-from funade.store.ports import Queue
+from funade.store.ports.queue import Queue
 from funade.store.records import Build, Candidate, Hold, Pins, Release, Switch, Version
 from funade.store.store import Store
 

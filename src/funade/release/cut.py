@@ -8,7 +8,7 @@ import msgspec
 
 from funade.declare.graph import Graph
 from funade.errors import HoldsDisagree
-from funade.store.ports import Metadata
+from funade.store.ports.metadata import Metadata
 from funade.store.records import Hold, Pins, Version
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from funade.contract import proto
 from funade.contract.wire import wire
 from funade.errors import CutIncomplete, Misuse, closest
-from funade.store.ports import Metadata
+from funade.store.ports.metadata import Metadata
 from funade.store.records import Candidate
 
 

@@ -16,7 +16,7 @@ from funade.plan.differences import differences
 from funade.plan.plan import Plan
 from funade.release import cut
 from funade.store import code_snapshot
-from funade.store.ports import Metadata
+from funade.store.ports.metadata import Metadata
 from funade.store.records import Candidate, Hold, Version
 from funade.store.store import Store
 

@@ -13,7 +13,7 @@ from funade import points
 from funade.digest import canonical
 from funade.errors import BlobDamaged
 from funade.store import disk
-from funade.store.ports import Blobs
+from funade.store.ports.blobs import Blobs
 
 
 def keep(blobs: Blobs, root: Path, files: Iterable[Path]) -> str:

@@ -11,7 +11,8 @@ import msgspec
 from funade.digest import SHORT
 from funade.errors import StoreError
 from funade.store.naming import short
-from funade.store.ports import Blobs, Metadata
+from funade.store.ports.blobs import Blobs
+from funade.store.ports.metadata import Metadata
 from funade.store.records import Finding, Version
 
 

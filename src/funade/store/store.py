@@ -11,7 +11,10 @@ from funade import clock as clocks
 from funade.clock import Clock
 from funade.errors import NotBuilt
 from funade.store import address as addresses
-from funade.store.ports import Blobs, Metadata, PredictionStore, Queue
+from funade.store.ports.blobs import Blobs
+from funade.store.ports.metadata import Metadata
+from funade.store.ports.predictions import PredictionStore
+from funade.store.ports.queue import Queue
 from funade.store.queue_rules import QueueRules
 from funade.store.records import Version
 

@@ -11,7 +11,9 @@ import pytest
 from funade.clock import frozen
 from funade.queue.queue import SqliteQueue
 from funade.store.address import of_folder
-from funade.store.ports import Blobs, Metadata, Queue
+from funade.store.ports.blobs import Blobs
+from funade.store.ports.metadata import Metadata
+from funade.store.ports.queue import Queue
 from funade.store.queue_rules import QueueRules
 from funade.store.store import Store
 from funade.testing import memory_store

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from funade.digest import of_bytes
 from funade.errors import BlobMissing, StoreError
-from funade.store.ports import Blobs
+from funade.store.ports.blobs import Blobs
 
 HELLO = of_bytes(b"hello")
 

@@ -12,7 +12,7 @@ from funade import points
 from funade.declare.spec import Edge, Spec
 from funade.declare.window import Interval, Window
 from funade.errors import Misuse, RollbackRefused, StoreError, SwitchLost, UnknownVersion
-from funade.store.ports import Metadata
+from funade.store.ports.metadata import Metadata
 from funade.store.records import (
     Artifact,
     Candidate,

@@ -13,7 +13,7 @@ from funade import clock
 from funade.events import EventLog
 from funade.predictions import table
 from funade.predictions.compactor import Compactor
-from funade.store.ports import PredictionStore, PredictionWriter
+from funade.store.ports.predictions import PredictionStore, PredictionWriter
 from funade.store.store import Store
 from funade.store.warehouse.query import sql
 from support.predictions import Asked, entry, numbered

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from funade.errors import Misuse
 from funade.queue.queue import SqliteQueue
-from funade.store.ports import Queue
+from funade.store.ports.queue import Queue
 from funade.store.queue_records import Claim, Delivery, Failure, QueuedRequest, Receipt, Refusal, Result, Submission
 from funade.store.queue_rules import QueueRules
 from funade.testing.queue import MemoryQueue, QueueRoom

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from funade.events import EventLog
 from funade.serve.answer.request import IncomingRequest
 from funade.serve.metrics.meter import Meter
-from funade.store.ports import PredictionWriter
+from funade.store.ports.predictions import PredictionWriter
 from funade.store.prediction_record import Record
 
 

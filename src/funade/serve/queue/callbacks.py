@@ -15,7 +15,7 @@ from funade.errors import FunadeError
 from funade.events import EventLog
 from funade.queue.status import status_json
 from funade.serve.queue.allowed_urls import Target, may_reach, prefixes, refusal, target
-from funade.store.ports import Queue
+from funade.store.ports.queue import Queue
 from funade.store.queue_records import Callback, Delivery
 
 _MOST = 64

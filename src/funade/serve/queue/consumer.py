@@ -10,7 +10,7 @@ from funade.serve.answer.admit import admit
 from funade.serve.answer.runtime import Runtime
 from funade.serve.queue.background import BackgroundThread
 from funade.serve.queue.request import QueueExchange
-from funade.store.ports import Queue
+from funade.store.ports.queue import Queue
 from funade.store.queue_records import Claim, Failure, Result
 
 _FIRST_ROWS = 50

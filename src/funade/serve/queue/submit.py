@@ -12,7 +12,7 @@ from funade.serve.answer.api import Api
 from funade.serve.answer.runtime import Runtime
 from funade.serve.queue.allowed_urls import prefixes, refusal
 from funade.serve.queue.background import BackgroundThread
-from funade.store.ports import Queue
+from funade.store.ports.queue import Queue
 from funade.store.queue_records import QueuedRequest, Receipt, Refusal, Submission
 
 OnKept = Callable[[Receipt | Refusal], None]

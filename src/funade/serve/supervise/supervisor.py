@@ -27,7 +27,7 @@ from funade.serve.supervise.check import check, own_folder
 from funade.serve.supervise.generation import Generation, WorkerProcess
 from funade.serve.supervise.homeless import HomelessConnections
 from funade.serve.supervise.shares import LOOK_S, Shares
-from funade.store.ports import Keeper
+from funade.store.ports.predictions import Keeper
 from funade.store.store import Store
 
 Current = Callable[[], tuple[int, int] | None]

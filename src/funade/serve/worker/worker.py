@@ -43,7 +43,7 @@ from funade.serve.queue import door as queue_door
 from funade.serve.tls import Tls
 from funade.serve.tokens.tokens import Tokens
 from funade.serve.worker import endpoints
-from funade.store.ports import PredictionWriter
+from funade.store.ports.predictions import PredictionWriter
 from funade.store.store import Store
 
 _LOOK_S = 0.02

@@ -22,7 +22,7 @@ from funade.store.codecs.onnx.codec import OnnxModel
 from funade.store.codecs.python import PythonClass
 from funade.store.codecs.skops import SkopsEstimator
 from funade.store.codecs.xgboost import XgboostModel
-from funade.store.ports import Blobs
+from funade.store.ports.blobs import Blobs
 from funade.store.records import Artifact
 
 MOST_FILES = 10_000

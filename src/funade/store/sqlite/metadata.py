@@ -16,7 +16,7 @@ from funade.clock import Clock
 from funade.declare.wires import wires
 from funade.errors import StoreError
 from funade.store import naming
-from funade.store.ports import Action
+from funade.store.ports.metadata import Action
 from funade.store.records import Build, Candidate, CheckRecord, Hold, Release, Revision, Switch, Version
 from funade.store.sqlite.database import Database
 from funade.store.switch_errors import candidate_moved, generation_moved, no_release

@@ -19,7 +19,7 @@ from funade.contract.form import Form
 from funade.declare.policy import Split
 from funade.declare.window import Interval
 from funade.errors import StoreError
-from funade.store.ports import Blobs
+from funade.store.ports.blobs import Blobs
 from funade.store.records import Artifact
 from funade.store.warehouse import frames
 from funade.store.warehouse.query import sql as sql

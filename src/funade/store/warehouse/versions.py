@@ -14,7 +14,8 @@ from funade.declare.policy import Split
 from funade.declare.spec import Edge
 from funade.declare.window import Interval
 from funade.errors import NotBuilt, ResultRefused
-from funade.store.ports import Blobs, Metadata
+from funade.store.ports.blobs import Blobs
+from funade.store.ports.metadata import Metadata
 from funade.store.records import RowSet, Version
 from funade.store.warehouse import snapshots
 
