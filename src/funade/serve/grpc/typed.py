@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 from google.protobuf.message import DecodeError
+from google.protobuf.unknown_fields import UnknownFieldSet
 
 from funade.contract import proto
 from funade.contract.field import Contract
@@ -22,6 +23,7 @@ from funade.serve.answer.api import Api
 from funade.serve.answer.request import PLAIN, ApiAnswers, Notes
 from funade.serve.answer.runtime import Runtime
 from funade.serve.grpc import call as rpc
+from funade.serve.grpc.messages import messages as messages_of
 
 _MOST_ROWS = 100_000
 
@@ -200,14 +202,7 @@ class Typed:
 
 def messages(contract: Contract, wire: Wire) -> dict[str, Any]:
     """The message classes of one api by their short names, in a pool of their own."""
-    from google.protobuf import descriptor_pool, message_factory
-
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(proto.descriptor_of(contract, wire))
-    return {
-        name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{wire.package}.{name}"))
-        for name in ("Request", "Requests", "Answer", "Answers")
-    }
+    return messages_of(proto.descriptor_of(contract, wire).SerializeToString())
 
 
 class Reader:
@@ -315,8 +310,6 @@ def _number(value: Any) -> Any:
 
 def _unknown(message: Any) -> int:
     """The number of a field that the message's class does not have; 0 where there is none."""
-    from google.protobuf.unknown_fields import UnknownFieldSet
-
     fields = UnknownFieldSet(message)
     return int(fields[0].field_number) if len(fields) else 0
 
