@@ -40,7 +40,7 @@ from fuzz.protobuf import Broken
 from fuzz.reference import Wrong
 from fuzz.relay import relayed
 from fuzz.stream import Carrier, Heard
-from support import grpc_server, serve_types
+from support.release import TENSORS, TYPED, release
 from support.runtimes import runtime_of
 
 CORPUS = Path(__file__).parent / "corpus" / "grpc"
@@ -98,8 +98,7 @@ class Place:
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, folder: Path) -> None:
-        loaded: Any = grpc_server.Release(1)
-        loaded.apis |= serve_types.load({"release": 1}).apis
+        loaded = release(1, (*TYPED, *TENSORS))
         self.log = folder / "log"
         self.runtime = runtime_of(loaded, loop, self.log)
         self.loop = loop

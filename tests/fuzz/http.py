@@ -24,7 +24,7 @@ from funade.serve.http.routes import Routes
 from funade.serve.http.shared import HttpShared
 from funade.serve.limits import Limits
 from fuzz import fuzzing
-from support import serve_fake
+from support.release import release
 from support.runtimes import runtime_of
 
 CORPUS = Path(__file__).parent / "corpus" / "http"
@@ -146,7 +146,7 @@ class Forgetful(HeadCache):
 def door(heads: HeadCache) -> Iterator[HttpShared]:
     """What the connections of a door share that nobody comes through by itself."""
     loop = asyncio.new_event_loop()
-    runtime = runtime_of(serve_fake.Release(1, ""), loop, limits=LIMITS)
+    runtime = runtime_of(release(1), loop, limits=LIMITS)
     hosts = frozenset({b"localhost"})
     shared = HttpShared(runtime, Routes(runtime, []), hosts=hosts, hand=lambda file, unread: None)
     shared.heads = heads

@@ -19,6 +19,7 @@ from fuzz import grpc as fuzz_grpc
 from fuzz.grpc import CORPUS, opened
 from support import stock
 from support.grpc_client import CLOSED, ask
+from support.release import TYPED
 from support.server import Running
 
 
@@ -89,7 +90,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A server with one worker; no input was a defect of it, and none is written about."""
     folder = tmp_path_factory.mktemp("server")
     port = stock.free_port()
-    made = Running(folder, loader="support.grpc_server:load", workers=1, grpc_port=port)
+    made = Running(folder, apis=TYPED, workers=1, grpc_port=port)
     try:
         made.serving(1)
         stderr, made.process.stderr = made.process.stderr, None

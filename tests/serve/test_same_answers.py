@@ -12,12 +12,13 @@ import pytest
 
 from funade.contract import proto
 from funade.serve.grpc.typed import messages
-from support import batch_rows, grpc_server, oip_rows, queue_rows, stock
+from support import batch_rows, oip_rows, queue_rows, stock
 from support.client import Client
 from support.queue_client import queued
+from support.release import TYPED, release
 from support.server import Running
 
-RELEASE = grpc_server.Release(1)
+RELEASE = release(1, TYPED)
 API = RELEASE.apis["everything"]
 ROWS = 2000
 LEVELS, KINDS = ("low", ""), ("", "a", "b")
@@ -132,7 +133,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         return started[0]
 
     try:
-        yield queued(start, folder, loader="support.grpc_server:load", grpc_port=port)
+        yield queued(start, folder, apis=TYPED, grpc_port=port)
     finally:
         for server in started:
             server.end()

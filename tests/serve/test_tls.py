@@ -7,7 +7,6 @@ import shutil
 import socket
 import ssl
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from funade.serve import tls
 from funade.serve.limits import Limits
 from support import stock
 from support.certificate import certificate
-from support.client import Client
+from support.client import Client, post
 from support.server import Running
 from support.wait import until
 
@@ -92,13 +91,12 @@ def test_a_request_begun_is_answered_by_its_release_which_then_closes(run: Run, 
     with Encrypted(server.port, pem[0]) as client, Encrypted(server.port, pem[0]) as large:
         assert large.ask({"km": 1}).status == 200
         client.send(b"POST /v1/arrival HTTP/1.1\r\nhost: localhost\r\ncontent-length: 30\r\n\r\n")
-        large.send(
-            b"POST /v1/arrival HTTP/1.1\r\nhost: localhost\r\ncontent-length: 40\r\n\r\n"
-            b'{"km": 2, "does": "sleep 1.0"}          '
-        )
-        time.sleep(0.2)
+        hold = server.hold()
+        large.send(post({"km": 2, "does": hold.act}))
+        hold.begun()
         server.switch(2)
         server.serving(2)
+        hold.open()
         client.send(b'{"km": 2}' + b" " * 21)
         for one in (client, large):
             answer = one.response()

@@ -21,7 +21,7 @@ class Response:
 class Client:
     """One raw connection."""
 
-    def __init__(self, port: int, timeout: float = 20.0) -> None:
+    def __init__(self, port: int, timeout: float = 120.0) -> None:
         self.sock = socket.create_connection(("127.0.0.1", port), timeout=timeout)
         self._read = b""
 
@@ -62,6 +62,13 @@ class Client:
         if not data:
             raise ConnectionError("closed by the server")
         self._read += data
+
+
+def roundtrip(port: int) -> None:
+    """Returns once the one worker at this port has read what others sent before."""
+    with Client(port) as client:
+        for _ in range(3):  # what was ready with the first was read before the second
+            assert client.send(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").response().status == 200
 
 
 def post(row: Any, *, api: str = "arrival", **headers: str) -> bytes:

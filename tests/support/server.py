@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,29 +17,57 @@ import msgspec
 from funade.serve.limits import Limits
 from funade.serve.server_file import ServerState, servers
 from funade.serve.settings import ServerSettings
+from support.release import RIDES
 from support.wait import until
 
 TESTS = Path(__file__).parents[1]
 PROGRAM = Path(__file__).parent / "scripts" / "server.py"
 
 
+class Hold:
+    """A function that has begun and goes on when it may; ``act`` is what its row does."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.act = f"hold {name}"
+        self._path = folder / name
+
+    def begun(self) -> None:
+        """Wait until the function is called."""
+        until(self._path.with_suffix(".begun").exists)
+
+    def open(self) -> None:
+        """Let it go on, and whoever else waits here."""
+        self._path.with_suffix(".open").touch()
+
+
 class Running:
     """A supervisor process in a folder of its own."""
 
     def __init__(
-        self, folder: Path, *, point: str = "", release: int = 1, limits: Limits | None = None, **given: Any
+        self,
+        folder: Path,
+        *,
+        point: str = "",
+        release: int = 1,
+        limits: Limits | None = None,
+        apis: Sequence[str] = RIDES,
+        acts: Mapping[int, Mapping[str, str]] | None = None,
+        **given: Any,
     ) -> None:
         self.folder = folder
         self.generation = 0
+        self._holds = 0
         folder.mkdir(parents=True, exist_ok=True)
         self.settings = ServerSettings(
-            loader=given.pop("loader", "support.serve_fake:load"),
-            argument={"folder": str(folder)},
+            loader="support.release:load",
+            argument={"folder": str(folder), "apis": apis},
             folder=str(folder / "serve"),
             log=str(folder / "log"),
             limits=limits or Limits(),
             **({"port": 0} | given),
         )
+        for number, act in (acts or {}).items():
+            self.misbehave(number, **act)
         self.switch(release)
         self.point = point
         self.process = self.start()
@@ -57,6 +86,11 @@ class Running:
 
     def misbehave(self, release: int, **does: str) -> None:
         (self.folder / f"{release}.json").write_text(json.dumps(does))
+
+    def hold(self) -> Hold:
+        """Holds the function that a row ``{"does": hold.act}`` calls."""
+        self._holds += 1
+        return Hold(self.folder, f"hold-{self._holds}")
 
     @property
     def state(self) -> ServerState:
@@ -80,7 +114,7 @@ class Running:
 
     def end(self, number: int = signal.SIGTERM) -> int:
         self.process.send_signal(number)
-        code = self.process.wait(40)
+        code = self.process.wait(120)
         if self.process.stderr is not None:
             self.process.stderr.close()
         return code

@@ -16,17 +16,17 @@ from funade.serve.answer.admit import before
 from funade.serve.grpc.typed import messages
 from funade.serve.oip.proto import MESSAGES, SERVICE
 from funade.serve.queue import grpc as queue_grpc
-from support import queue_fake
 from support.client import Client, Response
 from support.metrics import scrape, summed
 from support.queue_client import Later, close, later, queued
+from support.release import SHORT, release
 from support.server import Running
 from support.stock import free_port
 
-API = queue_fake.load({"release": 2}).apis["arrival"]
+API = release(2, acts=SHORT).apis["arrival"]
 WIRE = wire("arrival", API.contract, None)
 
-UNREADABLE = 13.0  # what `support.queue_fake` cannot read
+UNREADABLE = 13.0  # what cannot be read
 TEXT = "api `arrival` could not read the request; see the server's log"
 WRONG = "request expected `float` <= 100.0"
 
@@ -38,7 +38,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(folder: Path) -> Iterator[Running]:
-    given: dict[str, Any] = {"loader": "support.queue_fake:load", "release": 2, "grpc_port": free_port()}
+    given: dict[str, Any] = {"acts": {2: SHORT}, "release": 2, "grpc_port": free_port()}
     running = queued(lambda **more: Running(folder / "server", **more), folder, **given)
     yield running
     assert running.end() == 0

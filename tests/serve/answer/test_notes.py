@@ -11,6 +11,7 @@ import pytest
 
 from support.client import Client, Response
 from support.fixtures import ended
+from support.release import GUARDED
 from support.server import Running
 from support.wait import until
 
@@ -19,7 +20,7 @@ FALLBACK = {"ride": -1, "eta": 15.0, "pickup": "centre", "asked": False}
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    running = Running(tmp_path_factory.mktemp("guarded"), loader="support.serve_guarded:load", workers=1)
+    running = Running(tmp_path_factory.mktemp("guarded"), apis=GUARDED, workers=1)
     running.serving(1)
     yield running
     ended(running)
@@ -131,7 +132,7 @@ def test_drill_t4_a_dead_feature_store_is_answered_by_declared_defaults_and_mark
 def test_drill_t4_a_dead_feature_store_and_a_failing_function_are_alerted_once(
     run: Callable[..., Running],
 ) -> None:
-    server = run(loader="support.serve_guarded:load", workers=2)
+    server = run(apis=GUARDED, workers=2)
     server.serving(1)
     for _ in range(20):
         with Client(server.port) as client:  # of both workers

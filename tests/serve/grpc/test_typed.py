@@ -14,12 +14,14 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from funade.bind.api import BoundApi
 from funade.contract import proto
 from funade.errors import ContractViolation
 from funade.serve.grpc.typed import Reader, messages
-from support import grpc_server, stock
+from support import stock
 from support.client import Client
 from support.grpc_client import CLOSED, EVERYTHING, RELEASE, ask, message
+from support.release import TYPED
 from support.server import Running
 
 ROW: dict[str, Any] = {
@@ -29,12 +31,12 @@ ROW: dict[str, Any] = {
 }  # fmt: skip
 
 
-def reader(api: grpc_server.Api) -> Reader:
+def reader(api: BoundApi) -> Reader:
     wire = RELEASE.wires[api.name]
     return Reader(api, wire, messages(api.contract, wire))
 
 
-def of_message(api: grpc_server.Api, row: dict[str, Any]) -> Any:
+def of_message(api: BoundApi, row: dict[str, Any]) -> Any:
     """The row that a message gives, or the error and path that it is refused with."""
     try:
         return reader(api).one(message(api, row).SerializeToString())[0]
@@ -42,7 +44,7 @@ def of_message(api: grpc_server.Api, row: dict[str, Any]) -> Any:
         return str(error), error.path
 
 
-def of_json(api: grpc_server.Api, row: dict[str, Any]) -> Any:
+def of_json(api: BoundApi, row: dict[str, Any]) -> Any:
     nulls = {f.name: None for f in api.contract.takes_fields if f.required and f.nullable}
     try:
         return api.decode(msgspec.json.encode(nulls | {k: v for k, v in row.items() if v is not None}))[0][0]
@@ -132,7 +134,7 @@ def test_a_closed_contract_refuses_a_number_it_does_not_know() -> None:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     running = Running(
         tmp_path_factory.mktemp("server"),
-        loader="support.grpc_server:load",
+        apis=TYPED,
         workers=1,
         grpc_port=stock.free_port(),
     )

@@ -21,8 +21,8 @@ from funade.serve.http import docs_page
 from funade.serve.http.response import _REASONS
 from funade.serve.http.routes import Route, Routes
 from funade.serve.worker import endpoints
-from support import serve_fake, serve_types
 from support.client import Client
+from support.release import TENSORS, release
 from support.runtimes import runtime_of, submitter_of
 from support.server import Running
 
@@ -31,7 +31,7 @@ from support.server import Running
 def runtime(tmp_path: Path) -> Iterator[Runtime]:
     """A worker's runtime that nobody comes to."""
     loop = asyncio.new_event_loop()
-    yield runtime_of(serve_types.load({"release": 7}), loop, tmp_path / "log")
+    yield runtime_of(release(7, TENSORS), loop, tmp_path / "log")
     loop.close()
 
 
@@ -95,7 +95,7 @@ class Odd(msgspec.Struct):
 def test_examples_keep_their_contract() -> None:
     fields = contract_of(Odd, Odd, place="x").takes_fields
     assert msgspec.convert(example(fields), Odd) == Odd(6, -3.5, 1.0, "text", "ABC-123")
-    for api in serve_types.load({"release": 1}).apis.values():
+    for api in release(1, TENSORS).apis.values():
         api.decode(json.dumps(example(api.contract.takes_fields)).encode())
 
 
@@ -134,7 +134,7 @@ def test_the_page_shows_each_field_with_what_it_admits(runtime: Runtime, routes:
 
 
 def test_what_an_author_wrote_is_text_and_never_markup(runtime: Runtime, tmp_path: Path) -> None:
-    fake = serve_fake.load({"folder": str(tmp_path), "release": 1}).apis["arrival"]
+    fake = release(1).apis["arrival"]
     fake.contract = contract_of(Odd, Odd, place="x")
     seen = _Seen()
     page = docs_page.page({"arrival": fake}, 1, {"paths": {}})

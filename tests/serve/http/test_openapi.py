@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from support import stock
+from support.release import TENSORS
 from support.server import Running
 
 
@@ -27,7 +28,7 @@ def _cases(running: Running, each: int, seed: int) -> int:
 
 @pytest.fixture
 def running(run: Callable[..., Running], tmp_path: Path) -> Running:
-    return run(workers=1, loader="support.serve_types:load")
+    return run(workers=1, apis=TENSORS)
 
 
 def test_a_few_hundred_cases_are_answered_as_the_document_says(running: Running) -> None:

@@ -20,8 +20,8 @@ from funade.serve.http.routes import PageRequest, Route, Routes
 from funade.serve.queue.submit import Submitter
 from funade.serve.tokens import token_file
 from funade.serve.worker import endpoints, grpc_services
-from support import serve_fake
 from support.client import Client, Response
+from support.release import release
 from support.runtimes import runtime_of, submitter_of
 from support.server import Running
 from support.wait import until
@@ -35,7 +35,7 @@ Run = Callable[..., Running]
 def runtime(tmp_path: Path) -> Iterator[Runtime]:
     """A worker's runtime that nobody comes to."""
     loop = asyncio.new_event_loop()
-    yield runtime_of(serve_fake.load({"folder": str(tmp_path), "release": 1}), loop, tmp_path / "log")
+    yield runtime_of(release(1), loop, tmp_path / "log")
     loop.close()
 
 

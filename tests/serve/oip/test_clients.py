@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from support import serve_types, stock
+from support import stock
+from support.release import TENSORS, release
 from support.server import Running
 
 _MOMENTS = ("2022-03-01T12:00:00Z", "1999-12-31T23:59:59.000001Z", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z")
@@ -88,7 +89,7 @@ def heard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     """Everything that the client heard of one server."""
     folder = tmp_path_factory.mktemp("triton")
     grpc_port = stock.free_port()
-    running = Running(folder, workers=1, loader="support.serve_types:load", grpc_port=grpc_port)
+    running = Running(folder, workers=1, apis=TENSORS, grpc_port=grpc_port)
     try:
         running.serving(1)
         narrow = _one(whole={"datatype": "INT8", "data": [-128]}, number={"datatype": "FP32", "data": [0.1]})
@@ -138,7 +139,7 @@ def _direct() -> dict[str, list[Any]]:
         {name: None if lost.get(name) and lost[name][i] else given[name]["data"][i] for name in names}
         for i in range(2000)
     ]
-    api = serve_types.load({"release": 1}).apis["mirror"]
+    api = release(1, TENSORS).apis["mirror"]
     decoded, single = api.decode(json.dumps(rows).encode())
     assert not single
     answers = api.answers.rows(api.call(api.take(decoded).columns, 2000))

@@ -18,7 +18,8 @@ from funade.serve.answer.runtime import Runtime
 from funade.serve.grpc import call as rpc
 from funade.serve.oip.grpc import methods
 from funade.serve.oip.proto import FILE, MESSAGES
-from support import serve_types, stock
+from support import stock
+from support.release import TENSORS, release
 from support.runtimes import runtime_of
 
 INFER = "/inference.GRPCInferenceService/ModelInfer"
@@ -28,7 +29,7 @@ INFER = "/inference.GRPCInferenceService/ModelInfer"
 def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     """A runtime whose queues are looked into by hand."""
     loop = asyncio.new_event_loop()
-    yield runtime_of(serve_types.load({"release": 7}), loop, tmp_path_factory.mktemp("runtime") / "log")
+    yield runtime_of(release(7, TENSORS), loop, tmp_path_factory.mktemp("runtime") / "log")
     loop.close()
 
 

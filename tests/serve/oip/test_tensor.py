@@ -17,9 +17,9 @@ from funade.errors import ContractViolation
 from funade.serve.oip import json as oip_json
 from funade.serve.oip.model import Model
 from funade.serve.oip.tensor import Tensor, columns_of, values_of
-from support import serve_types
+from support.release import TENSORS, release
 
-APIS = serve_types.load({"release": 3}).apis
+APIS = release(3, TENSORS).apis
 COOK = Model(APIS["cook"], 3)
 MIRROR = Model(APIS["mirror"], 3)
 

@@ -20,6 +20,7 @@ from funade.serve.queue import grpc as queue_rpc
 from funade.store.queue_rules import QueueRules
 from support.client import Client
 from support.queue_client import Later, close, hooks, later, queued
+from support.release import SHORT
 from support.server import Running
 from support.stock import free_port
 from support.wait import until
@@ -232,14 +233,16 @@ def test_drill_w11_a_request_that_ends_its_worker_becomes_a_dead_letter_and_the_
 
 
 def test_a_request_is_answered_by_the_release_that_is_current_when_it_is_claimed(made: Run, tmp_path: Path) -> None:
-    running = made(loader="support.queue_fake:load")
+    running = made(acts={2: SHORT})
+    hold = running.hold()
     asking = later(running, tmp_path)
-    slow = asking.id({"km": 1.0, "wait_s": 1.5})
-    until(lambda: asking.look(slow)["state"] == "claimed")
+    slow = asking.id({"km": 1.0, "does": hold.act})
+    hold.begun()
     fits, breaks = asking.id({"km": 50.0}), asking.id({"km": 500.0})
     gone = asking.id({"km": 1.0}, api="plain")
     running.switch(2)
     running.serving(2)
+    hold.open()
     asking.again()
     assert asking.ended(slow)["release"] == 1
     assert asking.ended(fits)["release"] == 2
@@ -250,13 +253,15 @@ def test_a_request_is_answered_by_the_release_that_is_current_when_it_is_claimed
 
 
 def test_a_claim_whose_reading_fails_is_settled_and_its_neighbours_are_answered(made: Run, tmp_path: Path) -> None:
-    running = made(loader="support.queue_fake:load")
+    running = made(acts={2: SHORT})
+    hold = running.hold()
     asking = later(running, tmp_path)
-    slow = asking.id({"km": 1.0, "wait_s": 1.5})
-    until(lambda: asking.look(slow)["state"] == "claimed")
+    asking.id({"km": 1.0, "does": hold.act})
+    hold.begun()
     before, unreadable, after = [asking.id({"km": km}) for km in (12.0, 13.0, 14.0)]
     running.switch(2)
     running.serving(2)
+    hold.open()
     asking.again()
     assert [asking.ended(id)["answer"]["eta"] for id in (before, after)] == [24.0, 28.0]
     failed = asking.ended(unreadable)
@@ -267,13 +272,14 @@ def test_a_claim_whose_reading_fails_is_settled_and_its_neighbours_are_answered(
 def test_nobody_who_waits_holds_up_a_switch(made: Run, tmp_path: Path) -> None:
     running = made()
     asking = later(running, tmp_path)
-    slow = asking.id({"km": 1.0, "does": "sleep 1"})
+    hold = running.hold()
+    slow = asking.id({"km": 1.0, "does": hold.act})
+    hold.begun()
     asking.ask(slow, "60s")
-    began = time.monotonic()
     running.switch(2)
     running.serving(2)
     assert asking.client.response().json["state"] == "claimed"
-    assert time.monotonic() - began < 30
+    hold.open()
     assert asking.ended(slow)["state"] == "done"
     assert asking.client.ask({"km": 1.0}).headers["funade-release"] == "2"
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import msgspec
 import pytest
 
 from funade.serve.limits import Limits
-from support.client import Client, post
+from support.client import Client, post, roundtrip
 from support.server import Running, alive
 from support.wait import until
 
@@ -21,7 +20,7 @@ Run = Callable[..., Running]
 
 
 def _refusal(running: Running) -> str:
-    assert running.process.wait(20) == 1
+    assert running.process.wait(120) == 1
     assert running.process.stderr is not None
     return running.process.stderr.read().strip()
 
@@ -74,13 +73,15 @@ def test_drill_w21_a_kept_connection_sees_the_old_release_then_the_new(run: Run)
 def test_a_request_begun_is_finished_on_the_old_release(run: Run) -> None:
     server = run()
     with Client(server.port) as client, Client(server.port) as half:
-        client.send(post({"km": 1, "does": "sleep 1.5"}))
+        hold = server.hold()
         whole = post({"km": 5})
         half.send(whole[:-3])
-        time.sleep(0.2)
+        client.send(post({"km": 1, "does": hold.act}))
+        hold.begun()
         server.switch(2)
         server.serving(2)
         client.send(post({"km": 2}))
+        hold.open()
         assert [client.response().json["model"], client.response().json["model"]] == [1, 2]
         assert half.send(whole[-3:]).response().json["model"] == 2  # its unread bytes travelled
 
@@ -88,19 +89,22 @@ def test_a_request_begun_is_finished_on_the_old_release(run: Run) -> None:
 def test_a_pipelining_client_is_answered_once_for_each_request(run: Run) -> None:
     server = run()
     with Client(server.port) as client:
-        client.send(post({"km": 1, "does": "sleep 1"}) + post({"km": 2}) + post({"km": 3})[:-4])
+        hold = server.hold()
+        client.send(post({"km": 1, "does": hold.act}) + post({"km": 2}) + post({"km": 3})[:-4])
+        hold.begun()
         server.switch(2)
         server.serving(2)
         client.send(post({"km": 3})[-4:] + post({"km": 4}))
+        hold.open()
         assert [client.response().json["eta"] for _ in range(4)] == [2.0, 4.0, 6.0, 8.0]
 
 
 def test_a_large_half_received_request_is_finished_where_it_began(run: Run) -> None:
-    server = run()
+    server = run(workers=1)
     whole = post([{"km": 1}] * 20_000)
     with Client(server.port) as client:
         client.send(whole[:150_000])
-        time.sleep(0.1)
+        roundtrip(server.port)
         server.switch(2)
         server.serving(2)
         client.send(whole[150_000:])
@@ -112,8 +116,9 @@ def test_a_large_half_received_request_is_finished_where_it_began(run: Run) -> N
 def test_what_is_not_answered_within_the_drain_gets_503(run: Run) -> None:
     server = run(drain_s=0.5)
     with Client(server.port) as client:
-        client.send(post({"km": 1, "does": "sleep 60"}, api="plain"))
-        time.sleep(0.2)
+        hold = server.hold()
+        client.send(post({"km": 1, "does": hold.act}, api="plain"))
+        hold.begun()
         server.switch(2)
         response = client.response()
         assert (response.status, response.headers["connection"]) == (503, "close")
@@ -189,9 +194,11 @@ def test_a_terminated_worker_finishes_what_it_began(run: Run) -> None:
     server = run(workers=1)
     before = server.serving(1)
     with Client(server.port) as client:
-        client.send(post({"km": 1, "does": "sleep 0.5"}))
-        time.sleep(0.2)
+        hold = server.hold()
+        client.send(post({"km": 1, "does": hold.act}))
+        hold.begun()
         os.kill(before.workers[0], signal.SIGTERM)
+        hold.open()
         assert client.response().status == 200
     with Client(server.port) as client:
         assert client.ask({"km": 1}).status == 200
@@ -204,12 +211,15 @@ def test_the_server_finishes_what_is_begun_and_leaves_no_process(run: Run) -> No
         state = server.serving(1)
         with Client(server.port) as client, Client(server.port) as idle:
             idle.ask({"km": 1})
-            client.send(post({"km": 1, "does": "sleep 0.5"}))
-            time.sleep(0.2)
-            assert server.end(number) == 0
+            hold = server.hold()
+            client.send(post({"km": 1, "does": hold.act}))
+            hold.begun()
+            server.process.send_signal(number)
+            assert idle.closed()
+            hold.open()
+            assert server.process.wait(120) == 0
             response = client.response()
             assert (response.status, response.headers["connection"]) == (200, "close")
-            assert idle.closed()
         assert not any(alive(pid) for pid in state.workers)
         assert not list((server.folder / "serve").glob("*.json"))
 
@@ -219,9 +229,11 @@ def test_the_death_of_the_supervisor_ends_its_workers_after_what_is_begun(run: R
     server = run()
     state = server.serving(1)
     with Client(server.port) as client:
-        client.send(post({"km": 1, "does": "sleep 0.5"}))
-        time.sleep(0.2)
+        hold = server.hold()
+        client.send(post({"km": 1, "does": hold.act}))
+        hold.begun()
         server.end(signal.SIGKILL)
+        hold.open()
         assert client.response().status == 200
     until(lambda: not any(alive(pid) for pid in state.workers) or None)
 
@@ -257,13 +269,15 @@ def test_a_supervisor_started_again_on_its_port_serves_while_the_old_workers_fin
     port = server.port
     server.settings = msgspec.structs.replace(server.settings, port=port)
     with Client(port) as client:
-        client.send(post({"km": 1, "does": "sleep 1.5"}))
-        time.sleep(0.2)
+        hold = server.hold()
+        client.send(post({"km": 1, "does": hold.act}))
+        hold.begun()
         server.end(signal.SIGKILL)
         server.process = server.start()
         assert server.serving(1).pid == server.process.pid
         with Client(port) as other:
             assert other.ask({"km": 1}).status == 200
+        hold.open()
         assert client.response().status == 200
 
 

@@ -1,24 +1,19 @@
-"""A release of two real apis with guards and defaults, for servers under test; its function fails as a row says."""
+"""Apis with guards and defaults, whose function fails as a row says."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
-from zoneinfo import ZoneInfo
 
 import msgspec
 import numpy as np
 
 import funade as fn
-from funade.bind.api import BoundApi
-from funade.bind.release import LoadedRelease
-from funade.declare.graph import Graph, spec_of
 
 Array = np.ndarray[Any, Any]
 FORBIDDEN = ("airside", "tracks")
 
 
-class Ride(msgspec.Struct):
+class Trip(msgspec.Struct):
     ride: int
     km: float
     demand: Annotated[float, msgspec.Meta(ge=0), fn.default(1.0)]
@@ -47,7 +42,7 @@ def _suggest(batch: dict[str, Array]) -> dict[str, Array]:
 
 
 @fn.api(
-    fn.takes(Ride),
+    fn.takes(Trip),
     fn.gives(Pickup),
     fn.fallback(ride=-1, eta=15.0, pickup="centre", asked=False),
     fn.guard(eta=(0, 120)),
@@ -57,20 +52,12 @@ def suggest(batch: fn.Columns) -> fn.Columns:
     return _suggest(batch)
 
 
-@fn.api(fn.takes(Ride), fn.gives(Pickup), fn.fallback(ride=-1, eta=15.0, pickup="centre", asked=False),
+@fn.api(fn.takes(Trip), fn.gives(Pickup), fn.fallback(ride=-1, eta=15.0, pickup="centre", asked=False),
         fn.guard(allowed, otherwise="reject"))  # fmt: skip
 def strict(batch: fn.Columns) -> fn.Columns:
     return _suggest(batch)
 
 
-@fn.api(fn.takes(Ride), fn.gives(Pickup), fn.guard(allowed))
+@fn.api(fn.takes(Trip), fn.gives(Pickup), fn.guard(allowed))
 def alone(batch: fn.Columns) -> fn.Columns:
     return _suggest(batch)
-
-
-def load(argument: dict[str, Any]) -> LoadedRelease:
-    """The release of these apis."""
-    nodes = {node.name: node for node in (suggest, strict, alone)}
-    specs = {name: spec_of(node, Path(__file__).parent) for name, node in nodes.items()}
-    apis = {name: BoundApi(specs[name], node, {}, {}, ZoneInfo("UTC")) for name, node in nodes.items()}
-    return LoadedRelease(argument["release"], "", Graph(specs.values()), nodes, [], apis)
