@@ -200,11 +200,11 @@ class Doors:
         """
         metadata = [("authorization", f"Bearer {self.server.tokens['submit']}")]
         within = [("grpc-timeout", f"{10 * asked.within_ms}m")] if asked.within_ms is not None else []
-        given: dict[str, Any] = {"metadata": metadata + within} | ({} if within else {"timeout": 60})
+        options: dict[str, Any] = {"metadata": metadata + within} | ({} if within else {"timeout": 60})
         method = self.channel.unary_unary(path)
         call: Any
         try:
-            reply, call = method.with_call(message + b"\0" * asked.padding, wait_for_ready=True, **given)
+            reply, call = method.with_call(message + b"\0" * asked.padding, wait_for_ready=True, **options)
         except grpc.RpcError as error:
             reply, call = b"", error
         trailing = dict(call.trailing_metadata() or ())

@@ -26,7 +26,8 @@ class Reflected:
         self.services: list[str] = [service.name for service in listed.list_services_response.service]
         self._pool: Any = descriptor_pool.DescriptorPool()
         asked = [pb.ServerReflectionRequest(file_containing_symbol=name) for name in self.services]
-        files = {f for one in self._answers(*asked) for f in one.file_descriptor_response.file_descriptor_proto}
+        replies = [answer.file_descriptor_response for answer in self._answers(*asked)]
+        files = {file for reply in replies for file in reply.file_descriptor_proto}
         for file in sorted(files, key=lambda file: descriptor_pb2.FileDescriptorProto.FromString(file).name):
             self._pool.AddSerializedFile(file)
 

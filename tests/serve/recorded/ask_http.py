@@ -21,10 +21,10 @@ def body_of(value: Any) -> bytes:
 def request(line: str, body: Any = None, **headers: str) -> bytes:
     """A request; a body has its length said unless a header does."""
     data = b"" if body is None else body_of(body)
-    told = {"host": "localhost"} | {name.replace("_", "-"): value for name, value in headers.items()}
-    if body is not None and not {"content-length", "transfer-encoding"} & set(told):
-        told["content-length"] = str(len(data))
-    lines = "".join(f"{name}: {value}\r\n" for name, value in told.items() if value is not None)
+    fields = {"host": "localhost"} | {name.replace("_", "-"): value for name, value in headers.items()}
+    if body is not None and not {"content-length", "transfer-encoding"} & set(fields):
+        fields["content-length"] = str(len(data))
+    lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items() if value is not None)
     return f"{line} HTTP/1.1\r\n{lines}\r\n".encode() + data
 
 

@@ -18,11 +18,11 @@ TOKENS = ("", "Bearer nothing", "Bearer TOKEN-predict", "bearer TOKEN-submit", "
 def exchanges(reflected: Reflected) -> Iterator[Exchange]:
     message, inference = message_of(reflected, "cook", order()), {"inputs": tensors([order()])}
     for token in TOKENS:
-        said = {"authorization": token} if token else {}
+        headers = {"authorization": token} if token else {}
         metadata = [("authorization", token)] if token else []
-        yield http(f"http `{token}`", request("POST /v1/cook", order(), **said))
-        yield http(f"oip `{token}`", request("POST /v2/models/cook/infer", inference, **said))
-        yield http(f"queue `{token}`", request("POST /v1/cook/submit", order(dishes=0), **said))
+        yield http(f"http `{token}`", request("POST /v1/cook", order(), **headers))
+        yield http(f"oip `{token}`", request("POST /v2/models/cook/infer", inference, **headers))
+        yield http(f"queue `{token}`", request("POST /v1/cook/submit", order(dishes=0), **headers))
         yield call(f"grpc one `{token}`", f"/{reflected.service('cook')}/One", message, metadata=metadata)
         yield call(f"grpc many `{token}`", f"/{reflected.service('cook')}/Many", b"", metadata=metadata)
         yield call(f"oip over grpc `{token}`", f"/{SERVICE}/ModelInfer", b"", metadata=metadata)

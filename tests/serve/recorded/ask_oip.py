@@ -68,9 +68,9 @@ def over_http() -> Iterator[HttpExchange]:
             rows = value if isinstance(value, list) else [value]
             yield infer(name, api, {"inputs": tensors(rows)})
             if name not in REFUSED and all(value is not None for row in rows for value in row.values()):
-                given = tensors(rows)
+                inputs = tensors(rows)
                 asked = {"binary_data_output": True}
-                yield binary(f"{name}, as bytes", api, given, [packed(tensor) for tensor in given], parameters=asked)
+                yield binary(f"{name}, as bytes", api, inputs, [packed(tensor) for tensor in inputs], parameters=asked)
     good = tensors([order()])
     for name, changed in WRONG.items():
         yield infer(name, "cook", changed)
@@ -168,8 +168,8 @@ def over_grpc(reflected: Reflected) -> Iterator[GrpcExchange]:
             yield asked(f"ModelMetadata `{name}` `{version}`", "ModelMetadata", name=name, version=version)
     for name, (api, value) in SAID.items():
         if value:
-            given = tensors(value if isinstance(value, list) else [value])
-            yield asked(name, "ModelInfer", model_name=api, inputs=[_typed(tensor) for tensor in given])
+            inputs = tensors(value if isinstance(value, list) else [value])
+            yield asked(name, "ModelInfer", model_name=api, inputs=[_typed(tensor) for tensor in inputs])
     for name, values in _messages().items():
         yield asked(name, "ModelInfer", **values)
     yield call("no message", f"/{SERVICE}/ModelInfer", b"\xff")
