@@ -101,7 +101,7 @@ def replayed(store: Store, rows: Sequence[Mapping[str, Any]]) -> list[ReplayedAn
     """Rows of ``predictions`` answered again, each by the release that answered it; in the rows' order."""
     with tempfile.TemporaryDirectory(prefix="funade-explain-") as folder:
         files = _files(store, rows, Path(folder))
-        found = [
+        answers = [
             ReplayedAnswer(why="it was refused") if row["refused"] else ReplayedAnswer(why="its call is not kept")
             for row in rows
         ]
@@ -110,31 +110,31 @@ def replayed(store: Store, rows: Sequence[Mapping[str, Any]]) -> list[ReplayedAn
             if not row["refused"] and row["prediction"] in files:
                 by_release.setdefault(row["release"], []).append(index)
         for release, indexes in by_release.items():
-            asked = [_asked(rows[i], *files[rows[i]["prediction"]]) for i in indexes]
-            for i, one in zip(indexes, _again(store, release, asked), strict=True):
-                found[i] = one
-    return found
+            logged = [_logged(rows[i], *files[rows[i]["prediction"]]) for i in indexes]
+            for i, answer in zip(indexes, _again(store, release, logged), strict=True):
+                answers[i] = answer
+    return answers
 
 
-def _again(store: Store, release: int, asked: Sequence[LoggedRow]) -> Sequence[ReplayedAnswer]:
+def _again(store: Store, release: int, rows: Sequence[LoggedRow]) -> Sequence[ReplayedAnswer]:
     if store.metadata.release(release) is None:
-        return [ReplayedAnswer(why=f"release {release} is not in the store")] * len(asked)
-    return replay(store.address, asked)
+        return [ReplayedAnswer(why=f"release {release} is not in the store")] * len(rows)
+    return replay(store.address, rows)
 
 
 def _files(store: Store, rows: Sequence[Mapping[str, Any]], folder: Path) -> dict[str, tuple[str, int]]:
     """Prediction → a file with the rows that were answered together, and its place among them."""
-    found: dict[str, tuple[str, int]] = {}
+    files: dict[str, tuple[str, int]] = {}
     for number, (call, table) in enumerate(store.predictions.calls({row["call"] for row in rows})):
         file = str(folder / f"{number}.parquet")
         pq.write_table(table.select(["request", "answer"]), file)
         mark = call.partition("-")[0]
         places = zip(table["number"].to_pylist(), table["row"].to_pylist(), strict=True)
-        found |= {predictions.prediction(mark, n, row): (file, place) for place, (n, row) in enumerate(places)}
-    return found
+        files |= {predictions.prediction(mark, n, row): (file, place) for place, (n, row) in enumerate(places)}
+    return files
 
 
-def _asked(row: Mapping[str, Any], file: str, place: int) -> LoggedRow:
+def _logged(row: Mapping[str, Any], file: str, place: int) -> LoggedRow:
     return LoggedRow(row["release"], row["api"], file, place, row["fallback"] or "")
 
 
