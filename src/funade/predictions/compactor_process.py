@@ -25,7 +25,7 @@ from funade.store import disk
 _AGAIN_S = 2.0
 _LONG_S = 3.0
 _LOOK_S = 1.0
-_LAST_S = 10.0
+_LAST_S = 60.0
 
 
 class CompactorSettings(msgspec.Struct, frozen=True):
