@@ -68,13 +68,13 @@ class Compactor:
         self._days = days
         self._open = self._folder / "open"
         self._joined_at = time.monotonic()
-        self._told: dict[str, str] = {}
+        self._reported: dict[str, str] = {}
         self._buffer = bytearray()
         self._settled: dict[Path, tuple[int, bool]] = {}
 
     def look(self) -> int:
         """One round; returns how many rows became readable."""
-        rows = sum([self._tried(path.name, self._read, path) for path in sorted(self._open.glob("*.wal"))])
+        rows = sum([self._attempt(path.name, self._read, path) for path in sorted(self._open.glob("*.wal"))])
         if time.monotonic() - self._joined_at > _JOIN_S:
             self._joined_at = time.monotonic()
             self.tidy(time.time())
@@ -87,7 +87,7 @@ class Compactor:
                 _remove(folder)
                 self._settled.pop(folder, None)
             else:
-                self._tried(f"{folder.parent.name}/{folder.name}", self._tidy, folder, now)
+                self._attempt(f"{folder.parent.name}/{folder.name}", self._tidy, folder, now)
         for path in [*self._open.glob("*.fresh"), *self._open.glob("*.new")]:
             if path.stat().st_mtime < now - _SWEEP_S and not disk.is_locked(path):
                 path.unlink()  # whoever made it died over it
@@ -95,19 +95,19 @@ class Compactor:
             if self._days and path.stat().st_mtime < now - self._days * 86_400:
                 path.unlink()
 
-    def _tried(self, what: str, act: Callable[..., int], *arguments: Any) -> int:
+    def _attempt(self, what: str, act: Callable[..., int], *arguments: Any) -> int:
         """What cannot be done now holds up nothing else, is told once, and is tried again at the next look."""
         try:
             done = act(*arguments)
         except Exception as error:  # a full disk, most of all
-            self._tell(what, f"{type(error).__name__}: {error}")
+            self._report(what, f"{type(error).__name__}: {error}")
             return 0
-        self._told.pop(what, None)
+        self._reported.pop(what, None)
         return done
 
-    def _tell(self, what: str, why: str) -> None:
-        if self._told.get(what) != why:
-            self._told[what] = why
+    def _report(self, what: str, why: str) -> None:
+        if self._reported.get(what) != why:
+            self._reported[what] = why
             sys.stderr.write(f"keeper: {what}: {why}\n")
 
     def _read(self, path: Path) -> int:
@@ -185,7 +185,7 @@ class Compactor:
                         aside = self._open / f"{path.stem}.{start + begin:012}.unread"
                         aside.write_bytes(data[begin : frame.end])
                         why = f"{type(error).__name__}: {error}"
-                        self._tell(aside.name, f"{frame.header.rows} rows are in no table, {why}")
+                        self._report(aside.name, f"{frame.header.rows} rows are in no table, {why}")
 
     def _tidy(self, folder: Path, now: float) -> int:
         """Sweep and join one api's day; one that is over is left with as few files as can be."""

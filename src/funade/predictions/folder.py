@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from funade.events import EventLog
 from funade.predictions.compactor_process import CompactorProcess, CompactorSettings
-from funade.store.ports.predictions import Keeper, PredictionWriter
+from funade.store.ports.predictions import Compaction, PredictionWriter
 
 if TYPE_CHECKING:
     import asyncio
@@ -40,7 +40,7 @@ class PredictionFolder:
 
         return LogWriter(self.folder, mark, release, without, loop, events)
 
-    def keeper(self, days: int, events: EventLog) -> Keeper:
+    def compaction(self, days: int, events: EventLog) -> Compaction:
         """The compactor, in a process of its own."""
         return CompactorProcess(CompactorSettings(str(self.folder), days), events)
 

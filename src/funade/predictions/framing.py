@@ -12,21 +12,21 @@ from funade.predictions import wal
 from funade.store.prediction_record import DOORS, Record
 
 
-def framed(entries: Sequence[Record], release: int, fields: Mapping[str, frozenset[str]]) -> list[wal.Piece]:
+def framed(records: Sequence[Record], release: int, fields: Mapping[str, frozenset[str]]) -> list[wal.Piece]:
     """The pieces of one frame with records that have the same columns.
 
     ``fields`` names an api's fields that are not kept.
     """
-    first = entries[0]
-    rows = sum([entry.rows for entry in entries])
+    first = records[0]
+    rows = sum([record.rows for record in records])
     without = fields.get(first.api, frozenset())
-    columns = _facts(entries)
-    columns |= _columns([entry.request.columns for entry in entries], "q:", without)
-    columns |= _columns([entry.answers for entry in entries], "a:", without)
+    columns = _facts(records)
+    columns |= _columns([record.request.columns for record in records], "q:", without)
+    columns |= _columns([record.answers for record in records], "a:", without)
     for side, letter in (("defaults", "d:"), ("guards", "g:")):
-        columns |= _masks(entries, side, letter)
+        columns |= _masks(records, side, letter)
     blocks = []
-    for parts in zip(*[entry.request.packed for entry in entries], strict=True):
+    for parts in zip(*[record.request.packed for record in records], strict=True):
         if without.isdisjoint(parts[0].names):
             names = tuple(["q:" + name for name in parts[0].names])
             blocks.append(wal.PackedColumns(names, parts[0].kind, [part.data for part in parts]))
@@ -57,11 +57,11 @@ def _joined(arrays: Sequence[Array]) -> Array:
     return np.concatenate([array.astype(object) for array in arrays])
 
 
-def _facts(entries: Sequence[Record]) -> dict[str, Array]:
+def _facts(records: Sequence[Record]) -> dict[str, Array]:
     """What the log tells of each row besides its values."""
-    rows = [entry.rows for entry in entries]
+    rows = [record.rows for record in records]
     total = sum(rows)
-    counts = [count for entry in entries for count in entry.counts]
+    counts = [count for record in records for count in record.counts]
     requests = len(counts)
 
     def each(values: Array) -> Array:
@@ -70,16 +70,16 @@ def _facts(entries: Sequence[Record]) -> dict[str, Array]:
     def whole(values: Sequence[int]) -> Array:
         return np.repeat(np.array(values, dtype="i8"), rows)
 
-    came = np.array([since for entry in entries for since in entry.since])
-    went = np.repeat(np.array([entry.now for entry in entries]), [len(entry.counts) for entry in entries])
+    came = np.array([since for record in records for since in record.since])
+    went = np.repeat(np.array([record.now for record in records]), [len(record.counts) for record in records])
     return {
-        "number": each(np.concatenate([_numbers(entry.numbers) for entry in entries])),
-        "row": _rows(entries, counts, total),
-        "call": whole([entry.numbers[0] for entry in entries]),
-        "at": whole([int(entry.at * 1e6) for entry in entries]),
+        "number": each(np.concatenate([_numbers(record.numbers) for record in records])),
+        "row": _rows(records, counts, total),
+        "call": whole([record.numbers[0] for record in records]),
+        "at": whole([int(record.at * 1e6) for record in records]),
         "latency_ms": each(((went - came) * 1e3).astype("f4")),
-        "door": each(_doors([door for entry in entries for door in entry.doors])),
-        "spoke": _spoke(entries, total),
+        "door": each(_doors([door for record in records for door in record.doors])),
+        "spoke": _spoke(records, total),
     }
 
 
@@ -89,10 +89,10 @@ def _numbers(numbers: Sequence[int]) -> Array:
     return np.array(numbers, dtype="i8")
 
 
-def _spoke(entries: Sequence[Record], total: int) -> Array:
-    if all(entry.spoke is None for entry in entries):
+def _spoke(records: Sequence[Record], total: int) -> Array:
+    if all(record.spoke is None for record in records):
         return np.zeros(total, "u1")
-    return np.concatenate([np.zeros(e.rows, "u1") if e.spoke is None else e.spoke for e in entries])
+    return np.concatenate([np.zeros(e.rows, "u1") if e.spoke is None else e.spoke for e in records])
 
 
 def _doors(doors: Sequence[str]) -> Array:
@@ -101,21 +101,24 @@ def _doors(doors: Sequence[str]) -> Array:
     return np.array([DOORS.index(door) for door in doors], dtype="u1")
 
 
-def _rows(entries: Sequence[Record], counts: Sequence[int], total: int) -> Array:
+def _rows(records: Sequence[Record], counts: Sequence[int], total: int) -> Array:
     """Each row's place in its request; -1 where the request was one object."""
-    if all(all(entry.singles) for entry in entries):
+    if all(all(record.singles) for record in records):
         return np.full(total, -1, dtype="i4")
-    singles = np.repeat([single for entry in entries for single in entry.singles], counts)
+    singles = np.repeat([single for record in records for single in record.singles], counts)
     first = np.repeat(np.cumsum([0, *counts[:-1]]), counts)
     return np.where(singles, -1, np.arange(total) - first).astype("i4")
 
 
-def _masks(entries: Sequence[Record], side: str, letter: str) -> dict[str, Array]:
-    sides = [getattr(entry, side) or {} for entry in entries]
+def _masks(records: Sequence[Record], side: str, letter: str) -> dict[str, Array]:
+    sides = [getattr(record, side) or {} for record in records]
     names = dict.fromkeys(name for masks in sides for name in masks)
     return {
         letter + name: np.concatenate(
-            [masks.get(name, np.zeros(entry.rows, dtype=np.bool_)) for entry, masks in zip(entries, sides, strict=True)]
+            [
+                masks.get(name, np.zeros(record.rows, dtype=np.bool_))
+                for record, masks in zip(records, sides, strict=True)
+            ]
         )
         for name in names
     }

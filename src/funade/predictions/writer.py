@@ -28,14 +28,14 @@ MOST_SIZE = 256 << 20
 
 FLUSH_S = 0.25
 FILE_BYTES = 64 << 20
-_TOLD_S = 5.0
+_ALERT_S = 5.0
 _AT_ONCE = 512
 
 
 class _Waiting(NamedTuple):
-    """An entry and who waits until it is written."""
+    """A record and who waits until it is written."""
 
-    entry: Record
+    record: Record
     size: int
     then: Callable[[bool], None] | None
 
@@ -76,7 +76,7 @@ class LogWriter:
         self._weighed: dict[str, Callable[[Record], int]] = {}
         self._wake = threading.Event()
         self._closed = False
-        self._told = -_TOLD_S
+        self._alerted_at = -_ALERT_S
         self._failing = False
         self._file = -1
         self._number = 0
@@ -87,25 +87,25 @@ class LogWriter:
         self._thread = threading.Thread(target=self._write_on, daemon=True, name="funade-log")
         self._thread.start()
 
-    def add(self, entry: Record) -> None:
+    def add(self, record: Record) -> None:
         """Note answers; on the loop."""
-        size = self._size_of(entry)
-        if self._full(entry.rows, size):
-            self._dropped += entry.rows
-            self._tell("predictions lost", why="more than can be written")
+        size = self._size_of(record)
+        if self._full(record.rows, size):
+            self._dropped += record.rows
+            self._alert("predictions lost", why="more than can be written")
         else:
-            self._take(entry, size, None)
+            self._take(record, size, None)
 
-    def keep(self, entry: Record, then: Callable[[bool], None]) -> None:
+    def keep(self, record: Record, then: Callable[[bool], None]) -> None:
         """Write answers before they are sent: ``then`` is called on the loop with whether they are on the disk.
 
         Those that are not count as refused, not as lost.
         """
-        size = self._size_of(entry)
-        if self._full(entry.rows, size):
+        size = self._size_of(record)
+        if self._full(record.rows, size):
             self._loop.call_soon(then, False)
         else:
-            self._take(entry, size, then)
+            self._take(record, size, then)
             self._wake.set()
 
     @property
@@ -113,20 +113,20 @@ class LogWriter:
         """Rows that were answered and are not in the log."""
         return self._dropped + self._unwritten
 
-    def _size_of(self, entry: Record) -> int:
-        weigh = self._weighed.get(entry.api)
+    def _size_of(self, record: Record) -> int:
+        weigh = self._weighed.get(record.api)
         if weigh is None:
-            weigh = self._weighed[entry.api] = _weighing(entry)
-        return weigh(entry)
+            weigh = self._weighed[record.api] = _weighing(record)
+        return weigh(record)
 
     def _full(self, rows: int, size: int) -> bool:
         waiting, held = self._came_rows - self._went_rows, self._came_size - self._went_size
         return waiting + rows > MOST_ROWS or held + size > MOST_SIZE
 
-    def _take(self, entry: Record, size: int, then: Callable[[bool], None] | None) -> None:
-        self._came_rows += entry.rows
+    def _take(self, record: Record, size: int, then: Callable[[bool], None] | None) -> None:
+        self._came_rows += record.rows
         self._came_size += size
-        self._noted.append(_Waiting(entry, size, then))
+        self._noted.append(_Waiting(record, size, then))
 
     def close(self) -> None:
         """Write what is noted and end; from any thread but the writing one."""
@@ -155,16 +155,16 @@ class LogWriter:
             if waiting.then is not None
         ]
         for group, whole in written:
-            self._count(group, kept=whole and (synced or group[0].then is None))
+            self._count(group, whole=whole and (synced or group[0].then is None))
         if thens:
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 self._loop.call_soon_threadsafe(_call, thens)
 
-    def _count(self, group: Sequence[_Waiting], *, kept: bool) -> None:
-        rows = sum([waiting.entry.rows for waiting in group])
+    def _count(self, group: Sequence[_Waiting], *, whole: bool) -> None:
+        rows = sum([waiting.record.rows for waiting in group])
         self._went_rows += rows
         self._went_size += sum([waiting.size for waiting in group])
-        if kept:
+        if whole:
             self.logged += rows
             if self._failing:
                 self._failing = False
@@ -175,7 +175,7 @@ class LogWriter:
     def _written(self, group: Sequence[_Waiting]) -> bool:
         """Whether one frame is in the file whole; what is torn is taken back, for it would hide what follows."""
         try:
-            pieces = framed([waiting.entry for waiting in group], self._release, self._without)
+            pieces = framed([waiting.record for waiting in group], self._release, self._without)
             if self._file < 0:
                 self._open_file()
             points.passing("log.before")
@@ -186,7 +186,7 @@ class LogWriter:
                 raise
             points.passing("log.after")
         except Exception as error:  # a full disk, most of all; nothing of the log may stop the server
-            self._tell("predictions cannot be written", why=f"{type(error).__name__}: {error}")
+            self._alert("predictions cannot be written", why=f"{type(error).__name__}: {error}")
             return False
         return True
 
@@ -194,7 +194,7 @@ class LogWriter:
         try:
             disk.sync_data(self._file)
         except OSError as error:
-            self._tell("predictions cannot be written", why=f"{type(error).__name__}: {error}")
+            self._alert("predictions cannot be written", why=f"{type(error).__name__}: {error}")
             return False
         return True
 
@@ -222,11 +222,11 @@ class LogWriter:
             os.close(self._file)
         self._file = -1
 
-    def _tell(self, what: str, **facts: Any) -> None:
+    def _alert(self, what: str, **facts: Any) -> None:
         now = time.monotonic()
-        if now - self._told > _TOLD_S:
+        if now - self._alerted_at > _ALERT_S:
             self._failing = True  # only what was told is taken back: a disk that is all but full fails now and then
-            self._told = now
+            self._alerted_at = now
             self._events.event("alert", what=what, lost=self.lost, **facts)
 
 
@@ -236,9 +236,9 @@ def _call(thens: Sequence[tuple[Callable[[bool], None], bool]]) -> None:
 
 
 def _weighing(first: Record) -> Callable[[Record], int]:
-    """How the bytes of an api's entries are told: eight a value, of text its characters.
+    """How the bytes of an api's records are told: eight a value, of text its characters.
 
-    Which columns are text follows from the contract, so that one entry shows it for all.
+    Which columns are text follows from the contract, so that one record shows it for all.
     """
 
     def texts(columns: Mapping[str, Array]) -> list[str]:
@@ -247,11 +247,11 @@ def _weighing(first: Record) -> Callable[[Record], int]:
     width = 8 * (len(first.request.names) + len(first.answers))
     request, answers = texts(first.request.columns), texts(first.answers)
 
-    def weigh(entry: Record) -> int:
-        columns = [*[entry.request.columns[name] for name in request], *[entry.answers[name] for name in answers]]
-        return entry.rows * width + sum([_text(column) for column in columns])
+    def weigh(record: Record) -> int:
+        columns = [*[record.request.columns[name] for name in request], *[record.answers[name] for name in answers]]
+        return record.rows * width + sum([_text(column) for column in columns])
 
-    return weigh if request or answers else lambda entry: entry.rows * width
+    return weigh if request or answers else lambda record: record.rows * width
 
 
 def _text(column: Array) -> int:
@@ -262,10 +262,10 @@ def _groups(noted: Sequence[_Waiting]) -> list[list[_Waiting]]:
     """Those that fit into one frame: of one api, with the same columns, all waited for or none."""
     groups: dict[tuple[Any, ...], list[_Waiting]] = {}
     for waiting in noted:
-        entry = waiting.entry
-        request = entry.request
+        record = waiting.record
+        request = record.request
         packed = tuple([part.names for part in request.packed])
-        key = (entry.api, waiting.then is None, packed, request.names, tuple(request.columns), tuple(entry.answers))
+        key = (record.api, waiting.then is None, packed, request.names, tuple(request.columns), tuple(record.answers))
         groups.setdefault(key, []).append(waiting)
     return list(groups.values())
 

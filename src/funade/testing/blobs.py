@@ -11,6 +11,7 @@ from pathlib import Path
 
 from funade.digest import of_bytes
 from funade.errors import StoreError
+from funade.store import disk
 from funade.store.blobs import missing, refuse_no_digest
 
 
@@ -58,7 +59,7 @@ class MemoryBlobs:
             with self.writing() as making:
                 making.write_bytes(data)
                 making.chmod(0o444)
-                making.replace(path)
+                disk.replace_unsynced(making, path)
         return path
 
     def read(self, digest: str) -> bytes:

@@ -41,7 +41,7 @@ class MemoryPredictions:
         """Logs the answers of one worker."""
         return MemoryWriter(self, mark, release, without, loop)
 
-    def keeper(self, days: int, events: EventLog) -> None:
+    def compaction(self, days: int, events: EventLog) -> None:
         """Nothing has to run: what is logged can be read, until the store is gone."""
 
     def select(self, *, api: str = "*", mark: str = "") -> Select:

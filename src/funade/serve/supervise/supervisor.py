@@ -27,7 +27,7 @@ from funade.serve.supervise.check import check, own_folder
 from funade.serve.supervise.generation import Generation, WorkerProcess
 from funade.serve.supervise.homeless import HomelessConnections
 from funade.serve.supervise.shares import LOOK_S, Shares
-from funade.store.ports.predictions import Keeper
+from funade.store.ports.predictions import Compaction
 from funade.store.store import Store
 
 Current = Callable[[], tuple[int, int] | None]
@@ -82,7 +82,7 @@ class Supervisor:
         self._homeless = HomelessConnections()
         self._opened = False
         self._shares, self._look_at = Shares(), time.monotonic() + LOOK_S
-        self._keeper: Keeper | None = None
+        self._compaction: Compaction | None = None
         self._socket: socket.socket
         self._grpc: socket.socket | None = None
         self._file: ServerFile | None = None
@@ -120,7 +120,7 @@ class Supervisor:
             self._file = ServerFile(Path(settings.folder), self.port)
             self._own = own_folder(settings.folder, self.port)
         if settings.store:
-            self._keeper = Store.open(settings.store).predictions.keeper(settings.log_days, self._events)
+            self._compaction = Store.open(settings.store).predictions.compaction(settings.log_days, self._events)
 
     async def _live(self) -> None:
         while not self._stopping:
@@ -131,8 +131,8 @@ class Supervisor:
             self._bring_up(now)
             self._open(now)
             self._replace(now)
-            if self._keeper is not None and self._opened:
-                self._keeper.look()
+            if self._compaction is not None and self._opened:
+                self._compaction.look()
             self._watch(now)
             self._publish()
             with contextlib.suppress(TimeoutError):
@@ -337,8 +337,8 @@ class Supervisor:
             for worker in generation.workers:
                 worker.channel.send(Stop())
         await self._emptied(time.monotonic() + self._settings.drain_s + 3.0)
-        if self._keeper is not None:
-            self._keeper.end()
+        if self._compaction is not None:
+            self._compaction.end()
         self._homeless.close()
         if self._file is not None:
             self._file.remove()

@@ -37,7 +37,7 @@ class PredictionWriter(Protocol):
         """Log what is noted and end."""
 
 
-class Keeper(Protocol):
+class Compaction(Protocol):
     """What runs beside a server so that its log can be read."""
 
     def look(self) -> None:
@@ -65,7 +65,7 @@ class PredictionStore(Protocol):
         ``without`` names an api's fields that are not kept; ``events`` is told when rows are lost.
         """
 
-    def keeper(self, days: int, events: EventLog) -> Keeper | None:
+    def compaction(self, days: int, events: EventLog) -> Compaction | None:
         """What is to run beside a server; it lets go of answers after so many days (0: never). None: nothing is."""
 
     def select(self, *, api: str = "*", mark: str = "") -> Select:

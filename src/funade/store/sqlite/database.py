@@ -54,7 +54,7 @@ class Database:
 
     def rows(self, sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """Every row of one query, read at one moment; waits for no writer."""
-        with _said(self.path):
+        with _sqlite_errors(self.path):
             return _patiently(lambda: self._connection().execute(sql, values).fetchall())
 
     @contextmanager
@@ -65,7 +65,7 @@ class Database:
             DiskFull: no room; nothing was changed.
             StoreError: the file cannot be written, or others kept it for 30 s.
         """
-        with _said(self.path):
+        with _sqlite_errors(self.path):
             connection = self._connection()
             _patiently(lambda: connection.execute("BEGIN IMMEDIATE"))
             try:
@@ -220,7 +220,7 @@ def _name(error: sqlite3.Error) -> str:
 
 
 @contextmanager
-def _said(path: Path) -> Iterator[None]:
+def _sqlite_errors(path: Path) -> Iterator[None]:
     """SQLite's failures and the folder's as one line that says what to do."""
     try:
         yield
