@@ -9,7 +9,6 @@ import click
 from funade.cli.output import JSON, as_json, count, local, project, say, table
 from funade.declare.spec import Edge
 from funade.project.views import nodes
-from funade.store.fsck import fsck as examine
 
 
 @click.command()
@@ -68,6 +67,8 @@ def status(json: bool) -> None:
 @JSON
 def fsck(json: bool) -> None:
     """Check that every byte the store names is there and unchanged."""
+    from funade.store.fsck import fsck as examine
+
     store = project().store
     problems = examine(store.metadata, store.blobs)
     if json:

@@ -26,7 +26,7 @@ from funade.fingerprint.importing import import_project, project_files
 from funade.plan import plan as plans
 from funade.plan.status import Status
 from funade.project import config as configs
-from funade.project import graph_cache, server
+from funade.project import graph_cache
 from funade.project.attempt import attempt
 from funade.project.config import Config
 from funade.project.graph import read_graph
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from funade.build.due import PeriodLoad
     from funade.build.run import Built
     from funade.explain.explain import Explanation
+    from funade.queue.queue import Queue
     from funade.release.gate import GateReport
 
 
@@ -272,6 +273,8 @@ class Project:
         Raises:
             ServeError: nothing is released, the port is taken, or the release does not come up.
         """
+        from funade.project import server
+
         options = {"host": host or None, "port": port, "workers": workers or None, "grpc_port": grpc_port}
         chosen = {name: option for name, option in options.items() if option is not None}
         section = msgspec.structs.replace(self.config.serve, **chosen)
@@ -285,11 +288,15 @@ class Project:
         Raises:
             ProjectError: ``[queue]`` has a length of time that is none.
         """
+        from funade.project import server
+
         return self.store.queue(server.queue_rules(self.config.queue, self.root))
 
     @property
     def tokens(self) -> Path:
         """The file of tokens that the server asks for."""
+        from funade.project import server
+
         return server.tokens(self.config, self.root, self.store)
 
     def batch(
