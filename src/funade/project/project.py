@@ -33,7 +33,6 @@ from funade.project.graph import read_graph
 from funade.project.places import Places
 from funade.project.present import Present
 from funade.store import address
-from funade.store.ports.queue import Queue
 from funade.store.records import Build, Candidate, Hold, Pins, Release, Switch, Version
 from funade.store.store import Store
 
@@ -43,8 +42,8 @@ if TYPE_CHECKING:
     from funade.build.due import PeriodLoad
     from funade.build.run import Built
     from funade.explain.explain import Explanation
-    from funade.queue.queue import Queue
     from funade.release.gate import GateReport
+    from funade.store.ports.queue import Queue
 
 
 class Project:
