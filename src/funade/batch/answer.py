@@ -129,8 +129,8 @@ class TableApi:
             parts = [to_arrow(piece[field.name], field.type) for piece in pieces]
             array = pa.concat_arrays(parts) if len(parts) != 1 else parts[0]
             if codes.any() and self._fallback is not None:
-                one = to_arrow(self._fallback[field.name], field.type)
-                array = pa.concat_arrays([array, one]).take(
+                fallback = to_arrow(self._fallback[field.name], field.type)
+                array = pa.concat_arrays([array, fallback]).take(
                     pa.array(np.where(codes > 0, len(array), np.arange(len(array))))
                 )
             arrays.append(array if answered.all() else array.filter(pa.array(answered)))
@@ -146,8 +146,11 @@ class TableApi:
     def _refused(self, table: pa.Table, refused: Sequence[tuple[int, str]], start: int) -> pa.Table:
         ordered = sorted(refused)
         rows = table.take(pa.array([place for place, _ in ordered], pa.int64()))
-        said = [pa.array([start + p for p, _ in ordered], pa.int64()), pa.array([r for _, r in ordered], pa.string())]
-        return pa.table([*rows.columns, *said], schema=self.refused_schema)
+        reasons = [
+            pa.array([start + p for p, _ in ordered], pa.int64()),
+            pa.array([r for _, r in ordered], pa.string()),
+        ]
+        return pa.table([*rows.columns, *reasons], schema=self.refused_schema)
 
 
 _SAID = ("row", "reason")

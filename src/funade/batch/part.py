@@ -48,7 +48,7 @@ def names(number: int) -> tuple[str, str]:
 
 
 def answer(
-    part: Part, number: int, scorer: TableApi, schema: pa.Schema, folder: Path, told: Callable[[int], None]
+    part: Part, number: int, scorer: TableApi, schema: pa.Schema, folder: Path, progress: Callable[[int], None]
 ) -> WrittenPart:
     """Read, answer and write one part; ``told`` hears of rows as they are answered."""
     answered = refused = fallback = 0
@@ -59,17 +59,17 @@ def answer(
         others = files.enter_context(written(aside, scorer.refused_schema)) if number == 0 else None
         start = part.start
         for table in tables(part, schema):
-            found = scorer.score(table, start)
-            answers.add(found.answers)
-            if found.refused.num_rows:
-                reason = reason or _first(found.refused)
+            scored = scorer.score(table, start)
+            answers.add(scored.answers)
+            if scored.refused.num_rows:
+                reason = reason or _first(scored.refused)
                 others = others or files.enter_context(written(aside, scorer.refused_schema))
-                others.add(found.refused)
+                others.add(scored.refused)
             start += table.num_rows
-            answered += found.answers.num_rows
-            refused += found.refused.num_rows
-            fallback += found.fallback
-            told(table.num_rows)
+            answered += scored.answers.num_rows
+            refused += scored.refused.num_rows
+            fallback += scored.fallback
+            progress(table.num_rows)
     whole_part = WrittenPart(number, part.rows, answered, refused, fallback, reason)
     put(folder / f"{number:06}.json", msgspec.json.encode(whole_part))
     return whole_part
@@ -117,5 +117,5 @@ def _as(table: pa.Table, schema: pa.Schema) -> pa.Table:
 
 
 def _first(refused: pa.Table) -> str:
-    said = refused.slice(0, 1).columns[-2:]
-    return f"row {said[0][0].as_py()}: {said[1][0].as_py()}"
+    reason = refused.slice(0, 1).columns[-2:]
+    return f"row {reason[0][0].as_py()}: {reason[1][0].as_py()}"

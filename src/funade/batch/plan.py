@@ -86,16 +86,16 @@ def parts(paths: Sequence[Path], workers: int) -> tuple[Part, ...]:
     groups = [group for path in paths for group in _groups(path)]
     total = sum(rows for _, _, rows in groups)
     most = min(PART_ROWS, max(LEAST_ROWS, total // (4 * workers)))
-    found: list[Part] = []
+    made: list[Part] = []
     start, rows, pieces = 0, 0, list[Piece]()
     for path, number, count in groups:
         after = (total - start - rows - count) / (workers * most)
         limit = max(LEAST_ROWS, most if after >= 1 else most // 2 if after >= 1 / 4 else most // 4)
         if pieces and rows + count > limit:
-            found.append(Part(start, rows, tuple(pieces)))
+            made.append(Part(start, rows, tuple(pieces)))
             start, rows, pieces = start + rows, 0, []
         if count > 1.5 * limit:
-            found += _sliced(path, number, count, start, -(-count // round(count / limit)))
+            made += _sliced(path, number, count, start, -(-count // round(count / limit)))
             start += count
         elif pieces and pieces[-1].path == str(path) and pieces[-1].stop == number:
             pieces[-1] = Piece(str(path), pieces[-1].first, number + 1)
@@ -103,7 +103,7 @@ def parts(paths: Sequence[Path], workers: int) -> tuple[Part, ...]:
         else:
             pieces.append(Piece(str(path), number, number + 1))
             rows += count
-    return (*found, Part(start, rows, tuple(pieces))) if pieces or not found else tuple(found)
+    return (*made, Part(start, rows, tuple(pieces))) if pieces or not made else tuple(made)
 
 
 def _sliced(path: Path, number: int, count: int, start: int, size: int) -> Iterator[Part]:
@@ -146,16 +146,16 @@ def carried(spec: Spec, schema: pa.Schema, keep: Sequence[str]) -> tuple[str, ..
             at=spec.place,
             do="rename one: SELECT … AS …",
         )
-    found = tuple(name for name in schema.names if name not in takes or name in keep)
+    names = tuple(name for name in schema.names if name not in takes or name in keep)
     answers = {name.lower() for name in (*(f.name for f in spec.contract.gives_fields), FALLBACK, RELEASE)}
-    both = next((name for name in found if name.lower() in answers), None)
+    both = next((name for name in names if name.lower() in answers), None)
     if both is not None:
         raise ResultRefused(
             f"api `{spec.name}` expected rows without its answers' columns, got `{both}` on both sides",
             at=spec.place,
             do="rename the rows' column, or the contract's",
         )
-    return found
+    return names
 
 
 def origin_of(versions: Mapping[str, str], query: str) -> dict[str, str]:

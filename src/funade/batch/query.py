@@ -42,18 +42,18 @@ class Query(msgspec.Struct, frozen=True):
         files, selects = {}, {}
         for name, rows in tables.items():
             if isinstance(rows, query.Select):
-                selects[name] = (rows.text, [str(one) for one in rows.paths])
+                selects[name] = (rows.text, [str(file) for file in rows.paths])
             else:
-                files[name] = [str(one) for one in rows]
+                files[name] = [str(file) for file in rows]
         return cls(text, files, selects, str(path))
 
     @property
     def tables(self) -> dict[str, Sequence[Path] | query.Select]:
         """The tables by name."""
-        found: dict[str, Sequence[Path] | query.Select] = {
+        sources: dict[str, Sequence[Path] | query.Select] = {
             name: query.Select(text, tuple(map(Path, files))) for name, (text, files) in self.selects.items()
         }
-        return found | {name: [Path(one) for one in files] for name, files in self.files.items()}
+        return sources | {name: [Path(path) for path in files] for name, files in self.files.items()}
 
 
 def materialise(asked: Query) -> None:

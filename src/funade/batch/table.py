@@ -110,12 +110,12 @@ def refuse_clash(into: str, kinds: Mapping[str, str], tables: Collection[str] = 
     Raises:
         Misuse: a node bears the name, or that of the table of refused rows; a table does but for capitals.
     """
-    taken = {name.lower(): f"`{name}` is a table" for name in tables if name != into and name != into + REFUSED}
-    taken |= {name.lower(): f"`{name}` is a {kind}" for name, kind in kinds.items()}
+    names = {name.lower(): f"`{name}` is a table" for name in tables if name != into and name != into + REFUSED}
+    names |= {name.lower(): f"`{name}` is a {kind}" for name, kind in kinds.items()}
     for name in (into, into + REFUSED):
-        if name.lower() in taken:
+        if name.lower() in names:
             raise Misuse(
-                f"batch expected a table's name that is free, got `{into}`: {taken[name.lower()]}",
+                f"batch expected a table's name that is free, got `{into}`: {names[name.lower()]}",
                 do="choose another name: --into NAME",
             )
 
@@ -145,11 +145,11 @@ def room(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        told, place = error.strerror or str(error).splitlines()[0], str(error.filename or folder)
+        problem, place = error.strerror or str(error).splitlines()[0], str(error.filename or folder)
         if is_full(error):
-            what = f"batch expected room for its rows, got: {told}"
+            what = f"batch expected room for its rows, got: {problem}"
             raise DiskFull(what, at=place, do="free some room; the same command continues") from error
-        what = f"batch expected a folder it can write, got: {told}"
+        what = f"batch expected a folder it can write, got: {problem}"
         raise StoreError(what, at=place, do="make it writable") from error
 
 

@@ -128,7 +128,7 @@ class BoundApi:
 
 def told(api: BoundApi, decided: Decision) -> list[dict[str, Any]]:
     """AnswerSchema as a client reads them; {} for a row that a guard rejects."""
-    found = api.answers.rows(decided.columns)
+    rows = api.answers.rows(decided.columns)
     for row in decided.rejected:
-        found[row] = {}
-    return found
+        rows[row] = {}
+    return rows

@@ -17,11 +17,11 @@ from funade.errors import AnswerError, ResultRefused, closest
 
 def behind(graph: Graph, api: str, replaced: Mapping[str, str] | None = None) -> set[str]:
     """Everything an api answers from, through the apis it takes, with some of its inputs replaced; itself included."""
-    found = {api}
+    names = {api}
     for edge in graph[api].edges:
         node = (replaced or {}).get(edge.parameter, edge.node)
-        found |= behind(graph, node) if graph[node].kind == "api" else {node}
-    return found
+        names |= behind(graph, node) if graph[node].kind == "api" else {node}
+    return names
 
 
 class JudgedRows:

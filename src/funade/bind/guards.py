@@ -82,31 +82,31 @@ class Guards:
         if not free.any():
             return
         name = one.function.__name__
-        given = self._given(one.function, columns, request, None if free.all() else free)
-        found = np.asarray(one.function(**given))
+        arguments = self._given(one.function, columns, request, None if free.all() else free)
+        verdicts = np.asarray(one.function(**arguments))
         expected = int(np.count_nonzero(free))
-        if found.shape != (expected,) or found.dtype != np.bool_:
+        if verdicts.shape != (expected,) or verdicts.dtype != np.bool_:
             raise AnswerError(
-                f"guard `{name}` of api `{self._api}` gave {found.dtype} of shape {found.shape}, "
+                f"guard `{name}` of api `{self._api}` gave {verdicts.dtype} of shape {verdicts.shape}, "
                 f"expected a bool for each of {expected} rows",
                 do="return true where the answer may leave",
             )
         held = np.zeros(rows, dtype=np.bool_)
-        held[free] = ~found
+        held[free] = ~verdicts
         if held.any():
             _mark(masks, f"{name} {_SAID[one.otherwise]}", held)
             fault = Fault(_CODES[one.otherwise], f"values that guard `{name}` does not let pass")
             faults.update(dict.fromkeys(np.flatnonzero(held).tolist(), fault))
 
     def _given(self, function: Any, columns: Columns, request: Columns, free: Array | None) -> dict[str, Any]:
-        given: dict[str, Any] = {}
+        arguments: dict[str, Any] = {}
         for name in self._takes[function]:
             array = columns.get(name, request.get(name))
             if array is not None:
-                given[name] = _read_only(array if free is None else array[free])
+                arguments[name] = _read_only(array if free is None else array[free])
             elif name in self._arguments:
-                given[name] = self._arguments[name]
-        return given
+                arguments[name] = self._arguments[name]
+        return arguments
 
 
 def _unlimited(field: Field) -> Field:
@@ -149,6 +149,6 @@ def _mark(masks: Masks, label: str, rows: Array) -> None:
 
 
 def _read_only(array: Array) -> Array:
-    found = array.view()
-    found.flags.writeable = False
-    return found
+    view = array.view()
+    view.flags.writeable = False
+    return view

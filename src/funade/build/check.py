@@ -84,20 +84,20 @@ def _positions(
     connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], rules: list[Rule]
 ) -> dict[Rule, np.ndarray[Any, Any]]:
     """The row numbers that each rule with a condition finds, ascending."""
-    told = [rule for rule in rules if rule.bad]
-    if not told:
+    broken = [rule for rule in rules if rule.bad]
+    if not broken:
         return {}
-    terms = ", ".join(f"coalesce({rule.bad}, false) AS b{index}" for index, rule in enumerate(told))
-    values = [value for rule in told for value in rule.values]
+    terms = ", ".join(f"coalesce({rule.bad}, false) AS b{index}" for index, rule in enumerate(broken))
+    values = [value for rule in broken for value in rule.values]
     marks = connection.sql(f"SELECT {terms} FROM {query.parquet(paths)}", params=values).to_arrow_table()
-    return {rule: np.flatnonzero(marks.column(index).to_numpy()) for index, rule in enumerate(told)}
+    return {rule: np.flatnonzero(marks.column(index).to_numpy()) for index, rule in enumerate(broken)}
 
 
 def _repeated(
     connection: duckdb.DuckDBPyConnection, table: pa.Table | None, rules: list[Rule]
 ) -> dict[Rule, np.ndarray[Any, Any]]:
     """For each ``unique`` rule the numbers of all rows that agree with another, ascending."""
-    found: dict[Rule, np.ndarray[Any, Any]] = {}
+    repeated: dict[Rule, np.ndarray[Any, Any]] = {}
     for rule in rules:
         if rule.bad or table is None:
             continue
@@ -106,8 +106,8 @@ def _repeated(
         connection.register("keys", pa.table([*keys, np.arange(table.num_rows)], names=[*names, "n"]))
         groups = f"SELECT list(n) AS ns FROM keys GROUP BY {', '.join(names)} HAVING count(*) > 1"
         numbers = connection.sql(f"SELECT unnest(ns) AS n FROM ({groups})").to_arrow_table()
-        found[rule] = np.sort(numbers.column("n").to_numpy())
-    return found
+        repeated[rule] = np.sort(numbers.column("n").to_numpy())
+    return repeated
 
 
 def _without_nan(column: pa.ChunkedArray) -> pa.ChunkedArray:

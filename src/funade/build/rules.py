@@ -114,22 +114,22 @@ def _bad(policy: Within | NotNull | OneOf, schema: pa.Schema) -> tuple[str, tupl
 def _outside(policy: Within, schema: pa.Schema) -> tuple[str, tuple[Any, ...]]:
     value = _value(policy.column, schema)
     bounds = [(f"{value} < ?", policy.least), (f"{value} > ?", policy.greatest)]
-    given = [(sql, float(bound)) for sql, bound in bounds if bound is not None]
-    return " OR ".join(sql for sql, _ in given) or "false", tuple(bound for _, bound in given)
+    present = [(sql, float(bound)) for sql, bound in bounds if bound is not None]
+    return " OR ".join(sql for sql, _ in present) or "false", tuple(bound for _, bound in present)
 
 
 def _other(policy: OneOf, schema: pa.Schema) -> tuple[str, tuple[Any, ...]]:
     """The value is there but is none of the policy's; only values of the column's own sort can match."""
     kind, value = schema.field(policy.column).type, _value(policy.column, schema)
-    allowed: list[Any] = [one for one in policy.values if one is not None]
+    allowed: list[Any] = [choice for choice in policy.values if choice is not None]
     if pa.types.is_boolean(kind):
-        allowed = [one for one in allowed if isinstance(one, bool)]
+        allowed = [choice for choice in allowed if isinstance(choice, bool)]
     elif _numeric(kind):
-        allowed = [one for one in allowed if isinstance(one, int | float) and not isinstance(one, bool)]
+        allowed = [choice for choice in allowed if isinstance(choice, int | float) and not isinstance(choice, bool)]
     elif pa.types.is_string(kind):
-        allowed = [one for one in allowed if isinstance(one, str)]
+        allowed = [choice for choice in allowed if isinstance(choice, str)]
     else:
-        allowed, value = [str(one) for one in allowed], f"CAST({value} AS VARCHAR)"
+        allowed, value = [str(choice) for choice in allowed], f"CAST({value} AS VARCHAR)"
     if not allowed:
         return f"{value} IS NOT NULL", ()
     return f"{value} NOT IN ({', '.join('?' for _ in allowed)})", tuple(allowed)

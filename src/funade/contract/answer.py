@@ -63,16 +63,16 @@ class AnswerSchema:
         bad: dict[int, Fault] = {}
         for target, settle in self._settlers:
             field = target.field
-            array = _given(field, columns, rows, api)
+            array = _values(field, columns, rows, api)
             if array.ndim != 1 or len(array) != rows:
                 raise _wrong_length(api, field.name, array, rows)
-            found = settle(target, array)
-            if found is None:
+            coerced = settle(target, array)
+            if coerced is None:
                 kind = array.dtype if array.dtype != object else _kinds(array)
                 raise AnswerError(
                     f"{_who(api)} answered `{field.name}` as {kind}, expected {field.type}", do="convert the column"
                 )
-            settled[field.name], faults = found
+            settled[field.name], faults = coerced
             for row, fault in faults.items():
                 bad.setdefault(row, Fault(fault.code, f"`{field.name}` {fault.text}"))
         return settled, bad
@@ -84,16 +84,16 @@ class AnswerSchema:
     def rows(self, columns: Columns) -> list[dict[str, Any]]:
         """The answers as a client reads them: JSON values, times as ISO text in UTC."""
         count = len(next(iter(columns.values())))
-        found: list[dict[str, Any]] = msgspec.json.decode(self.encode(columns, 0, count, single=False))
-        return found
+        answers: list[dict[str, Any]] = msgspec.json.decode(self.encode(columns, 0, count, single=False))
+        return answers
 
     def encode(self, columns: Columns, start: int, stop: int, *, single: bool) -> bytes:
         """Rows [start, stop) of checked columns as JSON: one object if ``single``, else an array.
 
         Floats are written so that reading gives the same bits; missing values are null; times end in ``Z``.
         """
-        found = self.structs({f.name: columns[f.name][start:stop] for f in self.fields})
-        return self.written(found, 0, stop - start, single=single)
+        structs = self.structs({f.name: columns[f.name][start:stop] for f in self.fields})
+        return self.written(structs, 0, stop - start, single=single)
 
     def structs(self, columns: Columns) -> list[Any]:
         """Checked columns as one struct a row, its values ready to be written as JSON."""
@@ -111,23 +111,23 @@ class AnswerSchema:
         """
         return self.check({f.name: _column(f, values[f.name], 1) for f in self.fields if f.name in values}, 1)
 
-    def standing(self, columns: Columns, rows: Sequence[int], one: Columns) -> Columns:
+    def standing(self, columns: Columns, rows: Sequence[int], row: Columns) -> Columns:
         """Checked columns in which the one row of ``one`` stands for each of ``rows``."""
-        found: Columns = {}
+        filled: Columns = {}
         for name, array in columns.items():
-            value = one[name]
+            value = row[name]
             dtype = array.dtype if array.dtype == value.dtype else np.dtype(object)
-            found[name] = array.astype(dtype)
-            found[name][list(rows)] = value.astype(dtype)[0]
-        return found
+            filled[name] = array.astype(dtype)
+            filled[name][list(rows)] = value.astype(dtype)[0]
+        return filled
 
     def blank(self) -> Columns:
         """One row that stands where there is no answer: zeros, empty text, no time."""
-        found = {f.name: np.zeros(1, dtype=DTYPES[f.type]) for f in self.fields}
+        row = {f.name: np.zeros(1, dtype=DTYPES[f.type]) for f in self.fields}
         for field in self.fields:
             if field.type == "str":
-                found[field.name][:] = ""
-        return found
+                row[field.name][:] = ""
+        return row
 
 
 REMEDY = "mend the function, or say in the contract that such a value may be answered"
@@ -158,7 +158,7 @@ def _wrong_length(api: str, name: str, array: Array, rows: int) -> AnswerError:
     return AnswerError(f"{_who(api)} answered {len(array)} rows, expected {rows}", do=do)
 
 
-def _given(field: Field, columns: Columns, rows: int, api: str) -> Array:
+def _values(field: Field, columns: Columns, rows: int, api: str) -> Array:
     if field.name in columns:
         return columns[field.name]
     if field.required:

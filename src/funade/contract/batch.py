@@ -42,10 +42,10 @@ class Batch(NamedTuple):
 
     def kept(self) -> FrozenRows:
         """What is left of the rows after the function had them; to be taken before."""
-        there = {name for one in self.packed for name in one.names}
-        if len(there) == len(self.columns):
+        packed = {name for group in self.packed for name in group.names}
+        if len(packed) == len(self.columns):
             return FrozenRows((*self.columns,), {}, self.packed)
-        others = {name: column.copy() for name, column in self.columns.items() if name not in there}
+        others = {name: column.copy() for name, column in self.columns.items() if name not in packed}
         return FrozenRows((*self.columns,), others, self.packed)
 
 
@@ -59,4 +59,4 @@ class FrozenRows(NamedTuple):
     def chosen(self, rows: np.ndarray[Any, np.dtype[np.bool_]]) -> FrozenRows:
         """Only the rows of a mask."""
         columns = {name: column[rows] for name, column in self.columns.items()}
-        return FrozenRows(self.names, columns, tuple(one.chosen(rows) for one in self.packed))
+        return FrozenRows(self.names, columns, tuple(group.chosen(rows) for group in self.packed))

@@ -47,12 +47,12 @@ def _settle_float(target: CoercedField, array: Array) -> Settled | None:
 
 
 def _settle_int(target: CoercedField, array: Array) -> Settled | None:
-    given, array = array, _numbers(array) if array.dtype.kind == "O" else array
+    original, array = array, _numbers(array) if array.dtype.kind == "O" else array
     if array.dtype.kind == "f":
         present = array[np.isfinite(array)]
         if not (np.trunc(present) == present).all() or (np.abs(present) > EXACT).any():
             return None
-        if given is not array and any(not is_missing(v) and abs(v) > EXACT for v in given.tolist()):
+        if original is not array and any(not is_missing(v) and abs(v) > EXACT for v in original.tolist()):
             return None  # 2**53 + 1 became 2**53
         faults = _number_faults(target, array)
         if len(present) < len(array) and target.nullable:
@@ -111,16 +111,16 @@ def _settle_time(target: CoercedField, array: Array, dtype: str) -> Settled | No
         array = np.full(len(array), "NaT", dtype=dtype)
     if array.dtype.kind != "M":
         return None
-    kept = array.astype(dtype, copy=False)
-    if dtype == "datetime64[D]" and not (np.isnat(array) | (kept == array)).all():
+    times = array.astype(dtype, copy=False)
+    if dtype == "datetime64[D]" and not (np.isnat(array) | (times == array)).all():
         return None
-    count, first, last = kept.view(np.int64), *_YEARS[dtype]
+    count, first, last = times.view(np.int64), *_YEARS[dtype]
     if not count.size or (first <= np.minimum.reduce(count) and np.maximum.reduce(count) <= last):
-        return kept, {}  # NaT is the least number and takes the long way
-    missing = np.isnat(kept)
+        return times, {}  # NaT is the least number and takes the long way
+    missing = np.isnat(times)
     faults = {} if target.nullable else _all(missing, Fault(ERROR, "missing, expected a time"))
     out = ~missing & ((count < first) | (count > last))
-    return kept, faults | _all(out, Fault(ERROR, "outside the years 1 to 9999"))
+    return times, faults | _all(out, Fault(ERROR, "outside the years 1 to 9999"))
 
 
 def _all(rows: Array, fault: Fault) -> dict[int, Fault]:
@@ -142,20 +142,20 @@ _REFUSED, _OUTSIDE = object(), object()
 def _settle_objects(target: CoercedField, array: Array, keep: Callable[[Any], Any], dtype: Any) -> Settled:
     """Values one by one; ``dtype`` is taken when none is missing."""
     faults: dict[int, Fault] = {}
-    kept = np.empty(len(array), dtype=object)
+    settled = np.empty(len(array), dtype=object)
     for row, value in enumerate(array.tolist()):
         if is_missing(value):
             if not target.nullable:
                 faults[row] = Fault(ERROR, f"missing, expected {_expected(target.field)}")
             continue
-        found = keep(value)
-        if found is _REFUSED or found is _OUTSIDE:
+        result = keep(value)
+        if result is _REFUSED or result is _OUTSIDE:
             faults[row] = Fault(ERROR, f"{value!r}, expected {_expected(target.field)}")
             continue
-        kept[row] = found
-    if dtype is not None and not faults and not any(v is None for v in kept.tolist()):
-        kept = kept.astype(dtype)
-    return kept, faults
+        settled[row] = result
+    if dtype is not None and not faults and not any(v is None for v in settled.tolist()):
+        settled = settled.astype(dtype)
+    return settled, faults
 
 
 def _numbers(array: Array) -> Array:
@@ -189,8 +189,8 @@ def _number_faults(target: CoercedField, array: Array) -> dict[int, Fault]:
     if not target.plain:
         fine &= np.array([v == v and admits(field, v) for v in array.tolist()], dtype=np.bool_)
     bad = ~fine & ~missing if target.nullable else ~fine
-    found = {int(row): array[row].item() for row in np.flatnonzero(bad)}
-    return {row: Fault(_code(value), f"{value!r}, expected {_expected(field)}") for row, value in found.items()}
+    numbers = {int(row): array[row].item() for row in np.flatnonzero(bad)}
+    return {row: Fault(_code(value), f"{value!r}, expected {_expected(field)}") for row, value in numbers.items()}
 
 
 def _code(value: float) -> int:
@@ -211,5 +211,5 @@ def _inside(field: Field) -> tuple[float, float]:
 
 def _expected(field: Field) -> str:
     kind = "a finite number" if field.type == "float" else field.type
-    found = limits(field)
-    return " ".join([kind, " and ".join(found)]) if found else kind
+    texts = limits(field)
+    return " ".join([kind, " and ".join(texts)]) if texts else kind

@@ -59,7 +59,7 @@ def contract_of(takes: type[msgspec.Struct], gives: type[msgspec.Struct], *, pla
         DeclarationError: not a struct, no field, or a field that is not a plain value; a request's whole number that
             may be missing and has a default or choice beyond 2**53.
     """
-    found = Contract(
+    contract = Contract(
         takes=getattr(takes, "__name__", str(takes)),
         gives=getattr(gives, "__name__", str(gives)),
         takes_fields=fields_of(takes, place=place),
@@ -68,20 +68,20 @@ def contract_of(takes: type[msgspec.Struct], gives: type[msgspec.Struct], *, pla
         gives_doc=_doc(gives),
         closed=takes.__struct_config__.forbid_unknown_fields,
     )
-    if filled := next((f for f in found.gives_fields if f.filled), None):
+    if filled := next((f for f in contract.gives_fields if f.filled), None):
         raise DeclarationError(
-            f"struct `{found.gives}` field `{filled.name}` expected no fn.default in an answer, got one",
+            f"struct `{contract.gives}` field `{filled.name}` expected no fn.default in an answer, got one",
             at=place,
             do="write `= value`, or say fn.fallback(…)",
         )
-    for field in filter(floats, found.takes_fields):
+    for field in filter(floats, contract.takes_fields):
         if far := [value for value in (*field.values, field.default or 0) if abs(value) > EXACT]:
             raise DeclarationError(
-                f"struct `{found.takes}` field `{field.name}` expected whole numbers up to {EXACT}, got {far[0]}",
+                f"struct `{contract.takes}` field `{field.name}` expected whole numbers up to {EXACT}, got {far[0]}",
                 at=place,
                 do="write fn.default(…) in place of `| None`, or `str`",
             )
-    return found
+    return contract
 
 
 def fields_of(struct: type[msgspec.Struct], *, place: str) -> tuple[Field, ...]:
@@ -114,24 +114,24 @@ def fields_of(struct: type[msgspec.Struct], *, place: str) -> tuple[Field, ...]:
     return tuple(_field(struct, f, hints[f.name], place) for f in info.fields)
 
 
-def _field(struct: type[msgspec.Struct], found: Any, hint: Any, place: str) -> Field:
-    label = f"struct `{struct.__name__}` field `{found.name}`"
-    facts = _facts(found.type)
+def _field(struct: type[msgspec.Struct], info: Any, hint: Any, place: str) -> Field:
+    label = f"struct `{struct.__name__}` field `{info.name}`"
+    facts = _facts(info.type)
     if facts is None:
-        raise DeclarationError(f"{label} expected {_SUPPORTED}, got {_shown(hint)}", at=place, do=_remedy(found.type))
-    if found.encode_name != found.name:
+        raise DeclarationError(f"{label} expected {_SUPPORTED}, got {_shown(hint)}", at=place, do=_remedy(info.type))
+    if info.encode_name != info.name:
         raise DeclarationError(
-            f"{label} expected one name, got `{found.encode_name}` in JSON",
+            f"{label} expected one name, got `{info.encode_name}` in JSON",
             at=place,
-            do=f"call the field `{found.encode_name}`",
+            do=f"call the field `{info.encode_name}`",
         )
-    if found.default_factory is not msgspec.NODEFAULT:
+    if info.default_factory is not msgspec.NODEFAULT:
         raise DeclarationError(
             f"{label} expected a constant default, got default_factory", at=place, do="write = value"
         )
-    required = found.required
-    if found.default is not msgspec.NODEFAULT:
-        facts["default"] = _default(label, found.default, hint, facts, place)
+    required = info.required
+    if info.default is not msgspec.NODEFAULT:
+        facts["default"] = _default(label, info.default, hint, facts, place)
     if (stands := _annotation(hint, Default)) is not None:
         if not required:
             raise DeclarationError(
@@ -140,7 +140,7 @@ def _field(struct: type[msgspec.Struct], found: Any, hint: Any, place: str) -> F
         required = False
         facts |= {"default": _default(label, stands.value, hint, facts, place), "nullable": True, "filled": True}
     unit = _annotation(hint, Unit)
-    return Field(name=found.name, required=required, unit=unit.text if unit else "", **facts)
+    return Field(name=info.name, required=required, unit=unit.text if unit else "", **facts)
 
 
 _SUPPORTED = "bool, int, float, str, datetime, date, Literal or Enum, also `| None`"
@@ -167,8 +167,8 @@ def _facts(kind: Any) -> dict[str, Any] | None:
     name = _TYPES.get(type(kind).__name__)
     if name is None:
         return None
-    given = {key: value for key in _PLAIN if (value := getattr(kind, key, None)) is not None}
-    return {"type": name} | {k: float(v) if k in _BOUNDS else v for k, v in given.items()}
+    limits = {key: value for key in _PLAIN if (value := getattr(kind, key, None)) is not None}
+    return {"type": name} | {k: float(v) if k in _BOUNDS else v for k, v in limits.items()}
 
 
 _TYPES: dict[str, FieldType] = {
@@ -215,7 +215,7 @@ def _annotation(hint: Any, kind: type[_A]) -> _A | None:
     """What of one kind is found in an annotation, also below ``| None``."""
     own = [extra for extra in getattr(hint, "__metadata__", ()) if isinstance(extra, kind)]
     below = [_annotation(part, kind) for part in typing.get_args(hint)]
-    return next((found for found in (*own, *below) if found is not None), None)
+    return next((annotation for annotation in (*own, *below) if annotation is not None), None)
 
 
 def _doc(struct: type) -> str:

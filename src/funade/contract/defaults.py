@@ -59,26 +59,26 @@ class Defaults:
 
     def fill(self, columns: Columns, rows: int) -> Batch:
         """The same of columns, of ``rows`` values each; one that is absent is missing in every row."""
-        found, masks = dict(columns), {}
+        filled, masks = dict(columns), {}
         for field in self._fields:
             array = columns.get(field.name)
             mask = np.ones(rows, dtype=np.bool_) if array is None else _missing(array)
             if array is not None and not mask.any():
-                found[field.name] = array if array.dtype == object else array.astype(dtype_of(field), copy=False)
+                filled[field.name] = array if array.dtype == object else array.astype(dtype_of(field), copy=False)
             elif rows:
                 masks[field.name] = mask
-                found[field.name] = self._filled(field, array, mask)
+                filled[field.name] = self._filled(field, array, mask)
             else:
-                found[field.name] = np.empty(0, dtype=dtype_of(field))
-        ordered = {name: found.pop(name) for name in self._names if name in found}
-        return Batch(ordered | found, masks or None)
+                filled[field.name] = np.empty(0, dtype=dtype_of(field))
+        ordered = {name: filled.pop(name) for name in self._names if name in filled}
+        return Batch(ordered | filled, masks or None)
 
     def _filled(self, field: Field, array: Array | None, mask: Array) -> Array:
         """A copy of the array with the default where the mask is true; of the type that the field's column has."""
-        one = self._columns[field.name]([self._values[field.name]])
+        default = self._columns[field.name]([self._values[field.name]])
         if array is None:
-            return one.repeat(len(mask))
-        filled = one.repeat(len(mask))
+            return default.repeat(len(mask))
+        filled = default.repeat(len(mask))
         filled[~mask] = array[~mask]
         return filled
 

@@ -49,8 +49,8 @@ def _number(field: Field) -> Any:
     step = field.multiple_of or (1.0 if field.type == "int" else 0.0)
     if step:
         guesses = [guess // step * step + more for guess in guesses for more in (0.0, step)]
-    found = next((g for g in guesses if admits(field, g)), guesses[0])
-    return int(found) if field.type == "int" else found
+    number = next((g for g in guesses if admits(field, g)), guesses[0])
+    return int(number) if field.type == "int" else number
 
 
 def _text(field: Field) -> str:

@@ -33,13 +33,13 @@ def openapi(
         version: the release's number.
         parts: other paths.
     """
-    found = [_apis(contracts), *parts]
+    sections = [_apis(contracts), *parts]
     return {
         "openapi": "3.1.0",
         "info": {"title": title, "version": version},
-        "paths": {path: dict(item) for part in found for path, item in part.paths.items()},
+        "paths": {path: dict(item) for part in sections for path, item in part.paths.items()},
         "components": {
-            "schemas": {"Error": _ERROR} | {name: schema for part in found for name, schema in part.schemas.items()},
+            "schemas": {"Error": _ERROR} | {name: schema for part in sections for name, schema in part.schemas.items()},
             "responses": {str(status): _refusal(status) for status in ERRORS},
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
@@ -120,8 +120,8 @@ def response(
     description: str, schema: Schema | None, *, content: str = "application/json", answer: bool = False
 ) -> dict[str, Any]:
     """A response; an ``answer`` bears the headers that say which."""
-    found: dict[str, Any] = {"description": description, "headers": _headers(answer=answer)}
-    return found if schema is None else found | {"content": {content: {"schema": schema}}}
+    described: dict[str, Any] = {"description": description, "headers": _headers(answer=answer)}
+    return described if schema is None else described | {"content": {content: {"schema": schema}}}
 
 
 def ref(name: str) -> Schema:
@@ -149,12 +149,12 @@ def _headers(*, answer: bool) -> dict[str, Any]:
 
 
 def _refusal(status: int) -> dict[str, Any]:
-    found = response(ERRORS[status], ref("Error"))
+    refusal = response(ERRORS[status], ref("Error"))
     if status == 503:
-        found["headers"] = found["headers"] | RETRY
+        refusal["headers"] = refusal["headers"] | RETRY
     if status == 401:
-        found["headers"] = found["headers"] | {"WWW-Authenticate": {"schema": {"type": "string"}}}
-    return found
+        refusal["headers"] = refusal["headers"] | {"WWW-Authenticate": {"schema": {"type": "string"}}}
+    return refusal
 
 
 _ERROR: Schema = {
@@ -198,7 +198,7 @@ _MOST_ROWS = 100_000
 
 def _path(api: str, contract: Contract) -> dict[str, Operation]:
     answered = "One answer for one row; for an array, as many in its order."
-    told = response("The contract.", ref("Contract"))
+    shown = response("The contract.", ref("Contract"))
     return {
         "post": operation(
             _key(api),
@@ -209,7 +209,7 @@ def _path(api: str, contract: Contract) -> dict[str, Operation]:
             parameters=[timeout()],
             requestBody=request_body(api, contract),
         ),
-        "get": operation(f"{_key(api)}.contract", f"The contract of {api}.", {200: told}),
+        "get": operation(f"{_key(api)}.contract", f"The contract of {api}.", {200: shown}),
     }
 
 
@@ -261,22 +261,22 @@ _NAIVE = r"^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?$"
 
 def _property(field: Field) -> Schema:
     kind = _TYPES.get(field.type, "string")
-    found: Schema = {"type": [kind, "null"] if field.nullable else kind}
+    schema: Schema = {"type": [kind, "null"] if field.nullable else kind}
     if field.tz is False:
-        found["pattern"] = _NAIVE
+        schema["pattern"] = _NAIVE
     elif field.type in _FORMATS and not field.values:
-        found["format"] = _FORMATS[field.type]
-    found |= {word: _whole(field, v) for name, word in _KEYWORDS.items() if (v := getattr(field, name)) is not None}
+        schema["format"] = _FORMATS[field.type]
+    schema |= {word: _whole(field, v) for name, word in _KEYWORDS.items() if (v := getattr(field, name)) is not None}
     if field.type == "int" and not field.values:
-        found |= {} if {"minimum", "exclusiveMinimum"} & found.keys() else {"minimum": -(2**63)}
-        found |= {} if {"maximum", "exclusiveMaximum"} & found.keys() else {"maximum": 2**63 - 1}
+        schema |= {} if {"minimum", "exclusiveMinimum"} & schema.keys() else {"minimum": -(2**63)}
+        schema |= {} if {"maximum", "exclusiveMaximum"} & schema.keys() else {"maximum": 2**63 - 1}
     if field.values:
-        found["enum"] = [*field.values, *([None] if field.nullable else [])]
+        schema["enum"] = [*field.values, *([None] if field.nullable else [])]
     if not field.required:
-        found["default"] = field.default
+        schema["default"] = field.default
     if field.unit:
-        found["x-unit"] = field.unit
-    return found | ({"description": field.doc} if field.doc else {})
+        schema["x-unit"] = field.unit
+    return schema | ({"description": field.doc} if field.doc else {})
 
 
 def _whole(field: Field, value: Any) -> Any:

@@ -77,16 +77,16 @@ class RequestSchema:
         Columns that the struct does not name are left out. None and NaN are missing: null where the field takes it,
         else the default. A whole number that missing neighbours made a float (3.0) counts as whole.
         """
-        kept: list[Any] = []
+        converted: list[Any] = []
         refused: list[tuple[int, str]] = []
         convert, kind = msgspec.convert, self._row
         for index, row in enumerate(rows):
             try:
-                kept.append(convert(self._present(row), kind))
+                converted.append(convert(self._present(row), kind))
             except msgspec.ValidationError as error:
                 violation = self._violation(error)
                 refused.append((index, str(violation).removeprefix("request ")))
-        return kept, refused
+        return converted, refused
 
     def columns(self, rows: Sequence[Any]) -> Columns:
         """The rows' values by field, in the struct's order; one array per field, declared defaults filled in."""
@@ -94,13 +94,13 @@ class RequestSchema:
 
     def take(self, rows: Sequence[Any]) -> Batch:
         """The rows' values by field, in the struct's order, and where a declared default stands for a missing one."""
-        found: dict[str, Any] = dict.fromkeys(self._names)  # keeps the struct's order
+        columns: dict[str, Any] = dict.fromkeys(self._names)  # keeps the struct's order
         packed = tuple([pack(rows) for pack in self._layout.packs])
-        for one in packed:
-            found.update(zip(one.names, one.columns(), strict=True))
+        for group in packed:
+            columns.update(zip(group.names, group.columns(), strict=True))
         for names, read in self._layout.reads:
-            found.update(zip(names, read(rows), strict=True))
-        return Batch(found, self._defaults.read(rows, found) if self._defaults else None, packed)
+            columns.update(zip(names, read(rows), strict=True))
+        return Batch(columns, self._defaults.read(rows, columns) if self._defaults else None, packed)
 
     def fill_defaults(self, columns: Columns, rows: int) -> Batch:
         """Columns of ``rows`` values each with declared defaults in the place of None, NaN, NaT and absent columns.
@@ -111,21 +111,21 @@ class RequestSchema:
 
     def _present(self, row: dict[str, Any]) -> dict[str, Any]:
         get = row.get
-        found = {name: v for name in self._names if (v := get(name)) is not None and v == v}
+        present = {name: v for name in self._names if (v := get(name)) is not None and v == v}
         for name in self._nullable:
-            if name not in found and name in row:
-                found[name] = None
+            if name not in present and name in row:
+                present[name] = None
         for name in self._whole:
-            value = found.get(name)
+            value = present.get(name)
             if type(value) is float and value.is_integer():
-                found[name] = int(value)
-        return found
+                present[name] = int(value)
+        return present
 
     def _violation(self, error: Exception) -> ContractViolation:
-        what, path = (_short(text) for text in self._told(error))
+        what, path = (_short(text) for text in self._explained(error))
         return ContractViolation(f"request {what}", at=path, path=path)
 
-    def _told(self, error: Exception) -> tuple[str, str]:
+    def _explained(self, error: Exception) -> tuple[str, str]:
         """What is wrong, in our words, and the path of the value."""
         if isinstance(error, UnicodeDecodeError):
             return f"expected UTF-8, got another encoding (byte {error.start})", "$"

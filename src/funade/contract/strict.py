@@ -54,8 +54,8 @@ _LIMITS = {"int": (int, -(2**63), 2**63 - 1), "float": (float, -sys.float_info.m
 def _limited(field: Field) -> Any:
     field = exact(field)
     kind, low, high = _LIMITS[field.type]
-    given = {name: getattr(field, name) for name in ("ge", "gt", "le", "lt", "multiple_of")}
-    meta: dict[str, Any] = {name: kind(value) for name, value in given.items() if value is not None}
+    bounds = {name: getattr(field, name) for name in ("ge", "gt", "le", "lt", "multiple_of")}
+    meta: dict[str, Any] = {name: kind(value) for name, value in bounds.items() if value is not None}
     meta |= {} if "ge" in meta or "gt" in meta else {"ge": low}
     meta |= {} if "le" in meta or "lt" in meta else {"le": high}
     typed: Any = Annotated[kind, msgspec.Meta(**meta)]

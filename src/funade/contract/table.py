@@ -99,30 +99,30 @@ class ColumnsCheck:
     ) -> CheckedRows:
         names = [name for name in self._names if name in table.schema.names]
         dicts, unread = _dicts(takable(table.select(names)).take(doubt))
-        found, refused = self._requests.convert(dicts)
+        converted, refused = self._requests.convert(dicts)
         out = dict(refused) | unread
         good = np.array([place not in out for place in range(len(doubt))], dtype=bool)
         if unread:
             fine = {p for p, _ in refused}
             alive = [p for p in range(len(doubt)) if p not in fine]
-            found = [row for p, row in zip(alive, found, strict=True) if p not in unread]
-        kept = np.ones(table.num_rows, dtype=bool)
-        kept[doubt[~good]] = False
-        if found:
-            _put(self._requests.take(found), columns, masks, doubt[good])
-        columns = {name: values[kept] for name, values in columns.items()}
-        masks = {name: mask[kept] for name, mask in masks.items() if mask[kept].any()}
+            converted = [row for p, row in zip(alive, converted, strict=True) if p not in unread]
+        valid = np.ones(table.num_rows, dtype=bool)
+        valid[doubt[~good]] = False
+        if converted:
+            _put(self._requests.take(converted), columns, masks, doubt[good])
+        columns = {name: values[valid] for name, values in columns.items()}
+        masks = {name: mask[valid] for name, mask in masks.items() if mask[valid].any()}
         reasons = [(int(doubt[place]), out[place]) for place in sorted(out)]
-        return CheckedRows(Batch(columns, masks or None), None if kept.all() else kept, reasons)
+        return CheckedRows(Batch(columns, masks or None), None if valid.all() else valid, reasons)
 
 
-def _put(taken: Batch, columns: dict[str, Array], masks: dict[str, Array], places: Array) -> None:
+def _put(batch: Batch, columns: dict[str, Array], masks: dict[str, Array], places: Array) -> None:
     """Rows that were read one by one take their places."""
-    for name, values in taken.columns.items():
+    for name, values in batch.columns.items():
         if not columns[name].flags.writeable:
             columns[name] = columns[name].copy()
         columns[name][places] = values
-    for name, mask in (taken.defaults or {}).items():
+    for name, mask in (batch.defaults or {}).items():
         masks.setdefault(name, np.zeros(len(columns[name]), dtype=bool))[places] = mask
 
 
@@ -134,15 +134,15 @@ def _dicts(table: pa.Table) -> tuple[list[dict[str, Any]], dict[int, str]]:
     try:
         return table.to_pylist(), {}
     except (OverflowError, ValueError):
-        found: list[dict[str, Any]] = []
+        rows: list[dict[str, Any]] = []
         unread: dict[int, str] = {}
         for place in range(table.num_rows):
             try:
-                found += table.slice(place, 1).to_pylist()
+                rows += table.slice(place, 1).to_pylist()
             except (OverflowError, ValueError):
-                found.append({})
+                rows.append({})
                 unread[place] = _NO_TIME
-        return found, unread
+        return rows, unread
 
 
 def takable(table: pa.Table) -> pa.Table:
@@ -267,7 +267,7 @@ def _measured(field: Field, text: pa.Array) -> Any:
     if field.pattern is not None:
         matches = re.compile(field.pattern).search
         distinct = text.dictionary_encode()
-        fits = pa.array([matches(one) is not None for one in distinct.dictionary.to_pylist()], pa.bool_())
+        fits = pa.array([matches(word) is not None for word in distinct.dictionary.to_pylist()], pa.bool_())
         right = pc.and_(right, fits.take(distinct.indices))
     return right
 

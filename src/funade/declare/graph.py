@@ -45,14 +45,14 @@ class Graph:
 
     def ancestors(self, names: Iterable[str]) -> set[str]:
         """The nodes named and everything they need, transitively."""
-        found: set[str] = set()
+        above: set[str] = set()
         waiting = [self[name].name for name in names]
         while waiting:
             name = waiting.pop()
-            if name not in found:
-                found.add(name)
+            if name not in above:
+                above.add(name)
                 waiting.extend(self[name].upstream())
-        return found
+        return above
 
     def dependants(self, name: str) -> set[str]:
         """Everything that needs the node, transitively, without the node itself."""
@@ -72,24 +72,24 @@ def nodes_of(modules: Iterable[types.ModuleType]) -> list[Node[Any, Any]]:
     Raises:
         DeclarationError: two nodes of one name.
     """
-    found: dict[str, Node[Any, Any]] = {}
+    nodes: dict[str, Node[Any, Any]] = {}
     for module in modules:
         for value in list(vars(module).values()):
             if isinstance(value, Node) and value.function.__module__ == module.__name__:
-                _visit(value, found)
-    return list(found.values())
+                _visit(value, nodes)
+    return list(nodes.values())
 
 
-def _visit(node: Node[Any, Any], found: dict[str, Node[Any, Any]]) -> None:
-    other = found.get(node.name)
+def _visit(node: Node[Any, Any], visited: dict[str, Node[Any, Any]]) -> None:
+    other = visited.get(node.name)
     if other is node:
         return
     for value in node.inputs.values():
         for needed in _nodes_in(value):
-            _visit(needed, found)
+            _visit(needed, visited)
     if other is not None:
         raise name_taken(f"{node.kind} `{node.name}`", node.place, other)
-    found[node.name] = node
+    visited[node.name] = node
 
 
 def _nodes_in(value: Rows | Answers) -> list[Node[Any, Any]]:
@@ -111,14 +111,14 @@ def specs_of(nodes: Iterable[Node[Any, Any]], root: Path) -> list[Spec]:
 def spec_of(node: Node[Any, Any], root: Path) -> Spec:
     """One node as plain data."""
     patterns = tuple(p for policy in node.policies if isinstance(policy, Files) for p in policy.patterns)
-    found = fingerprint(node.function, root=root, files=patterns)
+    code = fingerprint(node.function, root=root, files=patterns)
     structs = [p.struct for p in node.policies if isinstance(p, Takes | Gives)]
     contract = None
     if node.kind == "api":
         contract = contract_of(*_contract_structs(node), place=node.place)
         _check_fallback(node)
         _check_logged(node, contract)
-        found = _with_guards(_with_structs(found, structs, root), node, contract, root)
+        code = _with_guards(_with_structs(code, structs, root), node, contract, root)
     return Spec(
         kind=node.kind,
         name=node.name,
@@ -135,29 +135,29 @@ def spec_of(node: Node[Any, Any], root: Path) -> Spec:
         result_form=node.result_form,
         policies=tuple(_declared(p) for p in node.policies if not isinstance(p, Takes | Gives)),
         contract=contract,
-        fingerprint=found.digest,
-        symbols=found.symbols,
-        warnings=found.warnings,
+        fingerprint=code.digest,
+        symbols=code.symbols,
+        warnings=code.warnings,
     )
 
 
 def _contract_structs(node: Node[Any, Any]) -> tuple[Any, Any]:
-    taken = next(p.struct for p in node.policies if isinstance(p, Takes))
-    given = next(p.struct for p in node.policies if isinstance(p, Gives))
-    return taken, given
+    takes = next(p.struct for p in node.policies if isinstance(p, Takes))
+    gives = next(p.struct for p in node.policies if isinstance(p, Gives))
+    return takes, gives
 
 
 def _check_fallback(node: Node[Any, Any]) -> None:
-    given = _contract_structs(node)[1]
+    gives = _contract_structs(node)[1]
     try:
         for fallback in node.policies:
             if isinstance(fallback, Fallback):
-                msgspec.convert(fallback.answer, given)
+                msgspec.convert(fallback.answer, gives)
     except msgspec.ValidationError as error:
         raise DeclarationError(
             f"api `{node.name}` expected a fallback that keeps its contract, got: {error}",
             at=node.place,
-            do=f"give each field of `{given.__name__}` a value in fn.fallback(…)",
+            do=f"give each field of `{gives.__name__}` a value in fn.fallback(…)",
         ) from None
 
 
@@ -174,24 +174,24 @@ def _check_logged(node: Node[Any, Any], contract: Contract) -> None:
                 )
 
 
-def _with_structs(found: Fingerprint, structs: list[type], root: Path) -> Fingerprint:
+def _with_structs(code: Fingerprint, structs: list[type], root: Path) -> Fingerprint:
     """A contract's structs may carry code of their own (``__post_init__``): it counts."""
     reached: dict[str, str] = {}
     for struct in structs:
         reached |= symbol_reach(struct, root=root)
-    digest = of_parts([found.digest, *(f"{k}={v}" for k, v in sorted(reached.items()))])
-    return msgspec.structs.replace(found, digest=digest, symbols=found.symbols | reached)
+    digest = of_parts([code.digest, *(f"{k}={v}" for k, v in sorted(reached.items()))])
+    return msgspec.structs.replace(code, digest=digest, symbols=code.symbols | reached)
 
 
 def _declared(policy: Any) -> Any:
     return policy.declared if isinstance(policy, GuardFunction) else policy
 
 
-def _with_guards(found: Fingerprint, node: Node[Any, Any], contract: Contract, root: Path) -> Fingerprint:
+def _with_guards(code: Fingerprint, node: Node[Any, Any], contract: Contract, root: Path) -> Fingerprint:
     """What guards let pass is what an api answers: their functions and bounds count as its code."""
     guards = [p for p in node.policies if isinstance(p, Guard | GuardFunction)]
     if not guards:
-        return found
+        return code
     try:
         check_guards(node.name, guards, contract, [*node.inputs, *node.settings])
         reached = [fingerprint(p.function, root=root) for p in guards if isinstance(p, GuardFunction)]
@@ -199,13 +199,13 @@ def _with_guards(found: Fingerprint, node: Node[Any, Any], contract: Contract, r
         raise DeclarationError(error.what, at=error.at or node.place, do=error.do) from None
     own = of_value([msgspec.to_builtins(_declared(p)) for p in guards])
     symbols = {f"{node.function.__module__}:{node.name} guards": own}
-    for one in reached:
-        symbols |= one.symbols
+    for part in reached:
+        symbols |= part.symbols
     return msgspec.structs.replace(
-        found,
-        digest=of_parts([found.digest, own, *(one.digest for one in reached)]),
-        symbols=found.symbols | symbols,
-        warnings=tuple(dict.fromkeys([*found.warnings, *(w for one in reached for w in one.warnings)])),
+        code,
+        digest=of_parts([code.digest, own, *(part.digest for part in reached)]),
+        symbols=code.symbols | symbols,
+        warnings=tuple(dict.fromkeys([*code.warnings, *(w for part in reached for w in part.warnings)])),
     )
 
 

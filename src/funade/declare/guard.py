@@ -58,10 +58,10 @@ def guard(
     if otherwise is not None and otherwise not in known:
         raise DeclarationError(f"policy `guard` expected otherwise= one of {', '.join(known)}, got {otherwise!r}")
     if check is None:
-        found = {name: _bound(name, bound) for name, bound in bounds.items()}
-        if not found:
+        limits = {name: _bound(name, bound) for name, bound in bounds.items()}
+        if not limits:
             raise DeclarationError("policy `guard` expected bounds or a function, got none", do=_EXAMPLES)
-        return Guard(found, otherwise or "clamp")
+        return Guard(limits, otherwise or "clamp")
     if bounds:
         raise DeclarationError(
             f"policy `guard` expected bounds or a function, got both (`{next(iter(bounds))}`)", do="write two guards"

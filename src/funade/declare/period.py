@@ -67,14 +67,14 @@ def chosen(every: Every, zone: ZoneInfo, first: str, last: str, *, now: datetime
     if stop < start:
         earliest = first or f"{since} (the first)"
         raise Misuse(f"periods expected the earlier first, got --from {earliest} --to {last}")
-    found = [p for p in takewhile(lambda p: p.name <= stop and p.start < now, _from(every, zone)) if p.name >= start]
-    if _utc(_named(every, last), zone) >= now or (found and found[-1].end > now):
+    periods = [p for p in takewhile(lambda p: p.name <= stop and p.start < now, _from(every, zone)) if p.name >= start]
+    if _utc(_named(every, last), zone) >= now or (periods and periods[-1].end > now):
         raise Misuse(
             f"periods expected an end before {now:%Y-%m-%d %H:%M} UTC, got --to {last}", do="load it when it has ended"
         )
-    if not found:
+    if not periods:
         raise Misuse(f"periods expected one since {since}, got --from {first or since} --to {last}")
-    return found
+    return periods
 
 
 def _from(every: Every, zone: ZoneInfo) -> Iterator[Period]:

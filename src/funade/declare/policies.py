@@ -254,9 +254,9 @@ def _finite(bar: object) -> bool:
 
 def _json(name: str, value: object) -> Any:
     try:
-        found = msgspec.to_builtins(value)
+        plain = msgspec.to_builtins(value)
     except TypeError:
-        found = math.nan
-    if not is_json(found):
+        plain = math.nan
+    if not is_json(plain):
         raise DeclarationError(f"policy `{name}` expected JSON values, got {value!r}")
-    return found
+    return plain

@@ -18,7 +18,7 @@ def is_json(value: object) -> bool:
     if isinstance(value, list | tuple):
         return all(map(is_json, value))
     if isinstance(value, dict):
-        return all(type(name) is str and is_json(one) for name, one in value.items())
+        return all(type(name) is str and is_json(inner) for name, inner in value.items())
     if type(value) is float:
         return math.isfinite(value)
     if type(value) is int:

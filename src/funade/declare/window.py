@@ -112,10 +112,10 @@ def _turned(days: object) -> str:
 
 def _date(day: str) -> date:
     try:
-        found = date.fromisoformat(day)
+        parsed = date.fromisoformat(day)
         # One spelling only: a window's text is part of recipes.
-        if found.isoformat() != day:
+        if parsed.isoformat() != day:
             raise ValueError(day)
-        return found
+        return parsed
     except (TypeError, ValueError):
         raise DeclarationError(f"window expected an ISO date like '2022-03-01', got {day!r}") from None

@@ -10,8 +10,8 @@ from funade.declare.spec import Spec
 
 def wires(specs: Iterable[Spec], before: Mapping[str, Wire]) -> dict[str, Wire]:
     """Api → its messages; what ``before`` says is kept, also of apis that are gone."""
-    found = dict(before)
+    known = dict(before)
     for spec in specs:
         if spec.contract is not None:
-            found[spec.name] = wire(spec.name, spec.contract, found.get(spec.name), spec.module)
-    return found
+            known[spec.name] = wire(spec.name, spec.contract, known.get(spec.name), spec.module)
+    return known

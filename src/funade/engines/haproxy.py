@@ -66,7 +66,7 @@ def configuration(peers: Sequence[Peer], front: Frontend) -> str:
     A request whose server dies before it answers is sent to another, unless it might then be done twice.
     """
     parts = [_top(front), _http(peers, front)]
-    if all(one.grpc for one in peers):
+    if all(server.grpc for server in peers):
         parts.append(_grpc(peers, front))
     return "\n".join(parts)
 
@@ -103,7 +103,7 @@ defaults
 
 def _http(peers: Sequence[Peer], front: Frontend) -> str:
     tls = _tls("http/1.1", front.ca) if front.ca else ""
-    joined = "\n".join(f"    server server{n} {one.host}:{one.port} check{tls}" for n, one in enumerate(peers, 1))
+    joined = "\n".join(f"    server server{n} {s.host}:{s.port} check{tls}" for n, s in enumerate(peers, 1))
     return f"""\
 frontend funade
     bind {front.http}
@@ -122,7 +122,7 @@ backend funade
 
 def _grpc(peers: Sequence[Peer], front: Frontend) -> str:
     tls = _tls("h2", front.ca) if front.ca else " proto h2"
-    joined = "\n".join(f"    server server{n} {one.host}:{one.grpc} check{tls}" for n, one in enumerate(peers, 1))
+    joined = "\n".join(f"    server server{n} {s.host}:{s.grpc} check{tls}" for n, s in enumerate(peers, 1))
     asked, serving = _health()
     return f"""\
 frontend funade_grpc
@@ -144,7 +144,7 @@ backend funade_grpc
 
 
 def _none_of(conditions: Sequence[str]) -> str:
-    return " ".join(f"!{{ {one} }}" for one in conditions)
+    return " ".join(f"!{{ {condition} }}" for condition in conditions)
 
 
 def _tls(protocol: str, ca: str) -> str:

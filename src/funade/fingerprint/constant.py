@@ -194,7 +194,7 @@ class Constants:
 
     def inside(self, value: Any) -> list[Shape]:
         """The project's functions and classes that a library's object holds, as a pipeline holds its steps."""
-        found: list[Shape] = []
+        shapes: list[Shape] = []
         todo, seen = [value], {id(value)}
         while todo and len(seen) < _SEARCHED:
             for item in _held(todo.pop(0)):
@@ -203,10 +203,10 @@ class Constants:
                 seen.add(id(item))
                 named = item if isinstance(item, types.FunctionType | type) else type(item)
                 if self._ours(named):
-                    found.append(self.shape(named))
+                    shapes.append(self.shape(named))
                 else:
                     todo.append(item)
-        return found
+        return shapes
 
 
 def _slots(base: type) -> Iterator[str]:
@@ -247,10 +247,10 @@ def _quietly(value: Any, name: str) -> Any:
 
 def closed_over(function: types.FunctionType) -> dict[str, Any]:
     """The values of a function's closure by name; a cell not yet filled is left out."""
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
         try:
-            found[name] = cell.cell_contents
+            values[name] = cell.cell_contents
         except ValueError:
             continue
-    return found
+    return values

@@ -24,11 +24,11 @@ SKIPPED = frozenset({".venv", "venv", "site-packages", "node_modules", "__pycach
 
 def project_files(root: Path, suffix: str = ".py") -> list[Path]:
     """Every file of the project ending so, sorted; hidden, environment and build folders and a store are left out."""
-    found: list[Path] = []
+    paths: list[Path] = []
     for folder, names, files in _walk(root):
         names[:] = [n for n in names if not n.startswith(".") and n not in SKIPPED and not _is_store(folder / n)]
-        found.extend(folder / f for f in files if f.endswith(suffix))
-    return sorted(found)
+        paths.extend(folder / f for f in files if f.endswith(suffix))
+    return sorted(paths)
 
 
 def _is_store(folder: Path) -> bool:
@@ -122,8 +122,8 @@ def _import_below(root: Path, name: str, modules: dict[str, types.ModuleType]) -
     module = _import(root, name)
     _assert_from(root, module)
     modules[name] = module
-    for found in pkgutil.iter_modules(getattr(module, "__path__", []), prefix=f"{name}."):
-        _import_below(root, found.name, modules)
+    for part in pkgutil.iter_modules(getattr(module, "__path__", []), prefix=f"{name}."):
+        _import_below(root, part.name, modules)
 
 
 def _exists(root: Path, name: str) -> bool:

@@ -45,7 +45,7 @@ def disagreements(pins: Pins, graph: Graph, metadata: Metadata) -> list[Disagree
     A pin that is "" or not in the store stands for `nothing built yet` and disagrees with whoever needs it.
     """
     versions = {name: metadata.version(pins[name]) for name in pins if pins[name]}
-    found: list[Disagreement] = []
+    pairs: list[Disagreement] = []
     for spec in graph:
         version = versions.get(spec.name)
         if version is None:
@@ -53,9 +53,9 @@ def disagreements(pins: Pins, graph: Graph, metadata: Metadata) -> list[Disagree
         for needed, had in version.inputs.items():
             pinned = pins.get(needed, "")
             if pinned != had:
-                found.append(Disagreement(spec.name, version.id, needed, had, pinned, mending(version, pins, metadata)))
-        found.extend(_code_disagreements(version, pins, graph, metadata))
-    return found
+                pairs.append(Disagreement(spec.name, version.id, needed, had, pinned, mending(version, pins, metadata)))
+        pairs.extend(_code_disagreements(version, pins, graph, metadata))
+    return pairs
 
 
 def mending(version: Version, pins: Pins, metadata: Metadata) -> str:
@@ -92,16 +92,16 @@ def _holder(version: Version, metadata: Metadata) -> str:
 
 def closure(version: Version, metadata: Metadata) -> Pins:
     """The exact inputs a version was built from, transitively (without itself)."""
-    found: Pins = {}
+    pins: Pins = {}
     waiting = [version]
     while waiting:
         for node, needed in waiting.pop().inputs.items():
-            if node not in found:
-                found[node] = needed
+            if node not in pins:
+                pins[node] = needed
                 record = metadata.version(needed)
                 if record is not None:
                     waiting.append(record)
-    return found
+    return pins
 
 
 def check_holds(hold: Hold, others: Iterable[Hold], metadata: Metadata) -> None:

@@ -47,8 +47,8 @@ class Proofs:
     def of(self, rows: RowSet, version: Version) -> Proof:
         """Whether rows meet any that a version was fitted on: the worst of its proofs."""
         proofs = [self._one(rows, fit) for fit in version.fits]
-        found = max(proofs, key=lambda p: _BADNESS[p.state], default=None)
-        return found or Proof("disjoint", "it was fitted on no row")
+        worst = max(proofs, key=lambda p: _BADNESS[p.state], default=None)
+        return worst or Proof("disjoint", "it was fitted on no row")
 
     def _one(self, rows: RowSet, fit: RowSet) -> Proof:
         if (rows, fit) not in self._known:
@@ -88,8 +88,8 @@ def judging(
     for edge in spec.edges:
         if graph[edge.node].kind not in ("source", "dataset"):
             continue
-        taken = inputs[edge.parameter]
-        rows = versions.row_set(edge, taken, versions.interval_of(edge, taken, end, zone))
+        made = inputs[edge.parameter]
+        rows = versions.row_set(edge, made, versions.interval_of(edge, made, end, zone))
         yield edge, rows, behind(graph, edge.api, edge.replaced) if edge.api else direct
 
 
@@ -209,10 +209,10 @@ def common_keys(rows: pa.Table, fit: pa.Table) -> int | None:
     try:
         connection.register("judge", rows.rename_columns(names))
         connection.register("fit", fit.rename_columns(names))
-        found = connection.execute(f"SELECT count(*) FROM judge SEMI JOIN fit ON {same}").fetchall()
+        counts = connection.execute(f"SELECT count(*) FROM judge SEMI JOIN fit ON {same}").fetchall()
     finally:
         connection.close()
-    return int(found[0][0])
+    return int(counts[0][0])
 
 
 def _kind(type_: pa.DataType) -> str:

@@ -51,7 +51,7 @@ def read(path: Path, name: str, api: BoundApi) -> list[Request]:
         raise ContractViolation(
             f"api `{api.name}` expected golden rows in {name}, got {type(error).__name__}"
         ) from None
-    found: list[Request] = []
+    requests: list[Request] = []
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
@@ -65,16 +65,16 @@ def read(path: Path, name: str, api: BoundApi) -> list[Request]:
         if refused:
             what = f"api `{api.name}` expected golden rows that it takes, got one that it refuses: {refused[0][1]}"
             raise ContractViolation(what, at=f"{name}:{number}")
-        found.append(request)
-    return found
+        requests.append(request)
+    return requests
 
 
 def unique(requests: Sequence[Request]) -> list[Request]:
     """The requests without repeats, each where it stood first."""
-    found: dict[bytes, Request] = {}
+    by_content: dict[bytes, Request] = {}
     for request in requests:
-        found.setdefault(canonical(request), request)
-    return list(found.values())
+        by_content.setdefault(canonical(request), request)
+    return list(by_content.values())
 
 
 def _by_hash(rows: pa.Table, names: Sequence[str]) -> list[int]:
@@ -116,15 +116,15 @@ def _first(count: int, requests: Iterator[Request]) -> list[Request]:
 
 
 def _extremes(rows: pa.Table, accepted: _Accepted) -> list[Request]:
-    found: list[Request] = []
+    requests: list[Request] = []
     for column in rows.columns:
         if pa.types.is_floating(column.type):
             column = pc.if_else(pc.is_nan(column), None, column)
         missing = pc.index(pc.is_null(column), True).as_py()
-        found += accepted(missing) if missing >= 0 else []
+        requests += accepted(missing) if missing >= 0 else []
         if not pa.types.is_nested(column.type):
-            found += _extreme(column, "min", accepted) + _extreme(column, "max", accepted)
-    return found
+            requests += _extreme(column, "min", accepted) + _extreme(column, "max", accepted)
+    return requests
 
 
 def _extreme(column: pa.ChunkedArray, side: str, accepted: _Accepted) -> list[Request]:
@@ -134,8 +134,8 @@ def _extreme(column: pa.ChunkedArray, side: str, accepted: _Accepted) -> list[Re
         value = pc.min_max(left)[side]
         if not value.is_valid:
             return []
-        found = accepted(pc.index(column, value).as_py())
-        if found:
-            return found
+        requests = accepted(pc.index(column, value).as_py())
+        if requests:
+            return requests
         left = left.filter(pc.greater(left, value) if side == "min" else pc.less(left, value))
     return []

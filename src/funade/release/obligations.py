@@ -56,13 +56,13 @@ def _fallback(spec: Spec) -> Finding:
 def _kept(old: Spec, graph: Graph, current: Graph | None, release: int) -> Iterator[Finding]:
     expected = f"`{old.name}` to keep the contract of release {release}"
     at = graph.specs.get(old.name, old).place
-    found = broken(old, graph)
-    if not found:
+    texts = broken(old, graph)
+    if not texts:
         yield Finding(check="contract", expected=expected, got="no break", holds=True, at=at)
         return
     users = consumers(old.name, graph, current)
     used = f" (used by {', '.join(users)})" if users else ""
-    for text in found:
+    for text in texts:
         yield Finding(check="contract", expected=expected, got=text + used, holds=False, at=at, do=_REMEDY)
 
 
@@ -71,11 +71,11 @@ _REMEDY = 'declare a new api beside it, or agree with who uses it: funade releas
 
 def consumers(api: str, *graphs: Graph | None) -> list[str]:
     """Who calls an api: the apis that take it, and those whom ``fn.used_by`` names."""
-    found: dict[str, None] = {}
+    names: dict[str, None] = {}
     for graph in graphs:
         for spec in graph or ():
             if spec.kind == "api" and any(edge.node == api for edge in spec.edges):
-                found[f"api `{spec.name}`"] = None
+                names[f"api `{spec.name}`"] = None
             if spec.name == api:
-                found |= {p.name: None for p in spec.policies if isinstance(p, UsedBy)}
-    return list(found)
+                names |= {p.name: None for p in spec.policies if isinstance(p, UsedBy)}
+    return list(names)

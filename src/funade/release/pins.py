@@ -32,8 +32,8 @@ def findings(candidate: Candidate, graph: Graph, store: Store, now: datetime) ->
 
 
 def _cut(candidate: Candidate, graph: Graph, store: Store) -> Iterator[Finding]:
-    found = [*_absent(candidate, graph, store), *_disagreeing(candidate, graph, store)]
-    yield from found or [
+    problems = [*_absent(candidate, graph, store), *_disagreeing(candidate, graph, store)]
+    yield from problems or [
         Finding(
             check="cut",
             expected="every version made from the other pinned versions",

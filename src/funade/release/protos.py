@@ -18,8 +18,8 @@ def protos(metadata: Metadata, apis: Sequence[str] = (), *, candidate: bool = Fa
         CutIncomplete: nothing is released (or staged).
         Misuse: there is no such api.
     """
-    found = _candidate(metadata, latest=candidate)
-    known = {spec.name: spec for spec in found.specs if spec.kind == "api" and spec.contract is not None}
+    newest = _candidate(metadata, latest=candidate)
+    known = {spec.name: spec for spec in newest.specs if spec.kind == "api" and spec.contract is not None}
     texts = {}
     for api in apis or known:
         if api not in known:
@@ -28,20 +28,20 @@ def protos(metadata: Metadata, apis: Sequence[str] = (), *, candidate: bool = Fa
         spec = known[api]
         assert spec.contract is not None
         # A release made before numbers were kept has those of its own order.
-        made = wire(api, spec.contract, found.wires.get(api), spec.module)
+        made = wire(api, spec.contract, newest.wires.get(api), spec.module)
         texts[proto.path_of(made)] = proto.text_of(api, spec.contract, made)
     return texts
 
 
 def _candidate(metadata: Metadata, *, latest: bool) -> Candidate:
     if latest:
-        found = metadata.latest_candidate()
-        if found is None:
+        record = metadata.latest_candidate()
+        if record is None:
             raise CutIncomplete("export expected a candidate, got none", do="run: funade stage")
-        return found
+        return record
     switch = metadata.current()
     release = metadata.release(switch.after) if switch else None
-    found = metadata.candidate(release.candidate) if release else None
-    if found is None:
+    record = metadata.candidate(release.candidate) if release else None
+    if record is None:
         raise CutIncomplete("export expected a release, got none", do="run: funade release, or say --candidate")
-    return found
+    return record

@@ -101,8 +101,8 @@ def _judged(ours: Contender, store: Store, folder: Path) -> Iterator[_Evaluation
         inputs = []
         for edge, rows, _ in disjoint.judging(spec, version, ours.graph, store, zone):
             if rows not in files:
-                taken = store.version(rows.version)
-                table = versions.read(taken, store.metadata, store.blobs, interval=rows.interval, part=rows.part)
+                rows_version = store.version(rows.version)
+                table = versions.read(rows_version, store.metadata, store.blobs, interval=rows.interval, part=rows.part)
                 files[rows] = str(folder / f"rows-{len(files)}.parquet")
                 pq.write_table(table, files[rows])
             inputs.append((edge, rows, files[rows]))
@@ -111,12 +111,12 @@ def _judged(ours: Contender, store: Store, folder: Path) -> Iterator[_Evaluation
 
 def _golden_rows(judged: list[_EvaluationPlan]) -> dict[str, tuple[str, tuple[str, ...]]]:
     """Api → the rows of its first evaluation."""
-    found: dict[str, tuple[str, tuple[str, ...]]] = {}
+    rows_of: dict[str, tuple[str, tuple[str, ...]]] = {}
     for judging in judged:
         for edge, rows, file in judging.inputs:
             if edge.api:
-                found.setdefault(edge.api, (file, rows.key))
-    return found
+                rows_of.setdefault(edge.api, (file, rows.key))
+    return rows_of
 
 
 def _replay(

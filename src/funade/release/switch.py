@@ -105,11 +105,11 @@ def _target(store: Store, switch: Switch, number: int | None) -> Release:
                 f"rollback expected a release before {switch.after}, got none", do="see them: funade releases"
             )
         number = earlier[-1]
-    found = store.metadata.release(number)
-    if found is None:
+    record = store.metadata.release(number)
+    if record is None:
         raise RollbackRefused(f"rollback expected a release, got {number}", do="see them: funade releases")
     if number == switch.after:
         raise RollbackRefused(
             f"rollback expected another release than the current one, got {number}", do="see them: funade releases"
         )
-    return found
+    return record

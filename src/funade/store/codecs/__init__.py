@@ -67,9 +67,9 @@ def codec_for(annotation: object, *, place: str, what: str = "model") -> str:
         DeclarationError: no annotation, one that is no class, or a class that no codec fits.
     """
     cls = class_of(annotation, place=place, what=what)
-    found = next((codec.name for codec in CODECS if codec.fits(cls)), "")
-    if found:
-        return found
+    codec_name = next((codec.name for codec in CODECS if codec.fits(cls)), "")
+    if codec_name:
+        return codec_name
     name = f"{cls.__module__}.{cls.__qualname__}".removeprefix("builtins.")
     raise DeclarationError(
         f"{what} expected a result that can be kept, got {name}, which no codec fits",
@@ -98,11 +98,11 @@ def original(artifact: Artifact) -> Artifact:
     """The artifact's model as it was before any conversion."""
     if artifact.codec != ONNX.name:
         return artifact
-    found = {tuple(name.split("/", 1)): digest for name, digest in artifact.files.items() if "/" in name}
-    folders = {folder for folder, _ in found}
+    files = {tuple(name.split("/", 1)): digest for name, digest in artifact.files.items() if "/" in name}
+    folders = {folder for folder, _ in files}
     if len(folders) != 1:
         raise CodecError("artifact expected the bytes it was converted from, got none", do="run: funade fsck")
-    return Artifact(codec=folders.pop(), files={name: digest for (_, name), digest in found.items()})
+    return Artifact(codec=folders.pop(), files={name: digest for (_, name), digest in files.items()})
 
 
 def class_of(annotation: object, *, place: str, what: str = "model") -> type:
@@ -114,8 +114,8 @@ def class_of(annotation: object, *, place: str, what: str = "model") -> type:
         )
     if form_of(annotation) not in ("", "sql"):
         got = f"a frame ({getattr(annotation, '__name__', annotation)})"
-        told = f"{what} expected a model as return type, got {got}"
-        raise DeclarationError(told, at=place, do="declare it with @fn.dataset")
+        problem = f"{what} expected a model as return type, got {got}"
+        raise DeclarationError(problem, at=place, do="declare it with @fn.dataset")
     cls = get_origin(annotation) or annotation
     if not isinstance(cls, type) or (get_args(annotation) and cls not in (dict, list, tuple)):
         raise DeclarationError(
@@ -178,11 +178,11 @@ def decode(artifact: Artifact, blobs: Blobs, *, project_types: Sequence[str] = (
     if artifact.codec == FRAME:
         from funade.store.warehouse import snapshots
 
-        return snapshots.read([_sound(blobs, found) for found in artifact.files.values()])
+        return snapshots.read([_sound(blobs, key) for key in artifact.files.values()])
     codec = _named(artifact.codec)
     with _folder(None) as folder, _named_errors(title, ""):
-        for name, found in artifact.files.items():
-            _restore(blobs, found, folder / _inside(name))
+        for name, key in artifact.files.items():
+            _restore(blobs, key, folder / _inside(name))
         return codec.load(folder, project_types)
 
 
@@ -229,22 +229,22 @@ def _named_errors(title: str, place: str) -> Iterator[None]:
             raise DiskFull(f"{title} expected room to write, got a full disk", at=place, do="make room") from error
         raise CodecError(f"{title} expected files its codec can use, got {error}", at=place) from error
     except Exception as error:
-        told = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise CodecError(f"{title} expected a value that its codec keeps and loads, got {told}", at=place) from error
+        text = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise CodecError(f"{title} expected a value that its codec keeps and loads, got {text}", at=place) from error
 
 
 def _files(folder: Path) -> list[tuple[str, Path]]:
     """Every file below a folder by its relative name, in order of name."""
-    found: list[tuple[str, Path]] = []
+    files: list[tuple[str, Path]] = []
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if path.is_symlink() or not (path.is_file() or path.is_dir()):
             raise CodecError(f"expected save() to write plain files, got `{name}`, which is a link or a device")
         if path.is_file():
-            found.append((name, path))
-    if not 0 < len(found) <= MOST_FILES:
-        raise CodecError(f"expected save() to write 1 to {MOST_FILES} files, got {len(found)}")
-    return found
+            files.append((name, path))
+    if not 0 < len(files) <= MOST_FILES:
+        raise CodecError(f"expected save() to write 1 to {MOST_FILES} files, got {len(files)}")
+    return files
 
 
 def _adopted(blobs: Blobs, path: Path) -> str:
@@ -260,15 +260,15 @@ def _inside(name: str) -> PurePosixPath:
     return path
 
 
-def _restore(blobs: Blobs, found: str, target: Path) -> None:
+def _restore(blobs: Blobs, key: str, target: Path) -> None:
     """A copy, and no link: what a user's ``load`` does to its files must not reach the store."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(_sound(blobs, found), target)
+    shutil.copyfile(_sound(blobs, key), target)
 
 
-def _sound(blobs: Blobs, found: str) -> Path:
-    path = blobs.path(found)
-    if digest.of_file(path) != found:
-        told = f"blob `{found[: digest.SHORT]}` expected the bytes it is named by, got others"
-        raise BlobDamaged(told, do="run: funade fsck")
+def _sound(blobs: Blobs, key: str) -> Path:
+    path = blobs.path(key)
+    if digest.of_file(path) != key:
+        problem = f"blob `{key[: digest.SHORT]}` expected the bytes it is named by, got others"
+        raise BlobDamaged(problem, do="run: funade fsck")
     return path

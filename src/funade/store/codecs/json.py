@@ -59,9 +59,9 @@ def _plain(value: Any, path: str, depth: int) -> Any:
     if _numpy(type(value)):
         value = value.item()
     if isinstance(value, dict):
-        return {_key(key, path): _plain(one, f"{path}.{key}", depth + 1) for key, one in value.items()}
+        return {_key(key, path): _plain(item, f"{path}.{key}", depth + 1) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(one, f"{path}[{index}]", depth + 1) for index, one in enumerate(value)]
+        return [_plain(item, f"{path}[{index}]", depth + 1) for index, item in enumerate(value)]
     if isinstance(value, float) and not math.isfinite(value):
         raise CodecError(f"expected finite numbers, got {value} at `{path}`")
     if type(value) is int and not -(2**63) <= value < 2**64:

@@ -75,18 +75,18 @@ def _told(named: _Class) -> str:
 
 def _found(named: _Class, project_types: Sequence[str]) -> Any:
     """The class of that name: the project's own (or a notebook's), and one that keeps itself."""
-    told = _told(named)
+    name = _told(named)
     if named.module.partition(".")[0] not in {*project_types, "__main__"}:
         owners = ", ".join(project_types) or "the project"
-        raise CodecError(f"expected a class of {owners}, got `{told}`", do="wrap it in a class of the project")
+        raise CodecError(f"expected a class of {owners}, got `{name}`", do="wrap it in a class of the project")
     try:
         cls: Any = importlib.import_module(named.module)
         for part in named.qualname.split("."):
             cls = getattr(cls, part)
     except (ImportError, AttributeError) as error:
         raise CodecError(
-            f"expected class `{told}` in the project's code, got none", do="define it at a module's top level"
+            f"expected class `{name}` in the project's code, got none", do="define it at a module's top level"
         ) from error
     if not isinstance(cls, type) or cls.__module__ != named.module or not PythonClass().fits(cls):
-        raise CodecError(f"expected class `{told}` with save and load, got another thing of that name")
+        raise CodecError(f"expected class `{name}` with save and load, got another thing of that name")
     return cls

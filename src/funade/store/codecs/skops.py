@@ -101,14 +101,14 @@ def _lets_through(name: str, only_referred: bool, project_types: Sequence[str]) 
     if root not in LIBRARIES and root not in own:
         return False
     try:
-        found = getattr(importlib.import_module(module), member)
+        value = getattr(importlib.import_module(module), member)
     except (ImportError, AttributeError):
         return False
-    if getattr(found, "__module__", "").partition(".")[0] != root:
+    if getattr(value, "__module__", "").partition(".")[0] != root:
         return False
-    if isinstance(found, type):
+    if isinstance(value, type):
         return True
-    return only_referred and callable(found) and (root in own or name.startswith(_REFERENCE_PACKAGES))
+    return only_referred and callable(value) and (root in own or name.startswith(_REFERENCE_PACKAGES))
 
 
 def _nodes(data: bytes) -> Iterator[tuple[str, str]]:

@@ -30,8 +30,8 @@ class ColumnPlace(msgspec.Struct, frozen=True):
 
     def refusal(self, expected: str, got: str, do: str = "") -> ResultRefused:
         """The error that this column is not as expected."""
-        told = f"{self.what} expected column `{self.column}` {expected}, got {got}"
-        return ResultRefused(told, at=self.place, do=do, column=self.column)
+        problem = f"{self.what} expected column `{self.column}` {expected}, got {got}"
+        return ResultRefused(problem, at=self.place, do=do, column=self.column)
 
 
 def kept(column: pa.ChunkedArray, zone: str, where: ColumnPlace) -> pa.ChunkedArray:

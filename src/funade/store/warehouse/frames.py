@@ -87,8 +87,8 @@ def _from_columns(frame: Mapping[Any, Any], place: str, what: str) -> pa.Table:
         if values.ndim != 1:
             raise ColumnPlace(name, place, what).refusal("with one value a row", f"an array of shape {values.shape}")
     if len({len(values) for values in arrays.values()}) > 1:
-        told = ", ".join(f"`{name}` {len(values)}" for name, values in arrays.items())
-        raise ResultRefused(f"{what} expected columns of one length, got {told}", at=place)
+        lengths = ", ".join(f"`{name}` {len(values)}" for name, values in arrays.items())
+        raise ResultRefused(f"{what} expected columns of one length, got {lengths}", at=place)
     return pa.table(
         [_from_values(values, ColumnPlace(n, place, what)) for n, values in arrays.items()], names=list(arrays)
     )

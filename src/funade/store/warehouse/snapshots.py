@@ -91,7 +91,7 @@ def read(
     if interval is not None and not str(schema.field(time).type).startswith("timestamp"):
         raise StoreError(f"rows expected timestamps in the time column `{time}`, got {schema.field(time).type}")
     _require(schema, split.by if part and split else "", "split")
-    pieces = (_part(_cast(one, schema), part, split) for one in _tables(paths, interval, time))
+    pieces = (_part(_cast(table, schema), part, split) for table in _tables(paths, interval, time))
     if form == "reader":
         return _reader(schema, pieces)
 
@@ -104,7 +104,7 @@ def schema_of(paths: Sequence[Path]) -> pa.Schema:
     for path in paths:
         with whole(path):
             schemas.append(pq.read_schema(path).remove_metadata())
-    if all(one == schemas[0] for one in schemas):
+    if all(schema == schemas[0] for schema in schemas):
         return schemas[0]
     try:
         return pa.unify_schemas(schemas, promote_options="permissive")

@@ -53,8 +53,8 @@ def read(
 
 def split_of(version: Version) -> Split | None:
     """How the version's rows are parted, as its recipe has it."""
-    found = [p for p in version.recipe.get("policies", []) if p["policy"] == "split"]
-    return msgspec.convert(found[0], Split) if found else None
+    splits = [p for p in version.recipe.get("policies", []) if p["policy"] == "split"]
+    return msgspec.convert(splits[0], Split) if splits else None
 
 
 def earliest_end(edges: list[tuple[Edge, Version]]) -> datetime | None:

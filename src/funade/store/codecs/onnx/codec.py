@@ -68,13 +68,13 @@ class OnnxModel:
 
     def load(self, folder: Path, project_types: Sequence[str] = ()) -> OnnxServed:
         """The served object; the original stays unread, but must be what was converted."""
-        kept = msgspec.json.decode((folder / FACE).read_bytes(), type=_Kept)
-        for name, wanted in kept.native.items():
+        record = msgspec.json.decode((folder / FACE).read_bytes(), type=_Kept)
+        for name, wanted in record.native.items():
             if not (folder / name).is_file():
                 raise FileNotFoundError(errno.ENOENT, "no such file", name)
             if digest.of_file(folder / name) != wanted:
                 raise CodecError(f"expected the `{name}` it was converted from, got another", do="run: funade fsck")
-        return served(session_of((folder / MODEL).read_bytes()), kept.face)
+        return served(session_of((folder / MODEL).read_bytes()), record.face)
 
     def _native(self, cls: type) -> LightgbmModel | SkopsEstimator:
         for codec in self.natives.values():

@@ -37,13 +37,13 @@ def convert(value: Any) -> tuple[bytes, OutputLayout]:
         raise
     except ModuleNotFoundError as error:
         name = (error.name or "").partition(".")[0]
-        told = f"expected, with fn.onnx(), `{name}` to convert with, got none installed"
-        raise CodecError(told, do=f"run: pip install {name}") from error
+        text = f"expected, with fn.onnx(), `{name}` to convert with, got none installed"
+        raise CodecError(text, do=f"run: pip install {name}") from error
     except Exception as error:
-        told = " ".join(f"{type(error).__name__}: {error}".split())
-        told = told if len(told) <= _MOST else f"{told[:_MOST]}…"
+        text = " ".join(f"{type(error).__name__}: {error}".split())
+        text = text if len(text) <= _MOST else f"{text[:_MOST]}…"
         raise CodecError(
-            f"expected a model that converts to ONNX, got {type(value).__name__}: {told}", do=DO
+            f"expected a model that converts to ONNX, got {type(value).__name__}: {text}", do=DO
         ) from error
 
 

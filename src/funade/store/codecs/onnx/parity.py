@@ -201,8 +201,8 @@ def _ask(native: Any, method: str, rows: Array, face: OutputLayout) -> Any:
 
 def _named(row: Array, face: OutputLayout) -> str:
     names = face.names or tuple(f"feature {index}" for index in range(face.width))
-    told = ", ".join(f"{name} {value:.9g}" for name, value in zip(names[:_TOLD], row[:_TOLD], strict=False))
-    return f"{told}, …" if len(names) > _TOLD else told
+    shown = ", ".join(f"{name} {value:.9g}" for name, value in zip(names[:_TOLD], row[:_TOLD], strict=False))
+    return f"{shown}, …" if len(names) > _TOLD else shown
 
 
 def _short(value: Any) -> str:

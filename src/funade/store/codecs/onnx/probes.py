@@ -126,7 +126,7 @@ def _columns(chosen: Any, names: dict[str, int], columns: list[int]) -> list[int
     picked = [chosen] if isinstance(chosen, str | int) else list(chosen)
     if picked and isinstance(picked[0], bool | np.bool_):
         return [column for column, wanted in zip(columns, picked, strict=False) if wanted]
-    return [names[one] if isinstance(one, str) else columns[int(one)] for one in picked]
+    return [names[pick] if isinstance(pick, str) else columns[int(pick)] for pick in picked]
 
 
 def _of_scaler(step: Any, columns: list[int]) -> Iterator[tuple[int, _Feature]]:
@@ -139,7 +139,7 @@ def _of_scaler(step: Any, columns: list[int]) -> Iterator[tuple[int, _Feature]]:
         middle, scale = (step.data_min_ + step.data_max_) / 2, (step.data_max_ - step.data_min_) / 4
     else:
         middle = next(
-            (found for name in ("mean_", "center_") if (found := getattr(step, name, None)) is not None), None
+            (centre for name in ("mean_", "center_") if (centre := getattr(step, name, None)) is not None), None
         )
         scale = getattr(step, "scale_", None)
     for index, column in enumerate(columns):
@@ -152,10 +152,10 @@ def _of_scaler(step: Any, columns: list[int]) -> Iterator[tuple[int, _Feature]]:
 def _of_trees(
     splits: Iterator[tuple[int, float]], columns: list[int], *, wide: bool = False
 ) -> Iterator[tuple[int, _Feature]]:
-    found: dict[int, list[float]] = {}
+    limits: dict[int, list[float]] = {}
     for feature, threshold in splits:
-        found.setdefault(columns[feature], []).append(threshold)
-    for column, thresholds in found.items():
+        limits.setdefault(columns[feature], []).append(threshold)
+    for column, thresholds in limits.items():
         yield column, _Feature(splits=thresholds, wide=wide)
 
 
@@ -169,8 +169,8 @@ def _of_lightgbm(booster: Any, columns: list[int]) -> Iterator[tuple[int, _Featu
             continue
         waiting += [node["left_child"], node["right_child"]]
         if node["decision_type"] == "==":  # lists its categories: "1||4"
-            found = categories.setdefault(node["split_feature"], {-1.0})
-            found |= {float(part) + other for part in str(node["threshold"]).split("||") for other in (0, 1)}
+            bounds = categories.setdefault(node["split_feature"], {-1.0})
+            bounds |= {float(part) + other for part in str(node["threshold"]).split("||") for other in (0, 1)}
         else:
             splits.append((node["split_feature"], float(node["threshold"])))
     yield from _of_trees(iter(splits), columns, wide=True)

@@ -52,15 +52,15 @@ class OnnxServed:
             FeaturesRefused: a feature is missing or is no number.
         """
         if self._plain:
-            found = self._run(matrix(rows, self._face), self._first)
-            found = found.reshape(len(found)) if found.ndim == 2 and found.shape[1] == 1 else found
-            return found if self._classes is None else found.astype(self._classes.dtype)
-        found = self._run(matrix(rows, self._face), self._second)
+            answers = self._run(matrix(rows, self._face), self._first)
+            answers = answers.reshape(len(answers)) if answers.ndim == 2 and answers.shape[1] == 1 else answers
+            return answers if self._classes is None else answers.astype(self._classes.dtype)
+        answers = self._run(matrix(rows, self._face), self._second)
         if self._face.kind == "argmax":
             assert self._classes is not None
-            answer: Array = self._classes[found.argmax(axis=1)]
+            answer: Array = self._classes[answers.argmax(axis=1)]
             return answer
-        return found[:, 1] if self._face.kind == "second" else found
+        return answers[:, 1] if self._face.kind == "second" else answers
 
     def _run(self, rows: Array, output: list[str]) -> Array:
         count = len(rows)
@@ -70,8 +70,8 @@ class OnnxServed:
             feed = {self._inputs[0]: rows}
         else:
             feed = {name: rows[:, [index]] for index, name in enumerate(self._inputs)}
-        found: Array = self._session.run(output, feed)[0]
-        return found if len(found) == count else found[:count]
+        answers: Array = self._session.run(output, feed)[0]
+        return answers if len(answers) == count else answers[:count]
 
     def __getattr__(self, name: str) -> Any:
         there = "predict and predict_proba" if hasattr(type(self), "predict_proba") else "predict"
@@ -119,8 +119,8 @@ def matrix(rows: Any, face: OutputLayout, dtype: str = "float32") -> Array:
     if not names:
         return np.empty((len(rows), 0), dtype)
     at_once = _of_columns if isinstance(rows, Mapping) else _of_frame
-    found = at_once(rows, names, dtype)
-    return np.column_stack([_numbers(name, rows[name], dtype) for name in names]) if found is None else found
+    made = at_once(rows, names, dtype)
+    return np.column_stack([_numbers(name, rows[name], dtype) for name in names]) if made is None else made
 
 
 def _of_columns(rows: Mapping[Any, Any], names: list[Any], dtype: str) -> Array | None:
@@ -143,11 +143,11 @@ def _of_frame(rows: Any, names: list[Any], dtype: str) -> Array | None:
     chosen = rows if list(rows.columns) == names else rows[names]
     if not hasattr(chosen, "index") and not all(d.is_float() or d.is_integer() for d in chosen.dtypes):
         return None  # polars would make numbers of dates
-    found = chosen.to_numpy()
-    if found.dtype.kind not in "biuf" or found.shape[1] != len(names):
+    array = chosen.to_numpy()
+    if array.dtype.kind not in "biuf" or array.shape[1] != len(names):
         return None
     with np.errstate(over="ignore"):
-        return np.ascontiguousarray(found, dtype=dtype)
+        return np.ascontiguousarray(array, dtype=dtype)
 
 
 def _order(there: Sequence[Any], face: OutputLayout) -> list[Any]:
@@ -173,18 +173,18 @@ def _other_width(got: int, face: OutputLayout) -> FeaturesRefused:
 def _numbers(name: object, values: Any, dtype: str) -> Array:
     if hasattr(values, "array") and str(values.dtype) in _NULLABLE:  # pandas marks a missing value in its own way
         values = values.to_numpy(dtype=dtype, na_value=np.nan)
-    found = np.asarray(values)
-    if found.dtype.kind in "biuf":
+    array = np.asarray(values)
+    if array.dtype.kind in "biuf":
         with np.errstate(over="ignore"):
-            return found.astype(dtype, copy=False)
-    wrong = next((v for v in found.flat if isinstance(v, str)), None) if found.dtype.kind == "O" else found.dtype
+            return array.astype(dtype, copy=False)
+    wrong = next((v for v in array.flat if isinstance(v, str)), None) if array.dtype.kind == "O" else array.dtype
     try:
         if wrong is not None:
             raise TypeError
         with np.errstate(over="ignore"):
-            return found.astype(dtype)
+            return array.astype(dtype)
     except (TypeError, ValueError):
-        got = repr(wrong) if isinstance(wrong, str) else str(found.dtype)
+        got = repr(wrong) if isinstance(wrong, str) else str(array.dtype)
         raise FeaturesRefused(
             f"model served as ONNX expected numbers in `{name}`, got {got}", do="turn it into numbers first"
         ) from None
