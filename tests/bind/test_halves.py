@@ -28,15 +28,15 @@ def test_exactly_the_bad_rows_fail_and_the_others_keep_their_place(count: int, b
     assert [s.start for s in found] == [0, *[s.stop for s in found[:-1]]]
     assert found[-1].stop == count
     for span in found:
-        if span.given is None:
+        if span.outcome is None:
             assert span.error is not None and span.start in bad and span.stop == span.start + 1
         else:
-            assert span.given.columns["x"].tolist() == list(range(span.start, span.stop))
+            assert span.outcome.columns["x"].tolist() == list(range(span.start, span.stop))
 
 
 def test_a_function_that_always_fails_is_not_called_for_ever() -> None:
     api = Picky(set(range(100_000)))
     found = spans(api.give, 100_000)
     assert api.calls == MOST_CALLS + 1
-    assert all(s.given is None for s in found)
+    assert all(s.outcome is None for s in found)
     assert found[-1].stop == 100_000

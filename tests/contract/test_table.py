@@ -133,20 +133,20 @@ def _array(values: list[Any], type: pa.DataType) -> pa.Array:
 def same(held: CheckedRows, requests: RequestSchema, table: pa.Table) -> None:
     rows, refused = requests.convert(table.to_pylist())
     assert held.refused == refused
-    kept = np.ones(table.num_rows, dtype=bool) if held.kept is None else held.kept
+    kept = np.ones(table.num_rows, dtype=bool) if held.valid is None else held.valid
     assert np.flatnonzero(~kept).tolist() == [row for row, _ in refused]
     if not rows:
         return
     taken = requests.take(rows)
-    assert [*held.taken.columns] == [*taken.columns]
+    assert [*held.batch.columns] == [*taken.columns]
     for name, expected in taken.columns.items():
-        got = held.taken.columns[name]
+        got = held.batch.columns[name]
         assert got.dtype == expected.dtype, name
         if expected.dtype == object:
             assert [(type(v), v) for v in got] == [(type(v), v) for v in expected], name
         else:
             assert got.tobytes() == expected.tobytes() or _same_nan(got, expected), name
-    masks, wanted = held.taken.defaults or {}, taken.defaults or {}
+    masks, wanted = held.batch.defaults or {}, taken.defaults or {}
     assert {n: m.tolist() for n, m in masks.items()} == {n: m.tolist() for n, m in wanted.items()}
 
 
@@ -189,7 +189,7 @@ def test_a_time_that_python_has_not_is_refused_beside_others() -> None:
     far = pa.array([0, 2**62, 10], pa.int64()).cast(pa.timestamp("us", "UTC"))
     held = ColumnsCheck(RequestSchema(When, zone=ZONE)).hold(pa.table({"at": far}))
     assert held.refused == [(1, "expected a time in the years 1 to 9999, got another")]
-    assert held.taken.columns["at"].astype("int64").tolist() == [0, 10]
+    assert held.batch.columns["at"].astype("int64").tolist() == [0, 10]
 
 
 @pytest.mark.parametrize("kind", [pa.int64(), pa.uint64(), pa.float64()])
@@ -204,7 +204,7 @@ def test_whole_numbers_that_a_float_does_not_keep_are_refused_beside_missing_one
     held = ColumnsCheck(requests).hold(table)
     same(held, requests, table)
     assert held.refused == [(2, f"expected `int` <= {2**53} - at $.n")]
-    assert held.taken.columns["m"].tolist() == [1, far, far]
+    assert held.batch.columns["m"].tolist() == [1, far, far]
 
 
 @pytest.mark.parametrize("rows", [0, 1, 1000])

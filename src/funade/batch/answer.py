@@ -57,7 +57,7 @@ class TableApi:
 
     @staticmethod
     def refused_columns(schema: pa.Schema) -> list[Any]:
-        """What a refused row says beside its own columns: its number, from 0, and why."""
+        """The two columns added to refused rows, under free names: the row's number from 0, and the reason."""
         names = {name.lower() for name in schema.names}
         free = [next(n for n in (base, f"refused_{base}", f"funade_{base}") if n not in names) for base in _SAID]
         return [pa.field(free[0], pa.int64()), pa.field(free[1], pa.string())]
@@ -69,12 +69,12 @@ class TableApi:
             Exception: whatever the api's function raises, again and again.
         """
         held = self._check.hold(table)
-        places = np.arange(table.num_rows) if held.kept is None else np.flatnonzero(held.kept)
+        places = np.arange(table.num_rows) if held.valid is None else np.flatnonzero(held.valid)
         refused = list(held.refused)
         codes = np.zeros(len(places), dtype=np.uint8)
         answered = np.ones(len(places), dtype=bool)
         pieces = []
-        for first, answers in self._outcomes(held.taken.columns, len(places)):
+        for first, answers in self._outcomes(held.batch.columns, len(places)):
             pieces.append(answers.columns)
             for row, fault in answers.faults.items():
                 if fault.code == outcome.REFUSED or self._fallback is None:
@@ -100,9 +100,9 @@ class TableApi:
 
         errors, most = 0, MOST_AT_ONCE
         for span in attempts(give, rows):
-            if span.given is not None:
+            if span.outcome is not None:
                 most = MOST_RAISED
-                yield span.start, span.given
+                yield span.start, span.outcome
                 continue
             assert isinstance(span.error, Exception)
             errors += 1

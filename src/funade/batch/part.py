@@ -24,7 +24,7 @@ _BYTES, _LEAST = 8 << 20, 64
 
 
 class WrittenPart(msgspec.Struct, frozen=True):
-    """A part that is whole on the disk: rows in, rows out, and what became of the others."""
+    """A part that is whole on the disk: its rows, and how many were answered, refused or given the fallback."""
 
     part: int
     rows: int
@@ -35,7 +35,7 @@ class WrittenPart(msgspec.Struct, frozen=True):
 
 
 def done(folder: Path, number: int) -> WrittenPart | None:
-    """What became of a part; None where it is not whole yet."""
+    """The record of a part that is whole; None where it is not yet."""
     try:
         return msgspec.json.decode((folder / f"{number:06}.json").read_bytes(), type=WrittenPart)
     except FileNotFoundError:
@@ -50,7 +50,7 @@ def names(number: int) -> tuple[str, str]:
 def answer(
     part: Part, number: int, scorer: TableApi, schema: pa.Schema, folder: Path, progress: Callable[[int], None]
 ) -> WrittenPart:
-    """Read, answer and write one part; ``told`` hears of rows as they are answered."""
+    """Read, answer and write one part; ``progress`` is called with the number of rows answered since the last call."""
     answered = refused = fallback = 0
     reason = ""
     rows, aside = (folder / name for name in names(number))

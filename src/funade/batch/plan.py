@@ -57,7 +57,7 @@ class RunIdentity(msgspec.Struct, frozen=True):
 
     @property
     def digest(self) -> str:
-        """Equal for equal runs."""
+        """A digest that equal runs share."""
         return of_value(self)
 
 

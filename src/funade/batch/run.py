@@ -64,7 +64,7 @@ class Summary(NamedTuple):
     begun_anew: str = ""
 
 
-Told = Callable[[Progress], None]
+Report = Callable[[Progress], None]
 
 
 class Run:
@@ -89,7 +89,7 @@ class Run:
         self._workers = workers
         self._most_refused = most_refused
 
-    def into(self, table: Table, told: Told, now: Clock) -> Summary:
+    def into(self, table: Table, progress: Report, now: Clock) -> Summary:
         """Answer every row into a table, which is replaced when all are.
 
         Raises:
@@ -100,16 +100,16 @@ class Run:
             plan, anew = self._plan(table)
             folder = table.folder / f"rows-{plan.id}"
             every = ((number, parts.done(folder, number)) for number in range(len(plan.parts)))
-            found = {number: one for number, one in every if one is not None}
-            earlier = sum(one.rows for one in found.values())
-            everything = self._rest(plan, table, folder, found, told)
+            done = {number: part for number, part in every if part is not None}
+            earlier = sum(part.rows for part in done.values())
+            everything = self._rest(plan, table, folder, done, progress)
             self._show(plan, table, folder, [everything[n] for n in range(len(plan.parts))], now)
             return _summary(plan, table, everything.values(), earlier, anew)
 
     # -- the plan ----------------------------------------------------------------------------------
 
     def _plan(self, table: Table) -> tuple[Plan, str]:
-        """The plan to follow, and why it is not that of the run before, which did not end."""
+        """The plan to follow, and how this run differs from an unfinished one before it ("" where it does not)."""
         before = _planned(table)
         if before is not None and before.asked == self._asked:
             for leftover in (table.folder / f"rows-{before.id}").glob(".*.tmp"):
@@ -151,12 +151,12 @@ class Run:
     # -- the parts ---------------------------------------------------------------------------------
 
     def _rest(
-        self, plan: Plan, table: Table, folder: Path, found: dict[int, WrittenPart], told: Told
+        self, plan: Plan, table: Table, folder: Path, earlier_parts: dict[int, WrittenPart], progress: Report
     ) -> dict[int, WrittenPart]:
-        done = dict(found)
-        earlier = rows = sum(one.rows for one in found.values())
-        told(Progress(rows, plan.rows, earlier))
-        waiting = [number for number in range(len(plan.parts)) if number not in found]
+        done = dict(earlier_parts)
+        earlier = rows = sum(part.rows for part in earlier_parts.values())
+        progress(Progress(rows, plan.rows, earlier))
+        waiting = [number for number in range(len(plan.parts)) if number not in earlier_parts]
         self._refuse(plan, done.values())
         begin = WorkOrder(str(table.folder / "run" / "plan.json"), str(folder))
         with closing(answered(begin, waiting, self._workers)) as news:
@@ -169,18 +169,18 @@ class Run:
                     self._refuse(plan, done.values())
                     continue
                 rows += more if more > 0 else more + 1
-                told(Progress(rows, plan.rows, earlier))
+                progress(Progress(rows, plan.rows, earlier))
         return done
 
     def _refuse(self, plan: Plan, done: Iterable[WrittenPart]) -> None:
-        found = list(done)
-        refused = sum(one.refused for one in found)
+        parts_done = list(done)
+        refused = sum(part.refused for part in parts_done)
         most = self._most_refused * plan.rows
         if refused and refused > most:
-            first = next(one.reason for one in sorted(found, key=lambda d: d.part) if one.reason)
-            said = f"at least {refused} of {plan.rows}"
+            first = next(part.reason for part in sorted(parts_done, key=lambda d: d.part) if part.reason)
+            many = f"at least {refused} of {plan.rows}"
             raise ResultRefused(
-                f"batch expected at most {self._most_refused:g} of the rows refused, got {said}, the first: {first}",
+                f"batch expected at most {self._most_refused:g} of the rows refused, got {many}, the first: {first}",
                 at=self._spec.place,
                 do=f"mend the rows, or allow more: --most-refused {_share(refused / plan.rows)}",
             )
@@ -189,9 +189,9 @@ class Run:
 
     def _show(self, plan: Plan, table: Table, folder: Path, done: Sequence[WrittenPart], now: Clock) -> None:
         before = table.manifest()
-        named = [parts.names(one.part) for one in done]
+        named = [parts.names(part.part) for part in done]
         files = tuple(f"{folder.name}/{name}" for name, _ in named)
-        refused = tuple(f"{folder.name}/{name}" for name, one in _kept_aside(named, done))
+        refused = tuple(f"{folder.name}/{name}" for name, part in _kept_aside(named, done))
         if table.file is not None and table.refused_file is not None:
             joined([table.folder / name for name in refused], table.refused_file)
             joined([table.folder / name for name in files], table.file)
@@ -229,7 +229,7 @@ def joined(files: Sequence[Path], path: Path) -> None:
 
 def _kept_aside(named: Sequence[tuple[str, str]], done: Sequence[WrittenPart]) -> list[tuple[str, WrittenPart]]:
     """The files of refused rows: of parts that have some, and the first, which has the columns."""
-    return [(names[1], one) for names, one in zip(named, done, strict=True) if one.refused or one.part == 0]
+    return [(names[1], part) for names, part in zip(named, done, strict=True) if part.refused or part.part == 0]
 
 
 def _planned(table: Table) -> Plan | None:
@@ -248,8 +248,8 @@ def _differs(before: RunIdentity, now: RunIdentity) -> str:
 
 
 def _counts(done: Iterable[WrittenPart]) -> tuple[int, int, int]:
-    found = list(done)
-    return sum(d.answered for d in found), sum(d.refused for d in found), sum(d.fallback for d in found)
+    parts_done = list(done)
+    return sum(d.answered for d in parts_done), sum(d.refused for d in parts_done), sum(d.fallback for d in parts_done)
 
 
 def _summary(plan: Plan, table: Table, done: Iterable[WrittenPart], earlier: int, anew: str) -> Summary:

@@ -66,16 +66,16 @@ class Table:
         return _read(self.folder / _MANIFEST)
 
     def replace(self, manifest: Manifest) -> None:
-        """Have the table be these files from now on; the one that it was is kept, those before are removed."""
+        """Make the table consist of these files; the state before is kept for readers, older ones are removed."""
         points.passing("batch.before")
         put(self.folder / _MANIFEST, msgspec.json.encode(manifest))
         points.passing("batch.after")
         self.sweep({manifest.id, manifest.previous})
 
-    def sweep(self, kept: set[str]) -> None:
+    def sweep(self, shown: set[str]) -> None:
         """Remove the folders of rows that are not kept."""
         for folder in self.folder.glob("rows-*"):
-            if folder.name.removeprefix("rows-") not in kept:
+            if folder.name.removeprefix("rows-") not in shown:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -89,18 +89,18 @@ def files(store: Path, besides: Iterable[str] = ()) -> dict[str, list[Path]]:
 
     Those with a name among ``besides``, whatever its capitals, are left out.
     """
-    found = {}
+    sources = {}
     for path in sorted((store / FOLDER).glob(f"*/{_MANIFEST}")):
         manifest, folder = _read(path), path.parent
         if manifest is not None:
-            found[folder.name] = [folder / name for name in manifest.files]
-            found[folder.name + REFUSED] = [folder / name for name in manifest.refused_files]
+            sources[folder.name] = [folder / name for name in manifest.files]
+            sources[folder.name + REFUSED] = [folder / name for name in manifest.refused_files]
     hidden = {name.lower() for name in besides}
-    return {name: paths for name, paths in found.items() if name.lower() not in hidden}
+    return {name: paths for name, paths in sources.items() if name.lower() not in hidden}
 
 
 def refuse_clash(into: str, kinds: Mapping[str, str], tables: Collection[str] = ()) -> None:
-    """Nothing where a table's name is free, or that of a table which is to be replaced; SQL knows no capitals.
+    """Refuse a name that another table or node has; capitals do not count, for SQL does not tell them apart.
 
     Args:
         into: the table's name.
@@ -122,7 +122,7 @@ def refuse_clash(into: str, kinds: Mapping[str, str], tables: Collection[str] = 
 
 @contextmanager
 def locked(table: Table) -> Iterator[None]:
-    """The block in which nobody else writes to a table.
+    """A block in which no other run writes to the table.
 
     Raises:
         StoreError: somebody else does.
@@ -141,7 +141,7 @@ def locked(table: Table) -> Iterator[None]:
 
 @contextmanager
 def room(folder: Path) -> Iterator[None]:
-    """Says in one line that the disk is full or cannot be written, whatever is written in this block."""
+    """A block in which a full disk or a folder that cannot be written becomes an error of one line."""
     try:
         yield
     except OSError as error:
@@ -160,7 +160,7 @@ def is_full(error: BaseException) -> bool:
 
 @contextmanager
 def room_for(what: str) -> Iterator[None]:
-    """Tells of a full disk as ``DiskFull``: no room for this run's ``what``."""
+    """A block in which a full disk becomes ``DiskFull``: no room for the run's ``what``."""
     try:
         yield
     except OSError as error:
@@ -171,7 +171,7 @@ def room_for(what: str) -> Iterator[None]:
 
 
 def put(path: Path, data: bytes) -> None:
-    """Have a file hold these bytes: whole, or what it was before."""
+    """Write a file so that it holds these bytes, or after a crash what it held before."""
     disk.write(path, data, fresh=path.with_name(f".{path.name}.{os.getpid()}.tmp"))
 
 

@@ -25,7 +25,7 @@ from funade.errors import AnswerError
 
 
 class Decision(NamedTuple):
-    """AnswerSchema as they leave: the fallback's where a guard held one back.
+    """Answers as they leave: the fallback's where a guard held the api's own back.
 
     ``guarded`` are those rows; ``rejected`` the rows that a guard leaves without any answer: their values mean nothing.
     """
@@ -126,8 +126,8 @@ class BoundApi:
         return Outcome(*self.answers.judge(columns, rows, api=self.name))
 
 
-def told(api: BoundApi, decided: Decision) -> list[dict[str, Any]]:
-    """AnswerSchema as a client reads them; {} for a row that a guard rejects."""
+def as_json(api: BoundApi, decided: Decision) -> list[dict[str, Any]]:
+    """Answers as a client reads them (JSON values); {} for a row that a guard rejects."""
     rows = api.answers.rows(decided.columns)
     for row in decided.rejected:
         rows[row] = {}

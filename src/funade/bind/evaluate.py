@@ -16,7 +16,7 @@ from funade.errors import AnswerError, ResultRefused, closest
 
 
 def behind(graph: Graph, api: str, replaced: Mapping[str, str] | None = None) -> set[str]:
-    """Everything an api answers from, through the apis it takes, with some of its inputs replaced; itself included."""
+    """The names of the api and of all that it takes, also through other apis; ``replaced``: parameter → other node."""
     names = {api}
     for edge in graph[api].edges:
         node = (replaced or {}).get(edge.parameter, edge.node)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from funade.bind.api import BoundApi, told
+from funade.bind.api import BoundApi, as_json
 from funade.errors import ServeError
 from funade.store.records import GoldenRows
 
@@ -24,7 +24,7 @@ def answer_golden(api: BoundApi, requests: Sequence[dict[str, Any]]) -> GoldenRo
         index, reason = refused[0]
         raise ServeError(f"api `{api.name}` expected golden rows that keep its contract, got row {index}: {reason}")
     return GoldenRows(
-        api.name, list(requests), told(api, api.decide(api.take(rows).columns, len(rows))) if rows else []
+        api.name, list(requests), as_json(api, api.decide(api.take(rows).columns, len(rows))) if rows else []
     )
 
 

@@ -39,9 +39,9 @@ class Guards:
         self._api = api
         self._guards = tuple(guards)
         self._takes = {
-            one.function: tuple(inspect.signature(one.function).parameters)
-            for one in guards
-            if isinstance(one, GuardFunction)
+            guard.function: tuple(inspect.signature(guard.function).parameters)
+            for guard in guards
+            if isinstance(guard, GuardFunction)
         }
         self._arguments = arguments
         # A guard's bounds are often the contract's own: what is beyond them is the guard's to judge first.
@@ -58,19 +58,19 @@ class Guards:
         """
         columns, faults = self._typed.judge(answers, rows, api=self._api)
         masks: Masks = {}
-        for one in self._guards:
-            if isinstance(one, GuardFunction):
-                self._ask(one, columns, request, rows, faults, masks)
+        for guard in self._guards:
+            if isinstance(guard, GuardFunction):
+                self._ask(guard, columns, request, rows, faults, masks)
             else:
-                for name, bound in one.bounds.items():
-                    _hold(name, bound, one.otherwise, columns, faults, masks)
+                for name, bound in guard.bounds.items():
+                    _hold(name, bound, guard.otherwise, columns, faults, masks)
         settled, broken = self._answers.judge(columns, rows, api=self._api)
         held = {row: fault for row, fault in faults.items() if fault.code in (GUARD, REFUSED)}
         return Outcome(settled, {**faults, **broken, **held}, masks or None)
 
     def _ask(
         self,
-        one: GuardFunction,
+        guard: GuardFunction,
         columns: Columns,
         request: Columns,
         rows: int,
@@ -81,9 +81,9 @@ class Guards:
         free[list(faults)] = False
         if not free.any():
             return
-        name = one.function.__name__
-        arguments = self._given(one.function, columns, request, None if free.all() else free)
-        verdicts = np.asarray(one.function(**arguments))
+        name = guard.function.__name__
+        arguments = self._arguments_of(guard.function, columns, request, None if free.all() else free)
+        verdicts = np.asarray(guard.function(**arguments))
         expected = int(np.count_nonzero(free))
         if verdicts.shape != (expected,) or verdicts.dtype != np.bool_:
             raise AnswerError(
@@ -94,11 +94,11 @@ class Guards:
         held = np.zeros(rows, dtype=np.bool_)
         held[free] = ~verdicts
         if held.any():
-            _mark(masks, f"{name} {_SAID[one.otherwise]}", held)
-            fault = Fault(_CODES[one.otherwise], f"values that guard `{name}` does not let pass")
+            _mark(masks, f"{name} {_SAID[guard.otherwise]}", held)
+            fault = Fault(_CODES[guard.otherwise], f"values that guard `{name}` does not let pass")
             faults.update(dict.fromkeys(np.flatnonzero(held).tolist(), fault))
 
-    def _given(self, function: Any, columns: Columns, request: Columns, free: Array | None) -> dict[str, Any]:
+    def _arguments_of(self, function: Any, columns: Columns, request: Columns, free: Array | None) -> dict[str, Any]:
         arguments: dict[str, Any] = {}
         for name in self._takes[function]:
             array = columns.get(name, request.get(name))
@@ -124,7 +124,7 @@ def _hold(
     faults: MutableMapping[int, Fault],
     masks: Masks,
 ) -> None:
-    """Hold one column between bounds."""
+    """Clamp the values outside the bounds, or record a fault for their rows."""
     array, (least, greatest) = columns[name], bound
     out = np.zeros(len(array), dtype=np.bool_)
     if least is not None:

@@ -23,7 +23,7 @@ class Span(NamedTuple):
 
     start: int
     stop: int
-    given: Outcome | None
+    outcome: Outcome | None
     error: BaseException | None
 
     @property

@@ -41,14 +41,14 @@ def check(paths: Sequence[Path], policies: Sequence[Policy], *, blobs: Blobs, da
     """
     schema, rows = snapshots.schema_of(paths), snapshots.count(paths)
     plans = [rule_of(policy, schema, rows) for policy in policies]
-    found = iter(_findings(paths, [plan for plan in plans if isinstance(plan, Rule)], blobs))
+    made = iter(_findings(paths, [plan for plan in plans if isinstance(plan, Rule)], blobs))
     at = f"dataset `{dataset}`" if dataset else ""
-    findings = [next(found) if isinstance(plan, Rule) else plan for plan in plans]
+    findings = [next(made) if isinstance(plan, Rule) else plan for plan in plans]
     return tuple(msgspec.structs.replace(finding, at=at) for finding in findings)
 
 
 def check_version(version: Version, policies: Sequence[Policy], store: Store) -> tuple[Finding, ...]:
-    """The same of a dataset's version.
+    """Check a dataset's version, as ``check`` does its files.
 
     Raises:
         BlobDamaged: as ``check``.

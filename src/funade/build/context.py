@@ -25,5 +25,5 @@ class BuildContext(msgspec.Struct, frozen=True):
     zone: ZoneInfo
     now: Callable[[], datetime]
     root: Path
-    given: Callable[[Spec], dict[str, Any]]
+    arguments: Callable[[Spec], dict[str, Any]]
     lock: str = ""

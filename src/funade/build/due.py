@@ -16,7 +16,7 @@ from funade.store.store import Store
 
 
 class PeriodLoad(msgspec.Struct, frozen=True):
-    """What became of one period: ``revision`` is None when its rows are those already kept."""
+    """The result of loading one period: ``revision`` is None when its rows were those already kept."""
 
     period: str
     revision: Revision | None

@@ -30,7 +30,7 @@ def load(
     node: Node[Any, Any],
     periods: Sequence[Period],
     *,
-    given: dict[str, Any],
+    arguments: dict[str, Any],
     store: Store,
     zone: ZoneInfo,
     now: Callable[[], datetime],
@@ -42,7 +42,7 @@ def load(
         spec: the source.
         node: the same, imported.
         periods: which to load.
-        given: its settings, places and secrets by parameter.
+        arguments: its settings, places and secrets by parameter.
         store: where the rows go.
         zone: the project's time zone, in which naive times are taken.
         now: the clock.
@@ -54,7 +54,7 @@ def load(
     schema = _known(spec, periods, store)
     for period in periods:
         at = f"{spec.name} {period.name}"
-        table = to_arrow(_call(node, spec, period, given, root), zone=zone, place=at, what=f"source `{spec.name}`")
+        table = to_arrow(_call(node, spec, period, arguments, root), zone=zone, place=at, what=f"source `{spec.name}`")
         good, bad = set_aside(table, spec, period, at)
         schema = _agreed(spec, schema, good.schema, at)
         artifact = snapshots.write(store.blobs, good)
@@ -158,9 +158,9 @@ def _agreed(spec: Spec, known: pa.Schema | None, new: pa.Schema, at: str) -> pa.
     return pa.schema(fields)
 
 
-def _call(node: Node[Any, Any], spec: Spec, period: Period, given: dict[str, Any], root: Path) -> Any:
+def _call(node: Node[Any, Any], spec: Spec, period: Period, arguments: dict[str, Any], root: Path) -> Any:
     try:
-        return node.function(**{spec.batch: period.name}, **given)
+        return node.function(**{spec.batch: period.name}, **arguments)
     except (Exception, SystemExit) as error:
         raise LoadFailed(
             f"source `{spec.name}` expected rows of {period.name}, got {headline(error)}",

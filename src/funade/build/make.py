@@ -63,15 +63,15 @@ def make(step: Step, steps: Plan, around: BuildContext, *, attempt: bool) -> tup
         record, seconds=time.perf_counter() - started, log=_log(store, printed), metrics=version.metrics
     )
     version = msgspec.structs.replace(version, build=record.id)
-    kept = store.metadata.add_version(version, record)
-    return kept, kept.build == record.id
+    recorded = store.metadata.add_version(version, record)
+    return recorded, recorded.build == record.id
 
 
 def _version(step: Step, steps: Plan, around: BuildContext) -> Version:
     spec, store = step.spec, around.store
     inputs = {edge.parameter: store.version(steps[edge.node].version) for edge in spec.edges}
     windows = versions.earliest_end([(e, inputs[e.parameter]) for e in spec.edges])
-    arguments = dict(around.given(spec))
+    arguments = dict(around.arguments(spec))
     arguments.update(as_declared(around.nodes[spec.name].function, step.settings))
     judged = JudgedRows()
     queried: dict[str, pa.Table] = {}
@@ -120,7 +120,7 @@ def _version(step: Step, steps: Plan, around: BuildContext) -> Version:
 
 
 def _refuse_other_answers(spec: Spec, artifact: Artifact, around: BuildContext) -> None:
-    """A conversion is compared with its original on rows where conversions go wrong, before anybody gets it."""
+    """Refuse a conversion whose answers differ from its original's on rows where conversions go wrong."""
     policy = spec.policy(Onnx)
     if policy is None:
         return
@@ -131,7 +131,7 @@ def _refuse_other_answers(spec: Spec, artifact: Artifact, around: BuildContext) 
 
 
 def _refuse_other_class(spec: Spec, annotated: Any, result: Any) -> None:
-    """The recipe records what loading the annotated class needs: another class may need something else."""
+    """Refuse a result of another class than annotated: the recipe records what loading the annotated one needs."""
     wanted = get_origin(annotated) or annotated
     if not isinstance(result, wanted) or (spec.codec == "python" and type(result) is not wanted):
         raise ResultRefused(
@@ -219,7 +219,7 @@ def _with_rows(version: Version, spec: Spec, result: Any, around: BuildContext) 
 
 
 def _survived(spec: Spec, columns: tuple[str, ...], artifact: Artifact, *, declared: bool) -> tuple[str, ...]:
-    """The columns where the result still has them all; none where it has not, which a declaration forbids."""
+    """The columns, where the result still has them all; else none, or an error where they were declared."""
     missing = [column for column in columns if column not in artifact.columns]
     if missing and declared:
         got = ", ".join(artifact.columns) or "none"
@@ -233,7 +233,7 @@ def _survived(spec: Spec, columns: tuple[str, ...], artifact: Artifact, *, decla
 
 @contextlib.contextmanager
 def _captured(printed: io.StringIO) -> Iterator[None]:
-    """What the user's function prints and logs goes into its build's log."""
+    """The block in which what the user's function prints and logs goes into its build's log."""
     echo = logging.StreamHandler(printed)
     logging.getLogger().addHandler(echo)
     try:

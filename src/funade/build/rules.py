@@ -119,7 +119,7 @@ def _outside(policy: Within, schema: pa.Schema) -> tuple[str, tuple[Any, ...]]:
 
 
 def _other(policy: OneOf, schema: pa.Schema) -> tuple[str, tuple[Any, ...]]:
-    """The value is there but is none of the policy's; only values of the column's own sort can match."""
+    """SQL for a value that is present but not among the policy's; only those of the column's own type can match."""
     kind, value = schema.field(policy.column).type, _value(policy.column, schema)
     allowed: list[Any] = [choice for choice in policy.values if choice is not None]
     if pa.types.is_boolean(kind):

@@ -42,10 +42,10 @@ def build(
             )
     for name, step in steps.items():
         if name in needed:
-            yield _one(step, steps, around, attempt=name in attempts)
+            yield _build(step, steps, around, attempt=name in attempts)
 
 
-def _one(step: Step, steps: Plan, around: BuildContext, *, attempt: bool) -> Built:
+def _build(step: Step, steps: Plan, around: BuildContext, *, attempt: bool) -> Built:
     metadata = around.store.metadata
     if step.state in ("bound", "found") and step.spec.kind in ("api", "source"):
         there = metadata.version(step.version)

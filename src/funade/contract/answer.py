@@ -17,7 +17,7 @@ from funade.errors import AnswerError
 
 
 class AnswerSchema:
-    """Answers of one struct (or of a contract's), prepared once.
+    """Checks an api's answers against the struct it gives, and writes them as JSON.
 
     Args:
         gives: the struct of one answer, or the contract that holds its fields, or the fields.
@@ -78,7 +78,7 @@ class AnswerSchema:
         return settled, bad
 
     def empty(self) -> Columns:
-        """The answers for no rows."""
+        """Columns without rows, in the contract's order and types."""
         return {f.name: np.empty(0, dtype=DTYPES[f.type]) for f in self.fields}
 
     def rows(self, columns: Columns) -> list[dict[str, Any]]:
@@ -112,7 +112,7 @@ class AnswerSchema:
         return self.check({f.name: _column(f, values[f.name], 1) for f in self.fields if f.name in values}, 1)
 
     def standing(self, columns: Columns, rows: Sequence[int], row: Columns) -> Columns:
-        """Checked columns in which the one row of ``one`` stands for each of ``rows``."""
+        """Checked columns in which each of ``rows`` is replaced by the single row of ``row``."""
         filled: Columns = {}
         for name, array in columns.items():
             value = row[name]
@@ -122,7 +122,7 @@ class AnswerSchema:
         return filled
 
     def blank(self) -> Columns:
-        """One row that stands where there is no answer: zeros, empty text, no time."""
+        """One placeholder row for where there is no answer: zeros, empty text and the first moment of 1970."""
         row = {f.name: np.zeros(1, dtype=DTYPES[f.type]) for f in self.fields}
         for field in self.fields:
             if field.type == "str":
@@ -134,7 +134,7 @@ REMEDY = "mend the function, or say in the contract that such a value may be ans
 
 
 def wrong(faults: Mapping[int, Fault], api: str, *, do: str = REMEDY) -> AnswerError:
-    """The error that rows' values may not leave; it tells of the first, ``rows`` has all."""
+    """The error about rows whose values break the contract: it describes the first and lists all in ``rows``."""
     row = min(faults)
     return AnswerError(f"{_who(api)} answered row {row} with {faults[row].text}", do=do, rows=tuple(sorted(faults)))
 
@@ -168,7 +168,7 @@ def _values(field: Field, columns: Columns, rows: int, api: str) -> Array:
 
 
 def _column(field: Field, value: Any, rows: int) -> Array:
-    """One JSON value, repeated."""
+    """A column of ``rows`` times one JSON value."""
     if value is not None and field.type in ("datetime", "date"):
         moment = datetime.fromisoformat(value)
         value = np.datetime64(moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment)

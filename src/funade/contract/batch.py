@@ -10,7 +10,7 @@ from funade.contract.arrays import Columns, Masks
 
 
 class PackedFields(NamedTuple):
-    """Fields of one number type, none of whose values is missing: the rows' bytes, one row after the other.
+    """The values of several fields of one number type, of which none is missing, as bytes row after row.
 
     ``kind`` is NumPy's name of the type: "<f8", "<i8".
     """
@@ -20,7 +20,7 @@ class PackedFields(NamedTuple):
     data: bytes
 
     def columns(self) -> np.ndarray[Any, Any]:
-        """The values anew, a row for each field."""
+        """A fresh array of shape (fields, rows)."""
         return np.array(np.frombuffer(self.data, self.kind).reshape(-1, len(self.names)).T, order="C")
 
     def chosen(self, rows: np.ndarray[Any, np.dtype[np.bool_]]) -> PackedFields:
@@ -40,8 +40,8 @@ class Batch(NamedTuple):
     defaults: Masks | None = None
     packed: tuple[PackedFields, ...] = ()
 
-    def kept(self) -> FrozenRows:
-        """What is left of the rows after the function had them; to be taken before."""
+    def frozen(self) -> FrozenRows:
+        """A copy of the rows to keep: call it before the function is called, which may write into ``columns``."""
         packed = {name for group in self.packed for name in group.names}
         if len(packed) == len(self.columns):
             return FrozenRows((*self.columns,), {}, self.packed)

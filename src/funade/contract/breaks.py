@@ -61,7 +61,7 @@ def _answer_breaks(old: Contract, new: Contract) -> Iterator[Break]:
 
 
 def _field_breaks(side: Literal["request", "answer"], old: Field, new: Field) -> Iterator[Break]:
-    """What goes wrong for a value that travels from its maker (a request's client, an answer's api) to its reader."""
+    """Ways in which a value that one contract lets its maker send is refused by the reader under the other contract."""
     maker, reader = (old, new) if side == "request" else (new, old)
     widens = side == "request" and (maker.type, reader.type) == ("int", "float")
     if old.type != new.type and not widens:
@@ -81,7 +81,7 @@ def _field_breaks(side: Literal["request", "answer"], old: Field, new: Field) ->
 
 
 def _refused_parts(maker: Field, reader: Field) -> Iterator[str]:
-    """Names of the reader's limits that some value of the maker's breaks."""
+    """The names of those limits of the reader that a value allowed to the maker could break."""
     if maker.values:
         if not all(admits(reader, value) for value in maker.values):
             yield "values"

@@ -20,7 +20,7 @@ Settled = tuple["Array", dict[int, Fault]]
 
 
 class CoercedField:
-    """A field with what is asked of its values worked out: numbers lie in [low, high], if plain nothing more."""
+    """A field and its limits: numbers lie in [low, high]; ``plain`` is True where that is all that is asked of them."""
 
     def __init__(self, field: Field) -> None:
         self.field = field
@@ -31,7 +31,7 @@ class CoercedField:
 
 
 Settle = Callable[[CoercedField, "Array"], Settled | None]
-"""Gives None for a column of another type altogether."""
+"""Brings a column into its canonical type; None where the column is of another type altogether."""
 
 
 def _settle_float(target: CoercedField, array: Array) -> Settled | None:
@@ -140,7 +140,7 @@ _REFUSED, _OUTSIDE = object(), object()
 
 
 def _settle_objects(target: CoercedField, array: Array, keep: Callable[[Any], Any], dtype: Any) -> Settled:
-    """Values one by one; ``dtype`` is taken when none is missing."""
+    """The column made of ``keep(value)`` for each value; it gets ``dtype`` where no value is missing or refused."""
     faults: dict[int, Fault] = {}
     settled = np.empty(len(array), dtype=object)
     for row, value in enumerate(array.tolist()):
@@ -159,7 +159,7 @@ def _settle_objects(target: CoercedField, array: Array, keep: Callable[[Any], An
 
 
 def _numbers(array: Array) -> Array:
-    """Objects that are all numbers or missing as int64 or float64; unchanged where one is something else."""
+    """A column of objects as int64 or float64 where each is a number or missing; else the same column."""
     values = array.tolist()
     kinds = {type(v) for v in values if not is_missing(v)}
     if kinds == {int}:

@@ -49,7 +49,7 @@ def layout(fields: Iterable[Field], zone: ZoneInfo) -> Layout:
 
 
 def dtype_of(field: Field) -> str:
-    """The type of a field's column; a field that has a declared default is never missing."""
+    """The NumPy type of a field's column. A field with a declared default counts as never missing."""
     if floats(field):
         return "float64"
     if field.nullable and not field.filled and field.type == "bool":
@@ -61,7 +61,7 @@ _FORMATS = {"float64": "d", "int64": "q"}
 
 
 def _packing(names: Sequence[str], dtype: str) -> Pack:
-    """As ``together`` does, for numbers of which none is missing: a quarter less time at 20 fields of 64 rows."""
+    """Like ``together``, for numbers of which none is missing. It takes a quarter less time (20 fields, 64 rows)."""
     get, count, letter = attrgetter(*names), len(names), _FORMATS[dtype]
     named, kind = (*names,), np.dtype(dtype).str
 
@@ -73,7 +73,7 @@ def _packing(names: Sequence[str], dtype: str) -> Pack:
 
 
 def together(names: Sequence[str], dtype: str) -> Read:
-    """What reads fields of one number type in one pass: a row of the result per field; None reads as NaN."""
+    """A function that reads fields of one number type from rows, as an array of (fields, rows); None reads as NaN."""
     get, count = attrgetter(*names), len(names)
 
     def read(rows: Sequence[Any]) -> Iterable[Any]:
@@ -93,7 +93,7 @@ def _alone(field: Field, zone: ZoneInfo) -> Read:
 
 
 def column(field: Field, zone: ZoneInfo) -> Callable[[list[Any]], Array]:
-    """What makes the array of a field's values, as a request's struct holds them."""
+    """A function that makes a field's column from the values that decoded requests hold."""
     dtype = dtype_of(field)
 
     def made(values: list[Any]) -> Array:

@@ -17,7 +17,7 @@ _A = TypeVar("_A")
 
 
 class Unit(msgspec.Struct, frozen=True):
-    """What a number counts, as an annotation: ``m``, ``s``, ``JPY``."""
+    """A field's unit as an annotation: ``m``, ``s``, ``JPY``."""
 
     text: str
 
@@ -212,7 +212,7 @@ def _default(label: str, value: Any, hint: Any, facts: dict[str, Any], place: st
 
 
 def _annotation(hint: Any, kind: type[_A]) -> _A | None:
-    """What of one kind is found in an annotation, also below ``| None``."""
+    """The first annotation of one kind on a field's type, or on its part of ``X | None``; None without one."""
     own = [extra for extra in getattr(hint, "__metadata__", ()) if isinstance(extra, kind)]
     below = [_annotation(part, kind) for part in typing.get_args(hint)]
     return next((annotation for annotation in (*own, *below) if annotation is not None), None)

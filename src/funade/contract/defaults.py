@@ -34,7 +34,7 @@ class Defaults:
         self._others = tuple((f.name, attrgetter(f.name)) for f in self._fields if f.type != "float")
 
     def read(self, rows: Sequence[Any], columns: Columns) -> Masks | None:
-        """Put the columns of fields with a default into ``columns``; give where it stands for a missing value."""
+        """Add to ``columns`` those fields of the rows that have a default; returns where the default was filled in."""
         masks: Masks = {}
         if self._read is not None:
             self._read_floats(rows, columns, masks)
@@ -58,7 +58,7 @@ class Defaults:
                     masks[name] = mask
 
     def fill(self, columns: Columns, rows: int) -> Batch:
-        """The same of columns, of ``rows`` values each; one that is absent is missing in every row."""
+        """Fill defaults into columns of ``rows`` values each; an absent column counts as missing in every row."""
         filled, masks = dict(columns), {}
         for field in self._fields:
             array = columns.get(field.name)
@@ -84,7 +84,7 @@ class Defaults:
 
 
 def value_of(field: Field) -> Any:
-    """A field's default as a request's struct would hold it: a time for ISO text."""
+    """A field's default as a decoded request would hold it: text of a time becomes a time."""
     if field.type == "datetime":
         return datetime.fromisoformat(field.default)
     return date.fromisoformat(field.default) if field.type == "date" else field.default

@@ -15,7 +15,7 @@ _TEXTS = (
 
 
 def example(fields: Iterable[Field]) -> dict[str, Any]:
-    """A row of JSON values; a text is empty where its pattern is none that was thought of.
+    """A row of JSON values that keep the fields' limits; "" for a text whose pattern matches none of a few guesses.
 
     >>> example([Field("km", "float", gt=0.0, le=5.0), Field("kind", "str", values=("a", "b"))])
     {'km': 2.5, 'kind': 'a'}

@@ -43,12 +43,12 @@ EXACT = 2**53
 
 
 def floats(field: Field) -> bool:
-    """Whether a field's whole numbers lie in a column of floats: a missing one, for which no default stands, is NaN."""
+    """Whether a field of whole numbers has a column of floats, as it has where one may be missing (NaN)."""
     return field.type == "int" and field.nullable and not field.filled
 
 
 def exact(field: Field) -> Field:
-    """A request's field with bounds no wider than its column is exact: ``EXACT`` where whole numbers lie in floats."""
+    """A request's field whose bounds allow no number that its column would round: ±``EXACT`` where it is of floats."""
     if field.values or not floats(field):
         return field
     low, high = (field.ge if field.gt is None else field.gt), (field.le if field.lt is None else field.lt)

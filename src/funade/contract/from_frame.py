@@ -30,7 +30,7 @@ def from_frame(
     """What a user's function returned as columns of ``rows`` values each.
 
     A time without an offset is read in ``zone``, in a dict of NumPy arrays in UTC. With ``extra`` only ``names`` are
-    taken and each must be there; else every column is, for ``Answers.check`` to judge.
+    taken and each must be there; else every column is, for ``AnswerSchema.check`` to judge.
 
     Raises:
         AnswerError: no frame, another number of rows, an index that is not the batch's, one column twice.
@@ -140,7 +140,7 @@ def _arrow_values(column: Any, zone: ZoneInfo) -> Array:
 
 
 def _array(values: Array, zone: ZoneInfo) -> Array:
-    """An array of any type in the one that columns have; unchanged where there is none."""
+    """An array brought into one of the types that columns have; unchanged where none fits."""
     kind = values.dtype.kind
     if kind == "f":
         return values.astype(np.float64, copy=False)

@@ -109,17 +109,17 @@ def operation(
         more: OpenAPI's own, such as ``requestBody``.
     """
     wrong = {status: {"$ref": f"#/components/responses/{status}"} for status in (*ALWAYS, *refused)}
-    told = {str(status): found for status, found in sorted((wrong | dict(good)).items())}
-    found: Operation = {"operationId": id, "summary": summary, **more, "responses": told}
+    responses = {str(status): item for status, item in sorted((wrong | dict(good)).items())}
+    described: Operation = {"operationId": id, "summary": summary, **more, "responses": responses}
     if role != "open":
-        found["security"] = [{}, {"token": []}] if role == "predict" else [{"token": []}]
-    return found
+        described["security"] = [{}, {"token": []}] if role == "predict" else [{"token": []}]
+    return described
 
 
 def response(
     description: str, schema: Schema | None, *, content: str = "application/json", answer: bool = False
 ) -> dict[str, Any]:
-    """A response; an ``answer`` bears the headers that say which."""
+    """A response; that of an ``answer`` has the headers that name the release, the arm and the prediction."""
     described: dict[str, Any] = {"description": description, "headers": _headers(answer=answer)}
     return described if schema is None else described | {"content": {content: {"schema": schema}}}
 
@@ -189,7 +189,7 @@ def request_body(api: str, contract: Contract) -> dict[str, Any]:
 
 
 def _key(api: str) -> str:
-    """An api's name where only ASCII may stand."""
+    """An api's name in ASCII: other characters as ``u`` and their code."""
     return "".join(c if c.isascii() else f"u{ord(c):x}" for c in api)
 
 

@@ -24,7 +24,7 @@ from funade.errors import ContractViolation
 
 
 class RequestSchema:
-    """Requests of one struct, prepared once: decoded and validated in one pass.
+    """Decodes requests of one struct, checks them in the same pass, and turns their rows into columns.
 
     Refused whatever the struct's own bounds: whole numbers beyond 64 bits, or beyond 2**53 where one may be missing and
     no declared default stands for it, since its column is of floats; in ``convert``, infinite numbers.
@@ -166,7 +166,7 @@ _WORDS: tuple[tuple[str, _Words], ...] = (
 
 
 def _short(text: str) -> str:
-    """One line of at most 200 characters, whatever a client put into it."""
+    """The text as one printable line of at most 200 characters."""
     line = "".join(c if c.isprintable() else " " for c in text[:201])
     return line if len(line) <= 200 else line[:199] + "…"
 

@@ -20,22 +20,21 @@ from funade.contract.request import RequestSchema
 
 
 class CheckedRows(NamedTuple):
-    """The rows of a table that keep the contract, as an api's function takes them, and the others.
+    """A table's rows that keep the contract, as columns, and the refused ones with the reason.
 
-    ``kept``: bool[n], None where every row is kept. ``refused``: (row, reason) in order.
+    ``valid``: bool[n], None where every row is. ``refused``: (row, reason) in order.
     """
 
-    taken: Batch
-    kept: Array | None
+    batch: Batch
+    valid: Array | None
     refused: list[tuple[int, str]]
 
 
 class ColumnsCheck:
-    """The contract of a request, held against tables.
+    """Checks tables against the contract of a request.
 
-    What can be told of a whole column is told so; rows that this does not find right are read one by one by
-    ``RequestSchema.convert``, whose verdict and words count. So are all rows of a struct that has its own
-    ``__post_init__``.
+    Columns are checked whole. Rows that do not pass are then read one by one by ``RequestSchema.convert``, which
+    decides and words the reason; so are all rows of a struct with a ``__post_init__`` of its own.
 
     Args:
         requests: the contract's requests.
@@ -64,7 +63,7 @@ class ColumnsCheck:
         return self._one_by_one(table, columns, masks, np.flatnonzero(~sure))
 
     def _column(self, field: Field, table: pa.Table, rows: int) -> tuple[Array, Array | None, Array | None]:
-        """A field's values, where its default stands for a missing one, and where it is in doubt."""
+        """A field's values, the mask of those that its default filled, and the mask of those to read one by one."""
         if field.name not in table.schema.names:
             values = self._default(field).repeat(rows)
             return values, np.ones(rows, bool) if field.filled and rows else None, _every(rows, field.required)
@@ -86,7 +85,7 @@ class ColumnsCheck:
         return values, missing if field.filled else None, wrong
 
     def _default(self, field: Field) -> Array:
-        """One value: what stands where a column is absent."""
+        """One value: the field's default, for a column that is absent."""
         if field.required:
             return self._blank(field)
         return column(field, self._zone)([None if field.default is None else value_of(field)])
@@ -130,7 +129,7 @@ _NO_TIME = "expected a time in the years 1 to 9999, got another"
 
 
 def _dicts(table: pa.Table) -> tuple[list[dict[str, Any]], dict[int, str]]:
-    """Rows as Python has them, and those that hold a time that Python has not; these are left empty."""
+    """Rows as dicts, and row → reason for those with a time outside Python's years; these are empty dicts."""
     try:
         return table.to_pylist(), {}
     except (OverflowError, ValueError):
@@ -210,7 +209,7 @@ def _ints(field: Field, array: pa.Array, zone: ZoneInfo) -> _Found | None:
 
 
 def _outside(field: Field, values: Array) -> Array | None:
-    """Where numbers break the bounds or are not finite; NaN counts as out of bounds."""
+    """The mask of numbers that break the bounds or are not finite (NaN too); None where all are fine."""
     kind = float if values.dtype.kind == "f" else int
     low, high = (values.min(), values.max()) if len(values) else (kind(0), kind(0))
     tests: list[tuple[Any, Callable[[Any], Any]]] = []

@@ -125,7 +125,7 @@ def _node(
 
 
 def _check_function(kind: Kind, function: object, at: str) -> None:
-    """A node is named after its function and calls it once: refuse what has no name or gives no result."""
+    """Refuse what cannot be a node: something without a name of its own, or a generator or coroutine."""
     if not inspect.isfunction(function):
         got = _described(function)
     elif function.__name__ == "<lambda>":
@@ -231,7 +231,7 @@ def _read_parameters(node: Node[Any, Any], title: str) -> None:
 
 
 def _refuse_unread(node: Node[Any, Any], title: str, read: Container[str]) -> None:
-    """An annotation that decides how something arrives or is kept may not be a name that is not there."""
+    """Refuse an annotation that cannot be evaluated where it decides how a frame arrives or a model is kept."""
     for name, annotation in node.function.__annotations__.items():
         if name not in read and _decides(node, name):
             raise DeclarationError(

@@ -162,7 +162,7 @@ def _check_fallback(node: Node[Any, Any]) -> None:
 
 
 def _check_logged(node: Node[Any, Any], contract: Contract) -> None:
-    """A misspelt field would be logged after all."""
+    """Refuse names in ``fn.log(without=…)`` that are no fields: a misspelt field would be logged after all."""
     known = [field.name for field in (*contract.takes_fields, *contract.gives_fields)]
     for policy in node.policies:
         for name in policy.without if isinstance(policy, Logged) else ():
@@ -175,7 +175,7 @@ def _check_logged(node: Node[Any, Any], contract: Contract) -> None:
 
 
 def _with_structs(code: Fingerprint, structs: list[type], root: Path) -> Fingerprint:
-    """A contract's structs may carry code of their own (``__post_init__``): it counts."""
+    """The fingerprint with the code of the contract's structs (their ``__post_init__``) added."""
     reached: dict[str, str] = {}
     for struct in structs:
         reached |= symbol_reach(struct, root=root)
@@ -188,7 +188,7 @@ def _declared(policy: Any) -> Any:
 
 
 def _with_guards(code: Fingerprint, node: Node[Any, Any], contract: Contract, root: Path) -> Fingerprint:
-    """What guards let pass is what an api answers: their functions and bounds count as its code."""
+    """The fingerprint with the guards' functions and bounds added: they decide what the api answers."""
     guards = [p for p in node.policies if isinstance(p, Guard | GuardFunction)]
     if not guards:
         return code

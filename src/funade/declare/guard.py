@@ -43,7 +43,7 @@ class GuardFunction(_Policy, frozen=True):
 def guard(
     check: Callable[..., Any] | None = None, /, *, otherwise: Otherwise | None = None, **bounds: Bounds
 ) -> Guard | GuardFunction:
-    """What of the answers may leave: fields within bounds, ``guard(eta_min=(0, 180))``, or what a function allows.
+    """Check answers before they leave: fields against bounds, ``guard(eta_min=(0, 180))``, or rows by a function.
 
     The function takes, by the names of its parameters, columns of the answers and of the request (NumPy arrays) and the
     api's inputs and settings; it gives a bool for each row, true where the answer may leave.
@@ -103,16 +103,16 @@ def check_guards(api: str, guards: Sequence[Guard | GuardFunction], contract: Co
         DeclarationError: a field or parameter that is not there, or a bound that the contract does not admit.
     """
     fields = {f.name: f for f in contract.gives_fields}
-    for one in guards:
-        if isinstance(one, GuardFunction):
-            _check_parameters(api, one, contract, others)
+    for rule in guards:
+        if isinstance(rule, GuardFunction):
+            _check_parameters(api, rule, contract, others)
             continue
-        for name, bound in one.bounds.items():
+        for name, bound in rule.bounds.items():
             if name not in fields:
                 raise DeclarationError(
                     f"api `{api}` expected a field of its answer under `guard`, got `{name}`", do=closest(name, fields)
                 )
-            _check_bound(api, fields[name], bound, one.otherwise)
+            _check_bound(api, fields[name], bound, rule.otherwise)
 
 
 def _check_bound(api: str, field: Field, bound: Bounds, otherwise: str) -> None:
@@ -130,11 +130,11 @@ def _check_bound(api: str, field: Field, bound: Bounds, otherwise: str) -> None:
             )
 
 
-def _check_parameters(api: str, one: GuardFunction, contract: Contract, others: Sequence[str]) -> None:
-    label = f"guard `{one.function.__name__}` of api `{api}`"
+def _check_parameters(api: str, rule: GuardFunction, contract: Contract, others: Sequence[str]) -> None:
+    label = f"guard `{rule.function.__name__}` of api `{api}`"
     gives, takes = ({f.name for f in fields} for fields in (contract.gives_fields, contract.takes_fields))
     known = [*gives, *takes, *others]
-    for name, parameter in inspect.signature(one.function).parameters.items():
+    for name, parameter in inspect.signature(rule.function).parameters.items():
         if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
             got = str(parameter).partition(":")[0]
             raise DeclarationError(

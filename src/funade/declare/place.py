@@ -40,7 +40,7 @@ def _def_line(file: str, first: int) -> int:
 
 
 def shadowed(function: object, earlier: object) -> bool:
-    """Whether one file defines both, the later under the name of the earlier, which nothing can reach any more.
+    """Whether the later function took the earlier one's name in the same file, so that nothing reaches the earlier.
 
     A module that is imported again defines one function, at another line perhaps: it shadows nothing.
     """

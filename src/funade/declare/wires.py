@@ -9,7 +9,7 @@ from funade.declare.spec import Spec
 
 
 def wires(specs: Iterable[Spec], before: Mapping[str, Wire]) -> dict[str, Wire]:
-    """Api → its messages; what ``before`` says is kept, also of apis that are gone."""
+    """Api → its messages over gRPC; those in ``before`` stay, also of apis that are gone."""
     known = dict(before)
     for spec in specs:
         if spec.contract is not None:

@@ -73,7 +73,7 @@ def qualified(thing: Any) -> str:
 
 
 class Constants:
-    """Reads values. ``refer`` answers for functions, classes, modules and nodes, and None for all else."""
+    """Reads values as shapes. ``refer`` gives the shape of a function, class, module or node, and None for others."""
 
     def __init__(
         self,

@@ -8,7 +8,7 @@ from importlib.util import find_spec, resolve_name
 from types import ModuleType
 from typing import Any
 
-from funade.fingerprint.notes import Notes
+from funade.fingerprint.notes import CodeNotes
 from funade.fingerprint.reading import ProjectCode
 from funade.fingerprint.syntax import Imported
 
@@ -18,7 +18,7 @@ MISSING = object()
 class ProjectModules:
     """The project's modules; one that was not imported yet is imported when it is asked for."""
 
-    def __init__(self, project: ProjectCode, notes: Notes) -> None:
+    def __init__(self, project: ProjectCode, notes: CodeNotes) -> None:
         self._project = project
         self._notes = notes
 

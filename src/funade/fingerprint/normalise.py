@@ -71,7 +71,7 @@ def arguments(args: ast.arguments) -> list[ast.arg]:
 
 
 def bare(node: Function | ast.Lambda, *, decorated: bool) -> ast.AST:
-    """A definition without its name and defaults' expressions, and without decorators and annotations if told so."""
+    """A definition without name and defaults; unless ``decorated``, also without decorators and annotations."""
     node = copy.copy(node)
     node.args = copy.copy(node.args)
     node.args.defaults, node.args.kw_defaults = [], []

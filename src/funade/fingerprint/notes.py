@@ -7,7 +7,7 @@ from typing import Any
 from funade.fingerprint.reading import ProjectCode, Reading
 
 
-class Notes:
+class CodeNotes:
     """The notes made while code is read, each once, as (file, line, what).
 
     ``at`` is the place that is being read: the symbol, its file and the line.

@@ -24,7 +24,7 @@ from funade.fingerprint.constant import PLAIN, Constants, Shape, closed_over, qu
 from funade.fingerprint.dump import dump
 from funade.fingerprint.members import members
 from funade.fingerprint.modules import MISSING, ProjectModules, absolute, attribute
-from funade.fingerprint.notes import Notes
+from funade.fingerprint.notes import CodeNotes
 from funade.fingerprint.reading import ProjectCode, Reading, read, text_digest
 from funade.fingerprint.symbol import Global, Symbol, digest_of, digests_by_name, name_of
 from funade.fingerprint.syntax import Imported
@@ -40,7 +40,7 @@ class Reach:
         self._start = start
         self._depth = depth
         self._project = ProjectCode(root.resolve(), start)
-        self._notes = Notes(self._project)
+        self._notes = CodeNotes(self._project)
         self._modules = ProjectModules(self._project, self._notes)
         self._known: dict[object, Symbol] = {}
         self._queue: deque[tuple[Symbol, Callable[[Symbol], None]]] = deque()
@@ -265,7 +265,7 @@ class Reach:
         return self._unit(("global", id(scope), name), Global(scope, name), self._fill_global, key)
 
     def _home(self, scope: dict[str, Any], name: str) -> tuple[dict[str, Any], str, str]:
-        """Where a global was bound first, following imports; or its name in a library."""
+        """The scope and name that bound a global first, following imports; third, its name in a library or ""."""
         source, _ = self._project.source_of(scope)
         if source is None:
             return scope, name, ""

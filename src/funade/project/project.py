@@ -127,7 +127,7 @@ class Project:
         settings = plans.setting_values(spec, self.config.settings.get(spec.name, {}))
         arguments = self.places.arguments(spec) | as_declared(node.function, settings)
         yield from load(
-            spec, node, periods, given=arguments, store=self.store, zone=self.zone, now=self.clock, root=self.root
+            spec, node, periods, arguments=arguments, store=self.store, zone=self.zone, now=self.clock, root=self.root
         )
 
     def plan(self) -> plans.Plan:
@@ -170,7 +170,7 @@ class Project:
             zone=self.zone,
             now=self.clock,
             root=self.root,
-            given=self.places.arguments,
+            arguments=self.places.arguments,
             lock=self.store.blobs.put_bytes(installed().encode()) if imported else "",
         )
 

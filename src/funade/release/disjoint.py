@@ -46,11 +46,11 @@ class Proofs:
 
     def of(self, rows: RowSet, version: Version) -> Proof:
         """Whether rows meet any that a version was fitted on: the worst of its proofs."""
-        proofs = [self._one(rows, fit) for fit in version.fits]
+        proofs = [self._proof(rows, fit) for fit in version.fits]
         worst = max(proofs, key=lambda p: _BADNESS[p.state], default=None)
         return worst or Proof("disjoint", "it was fitted on no row")
 
-    def _one(self, rows: RowSet, fit: RowSet) -> Proof:
+    def _proof(self, rows: RowSet, fit: RowSet) -> Proof:
         if (rows, fit) not in self._known:
             self._known[rows, fit] = prove(rows, fit, self._store)
         return self._known[rows, fit]
@@ -70,7 +70,7 @@ def prove(rows: RowSet, fit: RowSet, store: Store) -> Proof:
     if fit.reach is not None:
         begin = _begin(rows, fit.reach, store)
         if begin is not None and begin >= fit.reach:
-            return Proof("disjoint", f"they begin {_told(begin)}, the fit ends {_told(fit.reach)}")
+            return Proof("disjoint", f"they begin {_shown(begin)}, the fit ends {_shown(fit.reach)}")
     return _by_key(rows, fit, store)
 
 
@@ -104,10 +104,10 @@ def meetings(pins: Pins, graph: Graph, store: Store, zone: ZoneInfo) -> Iterator
                 yield Meeting(spec.name, edge, rows, fitted)
 
 
-def findings(found: Iterable[Meeting], graph: Graph, proofs: Proofs) -> Iterator[Finding]:
+def findings(pairs: Iterable[Meeting], graph: Graph, proofs: Proofs) -> Iterator[Finding]:
     """One finding for each pair of a judge and what it judges: of its inputs, the worst."""
     worst: dict[tuple[str, str], tuple[int, Finding]] = {}
-    for meeting in found:
+    for meeting in pairs:
         proof = proofs.of(meeting.rows, meeting.fitted)
         pair, badness = (meeting.judge, meeting.fitted.node), _BADNESS[proof.state]
         if pair not in worst or badness > worst[pair][0]:
@@ -165,11 +165,11 @@ def _of_one_version(rows: RowSet, fit: RowSet, store: Store) -> Proof:
     return Proof("common", f"{count} common rows of {where}") if count else Proof("disjoint", "no common row")
 
 
-def _both(one: Interval | None, other: Interval | None) -> Interval | None:
-    if one is None or other is None:
-        return one or other
-    starts = [i.start for i in (one, other) if i.start is not None]
-    ends = [i.end for i in (one, other) if i.end is not None]
+def _both(left: Interval | None, right: Interval | None) -> Interval | None:
+    if left is None or right is None:
+        return left or right
+    starts = [i.start for i in (left, right) if i.start is not None]
+    ends = [i.end for i in (left, right) if i.end is not None]
     return Interval(max(starts, default=None), min(ends, default=None))
 
 
@@ -230,5 +230,5 @@ def _read(rows: RowSet, store: Store) -> Any:
     return versions.read(version, store.metadata, store.blobs, interval=rows.interval, part=rows.part)
 
 
-def _told(moment: datetime) -> str:
+def _shown(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")

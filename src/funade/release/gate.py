@@ -62,11 +62,11 @@ def judge(candidate: Candidate, current: Release | None, store: Store, *, now: C
     judged = GateReport(tuple(findings), {}, (), max(numbers, default=0) + 1)
     try:
         with tempfile.TemporaryDirectory(prefix="funade-") as folder:
-            found = rehearsed(ours, theirs, store, proofs, Path(folder))
+            rehearsal = rehearsed(ours, theirs, store, proofs, Path(folder))
     except FunadeError as error:
         judged = msgspec.structs.replace(judged, findings=(*findings, _unmade("loads", error)))
     else:
-        judged = _with(judged, found, ours, store)
+        judged = _with(judged, rehearsal, ours, store)
     return msgspec.structs.replace(judged, findings=tuple(map(_plain, judged.findings)))
 
 
@@ -139,19 +139,19 @@ def _unmade(check: str, error: FunadeError) -> Finding:
     )
 
 
-def _with(judged: GateReport, found: Rehearsal, ours: Contender, store: Store) -> GateReport:
-    troubles = [found.trouble, *(t for api in found.apis for t in (api.refused, api.failed))]
-    kept = {api.api: api.golden for api in found.apis if api.golden is not None}
+def _with(judged: GateReport, rehearsal: Rehearsal, ours: Contender, store: Store) -> GateReport:
+    troubles = [rehearsal.trouble, *(t for api in rehearsal.apis for t in (api.refused, api.failed))]
+    golden_rows = {api.api: api.golden for api in rehearsal.apis if api.golden is not None}
     return msgspec.structs.replace(
         judged,
         findings=(
             *judged.findings,
-            *(f for compared in found.compared for f in bars.findings(ours.graph[compared.evaluation], compared)),
-            _loads(found, ours.candidate),
-            *(f for api in found.apis for f in _answers(api, ours.graph)),
+            *(f for compared in rehearsal.compared for f in bars.findings(ours.graph[compared.evaluation], compared)),
+            _loads(rehearsal, ours.candidate),
+            *(f for api in rehearsal.apis for f in _answers(api, ours.graph)),
         ),
-        golden={name: store.blobs.put_bytes(_encoded(golden)) for name, golden in kept.items()},
-        compared=found.compared,
+        golden={name: store.blobs.put_bytes(_encoded(golden)) for name, golden in golden_rows.items()},
+        compared=rehearsal.compared,
         tracebacks=tuple(t.traceback for t in troubles if t is not None and t.traceback),
     )
 
@@ -160,8 +160,8 @@ def _encoded(golden: GoldenRows) -> bytes:
     return msgspec.json.encode(golden)
 
 
-def _loads(found: Rehearsal, candidate: Candidate) -> Finding:
-    trouble, at = found.trouble, f"candidate `{candidate.id[:SHORT]}`"
+def _loads(rehearsal: Rehearsal, candidate: Candidate) -> Finding:
+    trouble, at = rehearsal.trouble, f"candidate `{candidate.id[:SHORT]}`"
     expected = "a candidate that loads from its own snapshot and answers"
     if trouble is None:
         return Finding("loads", expected, "one that does", holds=True, at=at)
@@ -169,30 +169,30 @@ def _loads(found: Rehearsal, candidate: Candidate) -> Finding:
     return Finding("loads", expected, trouble.what, holds=False, at=trouble.at or at, do=do)
 
 
-def _answers(found: RehearsalResult, graph: Graph) -> Iterator[Finding]:
-    spec = graph[found.api]
+def _answers(rehearsal: RehearsalResult, graph: Graph) -> Iterator[Finding]:
+    spec = graph[rehearsal.api]
     at = f"api `{spec.name}`"
-    if found.refused:
-        expected, _, got = found.refused.what.partition(" expected ")[2].partition(", got ")
-        yield Finding("golden", expected, got, holds=False, at=found.refused.at or at, do="mend the file")
-    if found.failed:
-        expected, what = f"`{spec.name}` to answer its golden rows", found.failed.what
-        do = found.failed.do or "mend the function, then run: funade build && funade stage"
-        yield Finding("golden", expected, what, holds=False, at=found.failed.at or at, do=do)
+    if rehearsal.refused:
+        expected, _, got = rehearsal.refused.what.partition(" expected ")[2].partition(", got ")
+        yield Finding("golden", expected, got, holds=False, at=rehearsal.refused.at or at, do="mend the file")
+    if rehearsal.failed:
+        expected, what = f"`{spec.name}` to answer its golden rows", rehearsal.failed.what
+        do = rehearsal.failed.do or "mend the function, then run: funade build && funade stage"
+        yield Finding("golden", expected, what, holds=False, at=rehearsal.failed.at or at, do=do)
         return
-    rows = f"{len(found.golden.requests)} that it answers" if found.golden else "no golden rows"
+    rows = f"{len(rehearsal.golden.requests)} that it answers" if rehearsal.golden else "no golden rows"
     yield Finding("golden", f"golden rows of `{spec.name}`", rows, holds=True, at=at)
-    if not found.golden:
+    if not rehearsal.golden:
         return
     yield Finding(
         check="batch",
         expected=f"`{spec.name}` to answer a row alone as among others",
-        got=found.batch or "the same answers",
-        holds=not found.batch,
+        got=rehearsal.batch or "the same answers",
+        holds=not rehearsal.batch,
         at=at,
         do="compute each answer from its own row",
     )
-    for parity in found.parity:
+    for parity in rehearsal.parity:
         yield Finding(
             check="parity",
             expected=f"`{parity.model}` as ONNX to answer as its original within {parity.within:g}",
@@ -206,8 +206,8 @@ def _answers(found: RehearsalResult, graph: Graph) -> Iterator[Finding]:
         yield Finding(
             check="speed",
             expected=f"99 of 100 rows answered within {within.p99_ms:g} ms",
-            got=f"{found.p99_ms:.4g} ms in {found.calls} calls of one row",
-            holds=found.p99_ms <= within.p99_ms,
+            got=f"{rehearsal.p99_ms:.4g} ms in {rehearsal.calls} calls of one row",
+            holds=rehearsal.p99_ms <= within.p99_ms,
             at=at,
             do="make it faster, or set fn.answers_within(p99_ms=…)",
         )

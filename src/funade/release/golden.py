@@ -97,12 +97,12 @@ _Accepted = Callable[[int], list[Request]]
 def _accepted(api: BoundApi, rows: pa.Table) -> _Accepted:
     """Row number → that row as a request in a list, or an empty one where the contract refuses it."""
 
-    def one(number: int) -> list[Request]:
+    def request_of(number: int) -> list[Request]:
         request = rows.slice(number, 1).to_pylist()[0]
-        kept, _ = api.requests.convert([request])
-        return [_plain(request)] if kept else []
+        converted, _ = api.requests.convert([request])
+        return [_plain(request)] if converted else []
 
-    return one
+    return request_of
 
 
 def _plain(request: Request) -> Request:

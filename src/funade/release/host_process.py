@@ -17,7 +17,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from funade.bind.api import BoundApi, told
+from funade.bind.api import BoundApi, as_json
 from funade.bind.bind import bind
 from funade.bind.evaluate import behind, metrics_of, replay
 from funade.bind.golden import answer_golden
@@ -187,7 +187,7 @@ class CandidateHost:
         watched = self._watched(name)
         if not watched:
             return ()
-        api = self._bind(name, given=watched)
+        api = self._bind(name, models=watched)
         answer_golden(api, requests)
         if rows:
             table = _table(rows)
@@ -236,7 +236,7 @@ class CandidateHost:
         return self._bound[key]
 
     def _bind(
-        self, name: str, *, replaced: Mapping[str, str] | None = None, given: Mapping[str, Any] | None = None
+        self, name: str, *, replaced: Mapping[str, str] | None = None, models: Mapping[str, Any] | None = None
     ) -> BoundApi:
         return bind(
             self.loaded.graph,
@@ -248,7 +248,7 @@ class CandidateHost:
             only=[name],
             replaced=replaced,
             project_types=project_packages(self.loaded.graph),
-            artifacts=given,
+            artifacts=models,
         )[name]
 
     def _numbers(self, request: Judge) -> EvaluationResult:
@@ -280,7 +280,7 @@ def single(api: BoundApi, golden_rows: GoldenRows) -> tuple[int, float, str]:
         answer = api.decide(api.take([rows[index]]).columns, 1)
         took.append(time.perf_counter() - begun)
         if number < len(rows) and not differs:
-            differs = _differs(golden_rows.answers[index], told(api, answer)[0], index)
+            differs = _differs(golden_rows.answers[index], as_json(api, answer)[0], index)
         if time.perf_counter() > until:
             break
     return len(took), 1000 * sorted(took)[math.ceil(0.99 * len(took)) - 1], differs

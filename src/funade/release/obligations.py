@@ -17,7 +17,7 @@ def findings(graph: Graph, current: Graph | None, release: int) -> Iterator[Find
         yield _owner(spec)
         yield _fallback(spec)
     for old in current.of_kind("api") if current else ():
-        yield from _kept(old, graph, current, release)
+        yield from _contract(old, graph, current, release)
 
 
 def broken(old: Spec, graph: Graph) -> tuple[str, ...]:
@@ -53,7 +53,7 @@ def _fallback(spec: Spec) -> Finding:
     )
 
 
-def _kept(old: Spec, graph: Graph, current: Graph | None, release: int) -> Iterator[Finding]:
+def _contract(old: Spec, graph: Graph, current: Graph | None, release: int) -> Iterator[Finding]:
     expected = f"`{old.name}` to keep the contract of release {release}"
     at = graph.specs.get(old.name, old).place
     texts = broken(old, graph)

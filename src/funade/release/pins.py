@@ -153,15 +153,15 @@ def _fresh(spec: Spec, version: Version, now: datetime) -> Iterator[Finding]:
     end = version.end
     yield Finding(
         check="fresh",
-        expected=f"data that ends at most {policy.within} before {_told(now)}",
-        got=f"an end at {_told(end)}" if end else "no end, for its rows carry no time",
+        expected=f"data that ends at most {policy.within} before {_shown(now)}",
+        got=f"an end at {_shown(end)}" if end else "no end, for its rows carry no time",
         holds=end is not None and now - end <= span(policy.within),
         at=_short(version),
         do="run: funade load && funade build && funade stage",
     )
 
 
-def _told(moment: datetime) -> str:
+def _shown(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 

@@ -224,7 +224,7 @@ class Batcher:
             self.api.name,
             requests,
             [substitute.number for substitute in substitutes],
-            batch.kept(),
+            batch.frozen(),
             {name: column.repeat(rows) for name, column in self._fallback.items()},
             np.repeat(np.array([substitute.code for substitute in substitutes], dtype=np.uint8), counts),
             batch.defaults,

@@ -80,11 +80,11 @@ class BatchCall:
         try:
             rows = requests[0].rows if len(requests) == 1 else [row for request in requests for row in request.rows]
             batch = self._api.take(rows)
-            frozen = batch.kept()
+            frozen = batch.frozen()
             began = time.monotonic()
             pieces = spans(lambda start, stop: self._outcome(rows, batch, start, stop), len(rows))
             took_s = time.monotonic() - began
-            whole = pieces[0].given if len(pieces) == 1 else None
+            whole = pieces[0].outcome if len(pieces) == 1 else None
             if whole is not None and not whole.faults and whole.guards is None and batch.defaults is None:
                 bodies = self._bodies(requests, whole.columns)
                 return BatchResult(frozen, None, whole.columns, bodies, len(rows), took_s)
@@ -114,8 +114,8 @@ class BatchCall:
             if piece.error is not None:
                 self._events.failed(self._api.name, piece.error)
                 return
-            if piece.given is not None and piece.given.faults:
-                fault = piece.given.faults[min(piece.given.faults)]
+            if piece.outcome is not None and piece.outcome.faults:
+                fault = piece.outcome.faults[min(piece.outcome.faults)]
                 self._events.failed(self._api.name, AnswerError(f"api `{self._api.name}`: {fault.text}"))
                 return
 
@@ -147,12 +147,12 @@ class BatchCall:
         spoke = np.zeros(rows, dtype=np.uint8)
         guards: Masks = {}
         for piece in pieces:
-            if piece.given is None:
+            if piece.outcome is None:
                 spoke[piece.start : piece.stop] = outcome.ERROR
                 continue
-            for row, fault in piece.given.faults.items():
+            for row, fault in piece.outcome.faults.items():
                 spoke[piece.start + row] = fault.code
-            for label, mask in (piece.given.guards or {}).items():
+            for label, mask in (piece.outcome.guards or {}).items():
                 guards.setdefault(label, np.zeros(rows, dtype=np.bool_))[piece.start : piece.stop] = mask
         return self._filled(pieces, spoke), spoke, guards or None
 
@@ -162,7 +162,7 @@ class BatchCall:
         columns: Columns = {}
         for name, value in standing.items():
             parts = [
-                piece.given.columns[name] if piece.given is not None else value.repeat(piece.stop - piece.start)
+                piece.outcome.columns[name] if piece.outcome is not None else value.repeat(piece.stop - piece.start)
                 for piece in pieces
             ]
             kinds = {part.dtype for part in (*parts, value)}

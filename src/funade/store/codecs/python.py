@@ -43,8 +43,10 @@ class PythonClass:
         """Write ``class.json`` and, below ``files``, what the value itself writes."""
         cls = type(value)
         named = _Class(cls.__module__, cls.__qualname__)
-        if _found(named, project_types) is not cls:
-            raise CodecError(f"expected class `{_told(named)}` at its module's top level, got another of that name")
+        if _class_named(named, project_types) is not cls:
+            raise CodecError(
+                f"expected class `{_full_name(named)}` at its module's top level, got another of that name"
+            )
         (folder / FILE).write_bytes(msgspec.json.encode(named))
         (folder / FOLDER).mkdir()
         value.save(folder / FOLDER)
@@ -55,7 +57,7 @@ class PythonClass:
             named = msgspec.json.decode((folder / FILE).read_bytes(), type=_Class)
         except msgspec.DecodeError as error:
             raise CodecError(f"expected a module and a class in `{FILE}`, got: {error}") from error
-        cls = _found(named, project_types)
+        cls = _class_named(named, project_types)
         (folder / FOLDER).mkdir(exist_ok=True)
         value = cls.load(folder / FOLDER)
         if not isinstance(value, cls):
@@ -69,13 +71,13 @@ def _keeps_itself(cls: type) -> bool:
     return callable(getattr(cls, "save", None)) and callable(getattr(cls, "load", None))
 
 
-def _told(named: _Class) -> str:
+def _full_name(named: _Class) -> str:
     return f"{named.module}.{named.qualname}"
 
 
-def _found(named: _Class, project_types: Sequence[str]) -> Any:
+def _class_named(named: _Class, project_types: Sequence[str]) -> Any:
     """The class of that name: the project's own (or a notebook's), and one that keeps itself."""
-    name = _told(named)
+    name = _full_name(named)
     if named.module.partition(".")[0] not in {*project_types, "__main__"}:
         owners = ", ".join(project_types) or "the project"
         raise CodecError(f"expected a class of {owners}, got `{name}`", do="wrap it in a class of the project")

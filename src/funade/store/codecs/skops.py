@@ -73,7 +73,7 @@ class SkopsEstimator:
 
 
 def _admitted(data: bytes, project_types: Sequence[str]) -> list[str]:
-    """The types of a file that skops does not know, all of them let through.
+    """The types in a file that skops does not know; each is one that the allow-list lets through.
 
     Raises:
         CodecError: one is not.

@@ -34,7 +34,7 @@ class ColumnPlace(msgspec.Struct, frozen=True):
         return ResultRefused(problem, at=self.place, do=do, column=self.column)
 
 
-def kept(column: pa.ChunkedArray, zone: str, where: ColumnPlace) -> pa.ChunkedArray:
+def to_kept(column: pa.ChunkedArray, zone: str, where: ColumnPlace) -> pa.ChunkedArray:
     """The column in its kept type; naive times are wall-clock time of ``zone``, ns are cut to µs.
 
     Raises:

@@ -15,7 +15,7 @@ from funade.contract.arrow import to_numpy, to_table
 from funade.contract.form import Form, form_of_value
 from funade.errors import ResultRefused
 from funade.store.warehouse import query
-from funade.store.warehouse.column_types import ColumnPlace, kept
+from funade.store.warehouse.column_types import ColumnPlace, to_kept
 
 KNOWN = "pandas.DataFrame, polars.DataFrame, pyarrow.Table, a DuckDB relation or a dict of NumPy arrays"
 
@@ -36,7 +36,7 @@ def to_arrow(value: object, *, zone: ZoneInfo, place: str, what: str = "result")
         raise ResultRefused(f"{what} expected at least one column, got none", at=place)
     _refuse_names(table.column_names, place, what)
     naive = "UTC" if isinstance(value, Mapping) else zone.key
-    columns = [kept(column, naive, ColumnPlace(name, place, what)) for name, column in _columns(table)]
+    columns = [to_kept(column, naive, ColumnPlace(name, place, what)) for name, column in _columns(table)]
     return pa.table(columns, names=table.column_names)
 
 
@@ -100,7 +100,7 @@ def _from_values(values: Any, where: ColumnPlace) -> pa.ChunkedArray:
     try:
         array = pa.array(values, from_pandas=True)
     except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
-        raise where.refusal("of one plain type", _told(values, error), "convert it") from error
+        raise where.refusal("of one plain type", _contents(values, error), "convert it") from error
     return array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])
 
 
@@ -127,7 +127,7 @@ def _family(kind: type) -> str:
     return {"Timestamp": "datetime", "str_": "str", "bytes_": "bytes"}.get(kind.__name__, kind.__name__)
 
 
-def _told(values: Any, error: Exception) -> str:
+def _contents(values: Any, error: Exception) -> str:
     """What a column holds that Arrow cannot take."""
     dtype = str(getattr(values, "dtype", ""))
     if dtype != "object":

@@ -42,14 +42,14 @@ class _Distances(msgspec.Struct, frozen=True):
     apart: Any
     over: Any
 
-    def told(self, rows: Array, where: Array, face: OutputLayout) -> str:
-        """The worst of the rows named."""
+    def worst(self, rows: Array, where: Array, face: OutputLayout) -> str:
+        """The row with the greatest excess among ``where``, described in one line."""
         excess = np.where(self.over[where], self.apart[where], -1.0)
         index, column = divmod(int(excess.argmax()), excess.shape[1])
         row = int(where[index])
-        one, other = (_flat(found)[row, column] for found in (self.theirs, self.ours))
-        told = f"{_short(one)} by itself and {_short(other)} as ONNX ({self.apart[row, column]:.2g} apart)"
-        return f"{told} from {self.method} at row {row} ({_named(rows[row], face)})"
+        native, converted = (_flat(answers)[row, column] for answers in (self.theirs, self.ours))
+        text = f"{_short(native)} by itself and {_short(converted)} as ONNX ({self.apart[row, column]:.2g} apart)"
+        return f"{text} from {self.method} at row {row} ({_named(rows[row], face)})"
 
 
 def probe(native: Any, served: Any, within: float, *, title: str, place: str) -> None:
@@ -81,21 +81,21 @@ def judged(native: Any, served: Any, rows: Array, within: float) -> tuple[float,
         ours = getattr(served, method)(rows)
         if ours.shape != theirs.shape:
             return np.inf, f"{method} of shape {ours.shape}, not {theirs.shape}"
-        found = _compared(method, native, ours, theirs, rows, within, served._face)
-        differ = np.flatnonzero(found.over.any(axis=1))
-        lost = _lost(found, native, rows[differ], differ, within, served._face)
+        distances = _compared(method, native, ours, theirs, rows, within, served._face)
+        differ = np.flatnonzero(distances.over.any(axis=1))
+        lost = _lost(distances, native, rows[differ], differ, within, served._face)
         for where, most, why in (
             (differ[~lost], 0, ""),
             (differ[lost], allowed, "; float32 does not hold these features"),
         ):
             if len(where) > most:
-                told = found.told(rows, where, served._face)
-                return float(found.apart[where].max()), f"{told}; {len(where)} of {len(rows)} rows differ{why}"
-        worst = max(worst, float(np.where(found.over, 0.0, found.apart).max()))
+                text = distances.worst(rows, where, served._face)
+                return float(distances.apart[where].max()), f"{text}; {len(where)} of {len(rows)} rows differ{why}"
+        worst = max(worst, float(np.where(distances.over, 0.0, distances.apart).max()))
     return worst, ""
 
 
-def _lost(found: _Distances, native: Any, rows: Array, differ: Array, within: float, face: OutputLayout) -> Array:
+def _lost(distances: _Distances, native: Any, rows: Array, differ: Array, within: float, face: OutputLayout) -> Array:
     """Which of the rows that differ the original answers so too once float32 has rounded them, or one step below."""
     lost = np.zeros(len(rows), bool)
     if not len(rows):
@@ -104,8 +104,8 @@ def _lost(found: _Distances, native: Any, rows: Array, differ: Array, within: fl
         near = rows.astype(np.float32)
     for rounded in (near, np.nextafter(near, np.float32(-np.inf))):
         asked = rounded.astype(np.float64)
-        theirs = np.asarray(_ask(native, found.method, asked, face))
-        again = _compared(found.method, native, found.ours[differ], theirs, asked, within, face)
+        theirs = np.asarray(_ask(native, distances.method, asked, face))
+        again = _compared(distances.method, native, distances.ours[differ], theirs, asked, within, face)
         lost |= ~again.over.any(axis=1)
     return lost
 
@@ -146,8 +146,8 @@ class ParityWatch:
         return answer
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(self._served, name)
-        return partial(self._seen, name) if name == "predict_proba" else found
+        attribute = getattr(self._served, name)
+        return partial(self._seen, name) if name == "predict_proba" else attribute
 
 
 def _methods(served: Any) -> Sequence[str]:
@@ -167,12 +167,12 @@ def _compared(
     return _Distances(method, ours, theirs, _flat(apart), _flat(apart > bound))
 
 
-def _flat(found: Array) -> Array:
-    return found.reshape(len(found), -1)
+def _flat(values: Array) -> Array:
+    return values.reshape(len(values), -1)
 
 
 def _distance(ours: Array, theirs: Array) -> Array:
-    """Where both say NaN, or the same infinity, nothing lies between them."""
+    """How far answers lie apart; 0 where both are NaN or the same infinity."""
     with np.errstate(invalid="ignore"):
         apart: Array = np.abs(ours.astype(np.float64) - theirs)
     apart[(np.isnan(ours) & np.isnan(theirs)) | (ours == theirs)] = 0.0

@@ -38,8 +38,8 @@ def rows(native: Any, face: OutputLayout) -> tuple[Array, Array]:
     Some of the second are missing or exactly zero where the model is LightGBM's, which may part them from the rest.
     """
     features = [_Feature() for _ in range(face.width)]
-    for index, found in _known(native, {name: i for i, name in enumerate(face.names)}, list(range(face.width))):
-        features[index] = _merged(features[index], found)
+    for index, known in _known(native, {name: i for i, name in enumerate(face.names)}, list(range(face.width))):
+        features[index] = _merged(features[index], known)
     rng = np.random.default_rng(SEED)
     count = min(MOST, max(LEAST, *(2 * len(set(f.splits)) for f in features)))
     edges = np.column_stack([_edges(feature, count, rng) for feature in features])
@@ -50,11 +50,11 @@ def rows(native: Any, face: OutputLayout) -> tuple[Array, Array]:
     return edges, drawn
 
 
-def _merged(one: _Feature, other: _Feature) -> _Feature:
-    """The first place given wins: what stands nearest to the input."""
-    placed = one if (one.middle, one.scale) != (0.0, 1.0) else other
-    wide = one.wide or other.wide
-    return _Feature(one.splits + other.splits, one.values or other.values, placed.middle, placed.scale, wide)
+def _merged(first: _Feature, other: _Feature) -> _Feature:
+    """One feature's facts from two steps; its centre and scale are those of the step nearer to the input."""
+    placed = first if (first.middle, first.scale) != (0.0, 1.0) else other
+    wide = first.wide or other.wide
+    return _Feature(first.splits + other.splits, first.values or other.values, placed.middle, placed.scale, wide)
 
 
 def _edges(feature: _Feature, count: int, rng: np.random.Generator) -> Array:

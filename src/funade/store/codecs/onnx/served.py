@@ -82,7 +82,7 @@ class OnnxServed:
 
 
 class OnnxClassifier(OnnxServed):
-    """The same for an original that gives probabilities too."""
+    """Also ``predict_proba``, for an original that gives probabilities."""
 
     def predict_proba(self, rows: Any) -> Array:
         """The probability of each class, float32 of (rows, classes)."""
@@ -95,7 +95,7 @@ def served(session: Any, face: OutputLayout) -> OnnxServed:
 
 
 def _filled_up(rows: Array, least: int) -> Array:
-    """One row alone takes another road through matrix products, which rounds otherwise."""
+    """The rows and zeros below, ``least`` rows in all: one row alone takes a path that rounds differently."""
     return np.concatenate([rows, np.zeros((least - len(rows), rows.shape[1]), np.float32)])
 
 
