@@ -250,7 +250,7 @@ def test_drill_w24_hostile_clients_keep_nobody_else_from_being_answered(run: Cal
             for _ in range(50):
                 began = time.monotonic()
                 try:
-                    ask(ROW, timeout=10)
+                    ask(ROW, timeout=120)
                 except grpc.RpcError as error:
                     raise AssertionError(f"{attack.__name__}: {error.code()} {error.details()} {told}") from None
                 took.append(time.monotonic() - began)

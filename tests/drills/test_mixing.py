@@ -41,7 +41,7 @@ def serving(root: Path, port: int, grpc_port: int) -> Iterator[None]:
         yield
     finally:
         server.terminate()
-        assert server.wait(60) == 0, (root / "serve.log").read_text()
+        assert server.wait(120) == 0, (root / "serve.log").read_text()
 
 
 def _accepts(port: int) -> bool:

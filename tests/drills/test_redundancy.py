@@ -46,7 +46,7 @@ class Served:
         asked = urllib.request.Request(
             f"http://127.0.0.1:{self.port}{path}", body, {"content-type": "application/json"}
         )
-        with urllib.request.urlopen(asked, timeout=20) as response:
+        with urllib.request.urlopen(asked, timeout=120) as response:
             return response.status, response.headers["funade-release"], json.load(response)
 
     def ask(self) -> tuple[int, str, Any]:

@@ -93,7 +93,7 @@ def test_drill_w5_30_switches_under_load_lose_and_mix_nothing(run: Run) -> None:
             release = i + 2 if i % 2 else i  # every other switch is a rollback
             server.switch(release + 1)
             server.serving(release + 1)
-        until(lambda: load.answered > 1000, 30)  # a fast machine has switched before that many were asked
+        until(lambda: load.answered > 1000)  # a fast machine has switched before that many were asked
     assert load.faults == []
     assert len(load.releases) > 20
     assert server.end() == 0
@@ -145,7 +145,7 @@ def test_a_supervisor_that_dies_at_a_swap_point_leaves_nothing_and_starts_again(
     before = server.serving(1)
     (server.folder / "armed").touch()
     server.switch(2)
-    assert server.process.wait(20) == 7
+    assert server.process.wait(120) == 7
     until(lambda: not any(alive(pid) for pid in before.workers) or None)
     (server.folder / "armed").unlink()
     server.end()

@@ -102,7 +102,7 @@ def serving(root: Path, port: int, **environment: str) -> Iterator[subprocess.Po
         yield server
     finally:
         server.terminate()
-        assert server.wait(60) == 0, (root / "serve.log").read_text()
+        assert server.wait(120) == 0, (root / "serve.log").read_text()
 
 
 @contextmanager
@@ -113,7 +113,7 @@ def asking(port: int, log: Path, *apis: str) -> Iterator[None]:
     try:
         yield
     finally:
-        client.communicate(timeout=30)
+        client.communicate(timeout=120)
         assert client.returncode == 0
 
 

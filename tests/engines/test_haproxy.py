@@ -29,7 +29,7 @@ STEADY = stock.script("steady.py")
 
 def checked(haproxy: str, path: Path) -> str:
     """What HAProxy says of a configuration that it finds valid."""
-    done = subprocess.run([haproxy, "-c", "-q", "-f", str(path)], capture_output=True, text=True, timeout=30)
+    done = subprocess.run([haproxy, "-c", "-q", "-f", str(path)], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     return done.stdout + done.stderr
 
@@ -115,11 +115,11 @@ def test_drill_w16_a_server_killed_behind_haproxy_costs_clients_nothing(
     told = [f"--server=127.0.0.1:{port}" for port in ports]
     text = subprocess.run(
         [*funade, "export", "haproxy", *told, f"--listen=127.0.0.1:{front}"],
-        check=True, capture_output=True, text=True, timeout=30,
+        check=True, capture_output=True, text=True, timeout=120,
     ).stdout  # fmt: skip
     (tmp_path / "haproxy.cfg").write_text(text)
     for port in ports:
-        until(lambda: ready(port), 30)  # noqa: B023
+        until(lambda: ready(port))  # noqa: B023
     start([haproxy, "-f", str(tmp_path / "haproxy.cfg")])
     until(lambda: ready(front))
     asking = start([sys.executable, str(STEADY), str(front), "200", "8", str(log), 'judge={"x": 1.5}'])
@@ -132,13 +132,12 @@ def test_drill_w16_a_server_killed_behind_haproxy_costs_clients_nothing(
     before = len(log.read_text().splitlines())
     until(lambda: answered(before + 400) or None)
     servers.append(start([*funade, "serve", "--port", str(ports[0])]))
-    until(lambda: ready(ports[0]), 30)
-    time.sleep(0.5)
+    until(lambda: ready(ports[0]))
     taken = int(scrape(ports[0])['funade_rows_total{api="judge"}'])
-    until(lambda: scrape(ports[0])['funade_rows_total{api="judge"}'] > taken + 50 or None, 30)  # it takes part again
+    until(lambda: scrape(ports[0])['funade_rows_total{api="judge"}'] > taken + 50 or None)  # it takes part again
     assert asking.stdin is not None
     asking.stdin.close()
-    asking.wait(20)
+    asking.wait(120)
     lines = noted(log)
     assert len(lines) > 600
     assert [line for line in lines if line.get("status") != 200] == []
@@ -200,7 +199,7 @@ def test_grpc_calls_go_to_the_server_that_lives(
         def statuses(calls: int) -> set[str]:
             found = set()
             for _ in range(calls):
-                answer, call = ready.with_call(b"", timeout=20, wait_for_ready=True)
+                answer, call = ready.with_call(b"", timeout=120, wait_for_ready=True)
                 assert answer == b"\x08\x01"
                 found.add(call.code().name)
             return found

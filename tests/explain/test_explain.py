@@ -114,7 +114,7 @@ def serving(root: Path) -> Iterator[int]:
             time.sleep(0.05)
     finally:
         server.terminate()
-        server.wait(60)
+        server.wait(120)
 
 
 def ask(port: int, body: Any) -> tuple[str, str, Any]:
@@ -122,7 +122,7 @@ def ask(port: int, body: Any) -> tuple[str, str, Any]:
     data = json.dumps(body).encode()
     headers = {"content-type": "application/json"}
     request = urllib.request.Request(f"http://127.0.0.1:{port}/v1/add", data, headers)
-    with urllib.request.urlopen(request, timeout=30) as answer:
+    with urllib.request.urlopen(request, timeout=120) as answer:
         return answer.headers["funade-prediction"], answer.headers["funade-fallback"] or "", json.loads(answer.read())
 
 

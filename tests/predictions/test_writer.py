@@ -128,8 +128,10 @@ def test_past_its_bound_the_log_loses_and_counts_and_never_waits(root: Path, mon
     with worker(root) as one:
         real = one.log._written
 
+        disk = threading.Event()
+
         def slowly(group: Any) -> bool:
-            time.sleep(0.5)
+            assert disk.wait(120)
             return real(group)
 
         monkeypatch.setattr(one.log, "_written", slowly)
@@ -137,6 +139,7 @@ def test_past_its_bound_the_log_loses_and_counts_and_never_waits(root: Path, mon
         one.log.add(numbered(11, 5))
         assert one.log.lost == 5
         assert not one.kept(numbered(16, 1))
+        disk.set()
     assert (one.log.logged, one.log.lost) == (10, 5)
     assert [event["what"] for event in one.events("alert")] == ["predictions lost"]
 

@@ -88,7 +88,7 @@ def test_messages_are_answered_in_order_until_nothing_more_is_sent(begin: Begin)
         child.send(Text(str(number)))
     assert [child.hear(Text).text for _ in range(100)] == [str(number) for number in range(100)]
     child.close_input()
-    assert child.wait(20)
+    assert child.wait(120)
     assert child.status == 0
 
 
@@ -109,7 +109,7 @@ def test_large_settings_arrive_whole(begin: Begin) -> None:
 def test_what_users_code_prints_is_no_message_and_its_input_is_empty(begin: Begin) -> None:
     child = begin("noise", keeps_errors=True)
     assert child.hear(Text).text == "quiet"
-    assert child.wait(20)
+    assert child.wait(120)
     assert set(child.errors()) == {"printed", "written", "echoed"}
 
 
@@ -177,7 +177,7 @@ def test_a_child_killed_within_a_message_is_told_of_after_the_whole_ones(begin: 
 
 def test_an_error_that_nobody_heard_is_the_account_of_the_death(begin: Begin) -> None:
     child = begin("fails")
-    assert child.wait(20)
+    assert child.wait(120)
     assert child.death() == "ValueError: no such fare"
 
 
@@ -197,7 +197,7 @@ def test_a_child_that_closes_its_output_and_goes_on_is_ended(
     child = begin("closes", files=(held,))
     with pytest.raises(ChildEnded, match=r"^its process closed its output and did not end$"):
         child.hear(Text)
-    assert child.wait(20)
+    assert child.wait(120)
 
 
 def test_a_process_that_a_child_leaves_behind_does_not_hide_its_death(begin: Begin, held: int) -> None:
@@ -208,7 +208,7 @@ def test_a_process_that_a_child_leaves_behind_does_not_hide_its_death(begin: Beg
 
 def test_sending_to_a_child_that_is_gone_is_no_error(begin: Begin) -> None:
     child = begin("exits")
-    assert child.wait(20)
+    assert child.wait(120)
     child.send(Text("x" * 1_000_000))
     with pytest.raises(ChildEnded):
         child.hear(Text)

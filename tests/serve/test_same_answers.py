@@ -70,13 +70,13 @@ def http_many(rows: Rows, server: Running) -> Rows:
 def grpc_one(rows: Rows, server: Running) -> Rows:
     types, ask = _typed("One", "Answer")
     with grpc.insecure_channel(f"127.0.0.1:{server.settings.grpc_port}") as channel:
-        return [_told(ask(channel)(_request(types, row), timeout=20)) for row in rows]
+        return [_told(ask(channel)(_request(types, row), timeout=120)) for row in rows]
 
 
 def grpc_many(rows: Rows, server: Running) -> Rows:
     types, ask = _typed("Many", "Answers")
     with grpc.insecure_channel(f"127.0.0.1:{server.settings.grpc_port}") as channel:
-        answer = ask(channel)(types["Requests"](rows=[_request(types, row) for row in rows]), timeout=20)
+        answer = ask(channel)(types["Requests"](rows=[_request(types, row) for row in rows]), timeout=120)
     return [_told(row) for row in answer.rows]
 
 

@@ -32,13 +32,13 @@ def serving(arguments: Sequence[str], log: Path) -> Iterator[int]:
         yield port
     finally:
         server.terminate()
-        assert server.wait(60) == 0, log.read_text()
+        assert server.wait(120) == 0, log.read_text()
 
 
 def ask(port: int, method: str, path: str, rows: Any = None) -> tuple[int, Any]:
     """The status and JSON of one request; (0, None) where nobody listens yet."""
     body = None if rows is None else json.dumps(rows).encode()
-    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as connection, suppress(ConnectionError):
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=120)) as connection, suppress(ConnectionError):
         connection.request(method, path, body, {"content-type": "application/json"})
         response = connection.getresponse()
         return response.status, json.loads(response.read())

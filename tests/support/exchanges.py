@@ -169,7 +169,7 @@ class Connection:
     def send(self, data: bytes) -> None:
         """Send bytes."""
         if self._sock is None:
-            self._sock = socket.create_connection(("127.0.0.1", self._port), timeout=30)
+            self._sock = socket.create_connection(("127.0.0.1", self._port), timeout=120)
         self._sock.sendall(data)
 
     def receive(self, responses: int = 1, *, head: bool = False) -> bytes:
@@ -219,7 +219,7 @@ def _called(channel: grpc.Channel, exchange: GrpcExchange, canonical: Canonical)
     sent = canonical.actual(bytes_of(exchange.sent)) + b"0" * exchange.filler
     call: Any
     try:
-        message, call = channel.unary_unary(exchange.path).with_call(sent, metadata=metadata, timeout=30)
+        message, call = channel.unary_unary(exchange.path).with_call(sent, metadata=metadata, timeout=120)
     except grpc.RpcError as error:
         message, call = b"", error
     canonical_of = canonical.inferred if exchange.path.endswith("/ModelInfer") else canonical.of

@@ -101,7 +101,7 @@ def records(root: Path) -> Records:
     path = root / ".funade" / "records.db"
     if not path.is_file():
         return {}
-    connection = sqlite3.connect(path, timeout=30)
+    connection = sqlite3.connect(path, timeout=120)
     try:
         tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         found = {table: [_settled(row) for row in connection.execute(f"SELECT * FROM {table}")] for table in tables}

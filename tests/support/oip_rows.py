@@ -43,7 +43,7 @@ def over_grpc(api: str, contract: Contract, rows: list[Row], port: int) -> list[
         )
         for places, tensors in _requests(contract, rows):
             inputs = [_typed(tensor) for tensor in tensors]
-            answer = ask(types["ModelInferRequest"](model_name=api, inputs=inputs), timeout=20)
+            answer = ask(types["ModelInferRequest"](model_name=api, inputs=inputs), timeout=120)
             _fill(found, places, contract, {o.name: _values(o) for o in answer.outputs})
     return found
 

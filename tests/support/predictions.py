@@ -88,7 +88,7 @@ class Worker:
         """Whether answers were on the disk before they were sent."""
         told: queue.SimpleQueue[bool] = queue.SimpleQueue()
         self.on_loop(self.log.keep, some, told.put)
-        return told.get(timeout=10)
+        return told.get(timeout=120)
 
     def close(self) -> None:
         self.log.close()

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from funade.serve.tokens import token_file
 from funade.store.queue_rules import QueueRules
 from support.client import Client, Response, post
-from support.server import Running
+from support.server import Hold, Running
 
 
 class Later:
@@ -27,6 +27,10 @@ class Later:
         self._token = f"Bearer {token}"
         self.client = Client(running.port)
         self.opened.append(self)
+
+    def hold(self) -> Hold:
+        """Holds the function that a row calls."""
+        return self._running.hold()
 
     def again(self) -> None:
         """Connect anew."""

@@ -46,7 +46,7 @@ def over_grpc(api: str, rows: list[Row], server: Running, folder: Path) -> list[
             ask = channel.unary_unary(
                 path, request_serializer=type(request).SerializeToString, response_deserializer=reply
             )
-            return ask(request, timeout=30, metadata=metadata)
+            return ask(request, timeout=120, metadata=metadata)
 
         def submit(some: list[Row]) -> str:
             id: str = call("Submit", made["SubmitRequest"](api=api, body=msgspec.json.encode(some))).id

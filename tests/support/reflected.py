@@ -46,4 +46,4 @@ class Reflected:
         return made
 
     def _answers(self, *asked: Any) -> list[Any]:
-        return list(self._ask(iter(asked), timeout=20))
+        return list(self._ask(iter(asked), timeout=120))

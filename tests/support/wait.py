@@ -8,6 +8,7 @@ import sys
 import termios
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -27,3 +28,9 @@ def unread(sock: socket.socket) -> int:
     """Bytes that have come and are not read yet."""
     size = fcntl.ioctl(sock, termios.FIONREAD, bytes(4))
     return int.from_bytes(size, sys.byteorder)
+
+
+def backlog(port: int) -> int:
+    """Connections at a listening port of this machine that nobody has accepted yet."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(int(row[4].partition(":")[2], 16) for row in rows if row[1].endswith(f":{port:04X}") and row[3] == "0A")

@@ -119,7 +119,7 @@ def over_grpc(port: int, fresh: Iterator[float]) -> Iterator[Seen]:
             for x in (*KEPT, new):
                 yield _rpc("grpc", x, one, b"\x09" + struct.pack("<d", x))
                 yield _rpc("grpc oip", x, infer, _tensor(x))
-            yield Seen("described", "", described(_message("ModelMetadataRequest", name="told"), timeout=20), 0)
+            yield Seen("described", "", described(_message("ModelMetadataRequest", name="told"), timeout=120), 0)
             yield _rpc("grpc", 1.0, one, b"\x09" + struct.pack("<d", 1.0))
             yield Seen("reflected", "", _reflected(channel), 0)
             yield _rpc("grpc", 1.0, one, b"\x09" + struct.pack("<d", 1.0))
@@ -127,7 +127,7 @@ def over_grpc(port: int, fresh: Iterator[float]) -> Iterator[Seen]:
 
 def _rpc(what: str, asked: float, call: Any, request: Any) -> Seen:
     try:
-        got, done = call.with_call(request, timeout=20)
+        got, done = call.with_call(request, timeout=120)
     except grpc.RpcError as error:
         got, done = None, error
         if error.code() != grpc.StatusCode.INVALID_ARGUMENT:
@@ -161,6 +161,6 @@ def _reflected(channel: grpc.Channel) -> bytes:
         response_deserializer=pb.ServerReflectionResponse.FromString,
     )
     request = pb.ServerReflectionRequest(file_containing_symbol="funade.w4.told.Api")
-    (answer,) = method(iter([request]), timeout=20)
+    (answer,) = method(iter([request]), timeout=120)
     file: bytes = answer.file_descriptor_response.file_descriptor_proto[0]
     return file

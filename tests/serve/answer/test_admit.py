@@ -86,7 +86,7 @@ def _call(server: Running, folder: Path, path: str, message: Any) -> Refusal:
     metadata = (("authorization", f"Bearer {(folder / 'token').read_text()}"),)
     port = server.settings.grpc_port
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel, pytest.raises(grpc.RpcError) as caught:
-        channel.unary_unary(path)(message.SerializeToString(), timeout=20, metadata=metadata)
+        channel.unary_unary(path)(message.SerializeToString(), timeout=120, metadata=metadata)
     return Refusal(caught.value.code().name, caught.value.details())
 
 

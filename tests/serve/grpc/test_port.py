@@ -6,7 +6,6 @@ import asyncio
 import functools
 import socket
 import threading
-import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,7 +19,7 @@ from funade import clock
 from funade.events import EventLog
 from funade.serve.grpc import call as rpc
 from funade.serve.grpc.port import Port, PortSettings
-from support.wait import until
+from support.wait import backlog, until
 
 SETTINGS = PortSettings(message_bytes=100_000, metadata_bytes=8192, drain_s=3.0)
 
@@ -48,7 +47,7 @@ class Place:
         async def called() -> Any:
             return what()
 
-        return asyncio.run_coroutine_threadsafe(called(), self.loop).result(10)
+        return asyncio.run_coroutine_threadsafe(called(), self.loop).result(120)
 
     def open(self, name: str = "first") -> Port:
         """Another port on the same listening socket; its answers name it."""
@@ -118,12 +117,12 @@ def failure(call: Any, *arguments: Any, **more: Any) -> Any:
 
 
 def test_a_call_is_answered_with_trailing_metadata(channel: grpc.Channel) -> None:
-    answer, call = asking(channel).with_call(b"\0hello", timeout=10, metadata=(("word", "yes"), ("x-bin", b"\xff")))
+    answer, call = asking(channel).with_call(b"\0hello", timeout=120, metadata=(("word", "yes"), ("x-bin", b"\xff")))
     assert (answer, dict(call.trailing_metadata())) == (b"\0hello", {"port": "first", "said": "yes"})
 
 
 def test_an_empty_message_is_a_message(channel: grpc.Channel) -> None:
-    assert asking(channel)(b"", timeout=10) == b""
+    assert asking(channel)(b"", timeout=120) == b""
 
 
 def test_a_refusal_bears_code_text_and_metadata(channel: grpc.Channel) -> None:
@@ -145,7 +144,7 @@ def test_an_unknown_method_is_unimplemented(channel: grpc.Channel) -> None:
 
 def test_a_message_over_the_limit_is_refused_and_the_next_is_answered(channel: grpc.Channel) -> None:
     assert failure(asking(channel), b"x" * 100_001).code() == grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert len(asking(channel)(b"x" * 99_000, timeout=10)) == 99_000
+    assert len(asking(channel)(b"x" * 99_000, timeout=120)) == 99_000
 
 
 def test_too_much_metadata_is_refused_and_the_next_call_is_answered(channel: grpc.Channel) -> None:
@@ -154,7 +153,7 @@ def test_too_much_metadata_is_refused_and_the_next_call_is_answered(channel: grp
         grpc.StatusCode.UNKNOWN,
         grpc.StatusCode.INTERNAL,
     )
-    assert asking(channel)(b"next", timeout=10) == b"next"
+    assert asking(channel)(b"next", timeout=120) == b"next"
 
 
 def test_the_deadline_is_known_and_when_it_is_over_the_call_is_done(place: Place, channel: grpc.Channel) -> None:
@@ -171,7 +170,7 @@ def test_without_a_deadline_there_is_none(place: Place, channel: grpc.Channel) -
     until(lambda: place.calls)
     assert place.do(lambda: place.calls[0].within_s) is None
     place.do(lambda: place.calls[0].reply(b"now"))
-    assert asked.result(10) == b"now"
+    assert asked.result(120) == b"now"
 
 
 def test_a_call_that_its_client_gave_up_is_done(place: Place, channel: grpc.Channel) -> None:
@@ -186,38 +185,41 @@ def test_calls_are_answered_in_any_order(place: Place, channel: grpc.Channel) ->
     until(lambda: len(place.calls) == 200)
     for index in reversed(range(200)):
         place.do(functools.partial(place.calls[index].reply, b"%d" % index))
-    assert sorted(int(one.result(10)) for one in asked) == list(range(200))
+    assert sorted(int(one.result(120)) for one in asked) == list(range(200))
 
 
 def test_a_streaming_method_is_carried_too(channel: grpc.Channel) -> None:
-    assert list(channel.unary_stream("/s.S/count")(b"", timeout=10)) == [b"0", b"1", b"2"]
+    assert list(channel.unary_stream("/s.S/count")(b"", timeout=120)) == [b"0", b"1", b"2"]
 
 
 def test_after_stop_a_begun_call_is_finished(place: Place, channel: grpc.Channel) -> None:
-    asked = asking(channel, "held").future(b"", timeout=10)
+    asked = asking(channel, "held").future(b"", timeout=120)
     until(lambda: place.calls)
+    states: list[grpc.ChannelConnectivity] = []
+    channel.subscribe(states.append)
+    until(lambda: states)
     place.do(place.ports[0].stop)
-    time.sleep(0.2)
+    until(lambda: states[-1] is not grpc.ChannelConnectivity.READY)
     assert not place.do(lambda: place.ports[0].empty)
     place.do(lambda: place.calls[0].reply(b"finished"))
-    assert asked.result(10) == b"finished"
+    assert asked.result(120) == b"finished"
     until(lambda: place.do(lambda: place.ports[0].empty))
 
 
 def test_what_is_cut_is_unavailable(place: Place, channel: grpc.Channel) -> None:
-    asked = asking(channel, "held").future(b"", timeout=10)
+    asked = asking(channel, "held").future(b"", timeout=120)
     until(lambda: place.calls)
     place.do(place.ports[0].stop)
     place.do(place.ports[0].cut)
-    assert asked.exception(10).code() == grpc.StatusCode.UNAVAILABLE
+    assert asked.exception(120).code() == grpc.StatusCode.UNAVAILABLE
 
 
 def test_a_client_that_was_sent_away_finds_the_next_port(place: Place, channel: grpc.Channel) -> None:
-    assert dict(asking(channel).with_call(b"", timeout=10)[1].trailing_metadata())["port"] == "first"
+    assert dict(asking(channel).with_call(b"", timeout=120)[1].trailing_metadata())["port"] == "first"
     place.do(place.ports[0].stop)
     until(lambda: place.do(lambda: place.ports[0].empty))
     place.open("second")
-    answer = asking(channel).with_call(b"", timeout=10, wait_for_ready=True)
+    answer = asking(channel).with_call(b"", timeout=120, wait_for_ready=True)
     assert dict(answer[1].trailing_metadata())["port"] == "second"
 
 
@@ -227,10 +229,10 @@ def test_connections_made_while_nobody_accepts_wait_for_the_next_port(place: Pla
     options = [("grpc.use_local_subchannel_pool", 1)]
     channels = [grpc.insecure_channel(place.target, options=options) for _ in range(20)]
     with ThreadPoolExecutor(20) as threads:
-        asked = [threads.submit(asking(one).with_call, b"hi", timeout=10) for one in channels]
-        time.sleep(0.3)
+        asked = [threads.submit(asking(one).with_call, b"hi", timeout=120) for one in channels]
+        until(lambda: backlog(int(place.target.rpartition(":")[2])) == len(channels))
         place.open("second")
-        found = {dict(one.result(10)[1].trailing_metadata())["port"] for one in asked}
+        found = {dict(one.result(120)[1].trailing_metadata())["port"] for one in asked}
     for one in channels:
         one.close()
     assert found == {"second"}
@@ -242,12 +244,12 @@ def test_two_ports_share_one_listening_socket(place: Place) -> None:
     seen: set[Any] = set()
     for _ in range(200):
         with grpc.insecure_channel(place.target, options=[("grpc.use_local_subchannel_pool", 1)]) as one:
-            seen.add(dict(asking(one).with_call(b"", timeout=10)[1].trailing_metadata())["port"])
+            seen.add(dict(asking(one).with_call(b"", timeout=120)[1].trailing_metadata())["port"])
         if len(seen) == 2:
             break
     place.do(place.ports[0].stop)
     with grpc.insecure_channel(place.target, options=[("grpc.use_local_subchannel_pool", 1)]) as one:
-        answer = asking(one).with_call(b"", timeout=10, wait_for_ready=True)
+        answer = asking(one).with_call(b"", timeout=120, wait_for_ready=True)
     assert dict(answer[1].trailing_metadata())["port"] == "second"
 
 

@@ -27,13 +27,13 @@ def test_a_client_that_trusts_the_certificate_is_answered_and_no_other(
     trusted = grpc.ssl_channel_credentials(Path(pem).read_bytes())
     with grpc.secure_channel(target, trusted) as channel:
         ask = channel.unary_unary(PATH)
-        answer, call = ask.with_call(ROW, timeout=10)
+        answer, call = ask.with_call(ROW, timeout=120)
         assert answer and dict(call.trailing_metadata())["funade-release"] == "1"
         server.switch(2)
         server.serving(2)
-        _, call = ask.with_call(ROW, timeout=10, wait_for_ready=True)
+        _, call = ask.with_call(ROW, timeout=120, wait_for_ready=True)
         assert dict(call.trailing_metadata())["funade-release"] == "2"
     for stranger in (grpc.secure_channel(target, grpc.ssl_channel_credentials()), grpc.insecure_channel(target)):
         with stranger as channel, pytest.raises(grpc.RpcError) as refused:
-            channel.unary_unary(PATH)(ROW, timeout=5)
+            channel.unary_unary(PATH)(ROW, timeout=120)
         assert refused.value.code() is grpc.StatusCode.UNAVAILABLE

@@ -213,12 +213,12 @@ def test_health_is_told_for_the_server_and_each_service(channel: grpc.Channel) -
 
     stub: Any = health_pb2_grpc.HealthStub(channel)
     for name in ("", "funade.taxi.closed.Api"):
-        assert stub.Check(health_pb2.HealthCheckRequest(service=name), timeout=10).status == 1
-        watch = stub.Watch(health_pb2.HealthCheckRequest(service=name), timeout=10)
+        assert stub.Check(health_pb2.HealthCheckRequest(service=name), timeout=120).status == 1
+        watch = stub.Watch(health_pb2.HealthCheckRequest(service=name), timeout=120)
         assert next(watch).status == 1
         watch.cancel()
     with pytest.raises(grpc.RpcError) as caught:
-        stub.Check(health_pb2.HealthCheckRequest(service="other"), timeout=10)
+        stub.Check(health_pb2.HealthCheckRequest(service="other"), timeout=120)
     assert caught.value.code() == grpc.StatusCode.NOT_FOUND
 
 
@@ -234,7 +234,7 @@ def test_reflection_gives_a_client_all_it_needs(channel: grpc.Channel, version: 
     )
     name = "funade.taxi.closed.Api"
     asked = [pb.ServerReflectionRequest(list_services=""), pb.ServerReflectionRequest(file_containing_symbol=name)]
-    listed, described = method(iter(asked), timeout=10)
+    listed, described = method(iter(asked), timeout=120)
     names = {service.name for service in listed.list_services_response.service}
     assert {name, "funade.taxi.everything.Api", "grpc.health.v1.Health"} <= names
     assert f"grpc.reflection.{version}.ServerReflection" in names

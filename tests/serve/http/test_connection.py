@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from funade.serve.limits import Limits
-from support.client import Client, post
+from support.client import Client, post, roundtrip
 from support.server import Running
 
 
@@ -267,7 +267,9 @@ def test_many_requests_and_refused_upgrades_in_one_piece_are_all_answered(client
 
 def test_a_reset_client_costs_its_neighbours_nothing(server: Running) -> None:
     with Client(server.port) as busy:
-        busy.send(post({"km": 0, "does": "sleep 0.3"}))
+        hold = server.hold()
+        busy.send(post({"km": 0, "does": hold.act}))
+        hold.begun()
         others = [Client(server.port) for _ in range(20)]
         for i, other in enumerate(others):
             other.send(post({"km": i}))
@@ -275,6 +277,8 @@ def test_a_reset_client_costs_its_neighbours_nothing(server: Running) -> None:
                 other.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         for other in others[1::2]:
             other.sock.close()
+        roundtrip(server.port)
+        hold.open()
         for i, other in enumerate(others):
             if i % 2 == 0:
                 assert other.response().json["eta"] == 2.0 * i

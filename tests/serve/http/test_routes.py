@@ -156,7 +156,7 @@ def test_a_file_of_tokens_that_others_may_write_ends_the_start(run: Run, tmp_pat
     token_file.add(file, "ci", "operate", now=datetime.now(UTC))
     file.chmod(0o666)
     server = run(tokens=str(file))
-    _, said = server.process.communicate(timeout=20)
+    _, said = server.process.communicate(timeout=120)
     assert server.process.returncode == 1
     what = "file of tokens expected to be its owner's alone, got one that others may write"
     assert said == f"ServeError: {what} - at {file}; run: chmod 600 {file}\n"
@@ -168,7 +168,7 @@ def _status(channel: Any, path: str, token: str) -> str:
     said = (("authorization", f"Bearer {token}"),) if token else ()
     call = channel.unary_unary(path, request_serializer=bytes, response_deserializer=bytes)
     try:
-        call(b"", metadata=said, timeout=20)
+        call(b"", metadata=said, timeout=120)
     except grpc.RpcError as error:
         return str(error.code().name)
     return "OK"

@@ -150,7 +150,7 @@ def watched(run: Run, prometheus: str, tmp_path: Path) -> Iterator[tuple[Running
 @pytest.mark.slow
 def test_prometheus_scrapes_the_server(watched: tuple[Running, int]) -> None:
     server, port = watched
-    until(lambda: query(port, 'up{job="funade"} == 1') or None, 30)
+    until(lambda: query(port, 'up{job="funade"} == 1') or None)
     for _ in range(25):
         with Client(server.port) as client:
             assert client.ask({"km": 1}).status == 200

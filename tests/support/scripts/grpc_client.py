@@ -46,7 +46,7 @@ def told(answer):
 
 def show(method, message, told):
     try:
-        answer, call = method.with_call(message, timeout=20)
+        answer, call = method.with_call(message, timeout=120)
         line = {"answer": told(answer)}
     except grpc.RpcError as error:
         call, line = error, {"code": error.code().name, "text": error.details()}

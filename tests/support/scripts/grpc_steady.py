@@ -66,7 +66,7 @@ class Asking(threading.Thread):
                 ask = channel.unary_unary(PATH)
             began = time.monotonic()
             try:
-                answer, call = ask.with_call(ROW, timeout=10)
+                answer, call = ask.with_call(ROW, timeout=120)
                 found = ints(answer)
                 release = int(dict(call.trailing_metadata())["funade-release"])
                 if not found[2] == found[3] == release:

@@ -29,7 +29,7 @@ def by_requests(certificate: str) -> Any:
 def by_httpx(certificate: str) -> Any:
     import ssl
 
-    client = httpx.Client(verify=ssl.create_default_context(cafile=certificate), timeout=20, trust_env=False)
+    client = httpx.Client(verify=ssl.create_default_context(cafile=certificate), timeout=120, trust_env=False)
 
     def post(url: str, json: Any) -> httpx.Response:
         try:

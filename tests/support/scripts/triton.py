@@ -93,7 +93,7 @@ def main(http_port: str, grpc_port: str, path: str) -> None:
         heard["http texts"] = told(http.infer("mirror", texts, outputs=json_only), names)
         heard["http mixed"] = told(http.infer("mirror", texts), names)
         heard["http async"] = told(http.async_infer("mirror", bytes_).get_result(), names)
-        result = grpc.infer("mirror", asked, request_id="8", client_timeout=30)
+        result = grpc.infer("mirror", asked, request_id="8", client_timeout=120)
         assert result.get_response().id == "8"
         heard["grpc"] = told(result, names)
         done: list[tuple[Any, Any]] = []
