@@ -28,9 +28,13 @@ def admit(runtime: Runtime, name: str, request: AnswerRequest, message: Any) -> 
         message: the request as its door has it.
     """
     queue = runtime.queues[name]
-    if readable(runtime.recorder, queue.api, request, message):
-        within_s = request.within_s
-        queue.add(request, within_s if within_s is None else before(within_s))
+    try:
+        request.read(queue.api, message)
+    except Exception as error:  # the client waits for an answer whatever is wrong here
+        refuse_unread(runtime.recorder, queue.api, request, error)
+        return
+    within_s = request.within_s
+    queue.add(request, within_s if within_s is None else before(within_s))
 
 
 def before(within_s: float) -> float:
@@ -42,15 +46,10 @@ def before(within_s: float) -> float:
     return within_s - min(MARGIN_S, within_s / 10)
 
 
-def readable(recorder: Recorder, api: Api, request: IncomingRequest, message: Any) -> bool:
-    """Read a message into its request; whether it could be read: if not, the request is refused."""
-    try:
-        request.read(api, message)
-    except ContractViolation as error:
+def refuse_unread(recorder: Recorder, api: Api, request: IncomingRequest, error: Exception) -> None:
+    """Refuse a request whose reading raised: as one that breaks the contract, or else as a defect, which is logged."""
+    if isinstance(error, ContractViolation):
         recorder.refuse(api.name, request, 422, error.what, str(error.facts.get("path", "$")))
-        return False
-    except Exception as error:  # the client waits for an answer whatever is wrong here
+    else:
         recorder.events.failed(api.name, error)
         recorder.refuse(api.name, request, 500, f"api `{api.name}` could not read the request; see the server's log")
-        return False
-    return True

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from funade.errors import DiskFull
-from funade.serve.answer.admit import readable
+from funade.serve.answer.admit import refuse_unread
 from funade.serve.answer.api import Api
 from funade.serve.answer.runtime import Runtime
 from funade.serve.queue.allowed_urls import prefixes, refusal
@@ -109,7 +109,11 @@ class Submitter:
         if obstacle is not None:
             recorder.refuse(api, request, *obstacle)
             return
-        if not readable(recorder, self._runtime.queues[api].api, request, body):
+        bound = self._runtime.queues[api].api
+        try:
+            request.read(bound, body)
+        except Exception as error:  # the caller waits for a receipt whatever is wrong here
+            refuse_unread(recorder, bound, request, error)
             return
         size = len(body) + 1
         self._bytes += size
