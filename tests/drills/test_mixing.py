@@ -20,7 +20,7 @@ from funade.contract import proto
 from funade.project.project import Project
 from funade.serve.grpc.typed import messages
 from funade.serve.tokens import token_file
-from support import toy, w4_project
+from support import toy, versioned
 from support.client import Client
 from support.stock import free_port
 from support.wait import until
@@ -55,8 +55,13 @@ def _accepts(port: int) -> bool:
 def test_drill_w4_what_one_release_keeps_is_never_told_as_another_s(tmp_path: Path) -> None:
     root, port, grpc_port = tmp_path / "w4", free_port(), free_port()
     toy.write(root, {"funade.toml": toy.TOML.replace("toy", "w4")})
-    token = token_file.add(w4_project.ship(root, 1).tokens, "tests", "submit", now=datetime.now(UTC), expires=None)
-    steps = [None, lambda: w4_project.ship(root, 2), lambda: w4_project.ship(root, 3), Project(root).rollback]
+    token = token_file.add(versioned.ship(root, 1).tokens, "tests", "submit", now=datetime.now(UTC), expires=None)
+    steps = [
+        None,
+        lambda: versioned.ship(root, 2),
+        lambda: versioned.ship(root, 3),
+        Project(root).rollback,
+    ]
     later: list[dict[str, Any]] = []
     with serving(root, port, grpc_port), asking(port, grpc_port) as clients:
         for release, step in zip(ORDER, steps, strict=True):
@@ -71,7 +76,7 @@ def test_drill_w4_what_one_release_keeps_is_never_told_as_another_s(tmp_path: Pa
     for seen in sure:
         CHECKS[seen.what](seen, files[seen.release - 1])
     assert [(found["release"], found["answer"]) for found in later] == [
-        (release, w4_project.answer(release, 700.0)) for own in ORDER for release in (1, own)
+        (release, versioned.answer(release, 700.0)) for own in ORDER for release in (1, own)
     ]
     logged(Project(root), sure, later)
 
@@ -110,7 +115,7 @@ def described(root: Path, release: int) -> tuple[FileDescriptorProto, Any]:
 
 
 def one(seen: Seen, _: Any) -> None:
-    expected = w4_project.answer(seen.release, seen.asked)
+    expected = versioned.answer(seen.release, seen.asked)
     if expected is None:
         assert (seen.got.status, seen.got.json["error"]) == (
             422,
@@ -122,11 +127,11 @@ def one(seen: Seen, _: Any) -> None:
 
 
 def many(seen: Seen, _: Any) -> None:
-    assert seen.got.json == [w4_project.answer(seen.release, x) for x in seen.asked]
+    assert seen.got.json == [versioned.answer(seen.release, x) for x in seen.asked]
 
 
 def oip(seen: Seen, _: Any) -> None:
-    expected = w4_project.answer(seen.release, seen.asked)
+    expected = versioned.answer(seen.release, seen.asked)
     if expected is None:
         assert seen.got.status == 422
         return
@@ -150,7 +155,7 @@ def page(seen: Seen, _: Any) -> None:
         assert f"<title>Release {release}</title>" in text
     if seen.asked == "/v1/told":
         found = json.loads(text)
-        assert (found["release"], found["fallback"]) == (release, w4_project.answer(release, 99))
+        assert (found["release"], found["fallback"]) == (release, versioned.answer(release, 99))
         assert found["contract"]["takes_fields"][0]["le"] == 1000 * release
     if seen.asked == "/openapi.json":
         found = json.loads(text)
@@ -163,13 +168,13 @@ def page(seen: Seen, _: Any) -> None:
 
 
 def over_grpc(seen: Seen, file: Any) -> None:
-    expected = w4_project.answer(seen.release, seen.asked)
+    expected = versioned.answer(seen.release, seen.asked)
     found = file[1].FromString(seen.got) if seen.got is not None else None
     assert (found and {field.name: getattr(found, field.name) for field in found.DESCRIPTOR.fields}) == expected
 
 
 def oip_over_grpc(seen: Seen, _: Any) -> None:
-    expected = w4_project.answer(seen.release, seen.asked)
+    expected = versioned.answer(seen.release, seen.asked)
     if expected is None:
         assert seen.got is None
         return

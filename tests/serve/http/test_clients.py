@@ -1,4 +1,4 @@
-"""The clients that people use get answers, errors and pages: curl, requests, httpx."""
+"""The clients that people use get answers, errors and pages: curl, requests, httpx, Node's own."""
 
 from __future__ import annotations
 
@@ -75,3 +75,15 @@ def test_curl_is_answered(server: Running) -> None:
         ["curl", "--silent", "--json", "@-", f"{base}/arrival"], input=many, capture_output=True, text=True, check=True
     )
     assert [row["eta"] for row in json.loads(done.stdout)] == [2.0 * km for km in range(20_000)]
+
+
+def test_node_asks_for_one_for_many_wrongly_and_on_one_connection(server: Running) -> None:
+    heard = json.loads(stock.node("node.mjs", server.port))
+    assert (heard["one"]["status"], heard["one"]["body"]["eta"], heard["one"]["prediction"]) == (200, 3.0, True)
+    assert [row["eta"] for row in heard["many"]["body"]] == [2.0, 4.0]
+    assert heard["wrong"] == {
+        "status": 422,
+        "prediction": False,
+        "body": {"error": "request expected `float`, got `str`", "path": "$[1].km"},
+    }
+    assert heard["connections"] == 1
