@@ -31,12 +31,12 @@ def answered(order: WorkOrder, parts: Sequence[int], workers: int) -> Generator[
         DiskFull: no room for a part.
         ServeError: a process died twice at one part, or the release does not load.
     """
-    with closing(Crew(order, parts)) as crew:
-        crew.begin(min(workers, len(parts)))
-        yield from crew.work()
+    with closing(Pool(order, parts)) as pool:
+        pool.begin(min(workers, len(parts)))
+        yield from pool.work()
 
 
-class CrewMember:
+class PoolWorker:
     """One process, and the part it is at (-1: none) with so many rows answered."""
 
     def __init__(self, order: WorkOrder) -> None:
@@ -50,7 +50,7 @@ class CrewMember:
         self.child.send(PartOrder(part))
 
 
-class Crew:
+class Pool:
     """The processes of one run, and the parts that wait for them.
 
     Args:
@@ -62,13 +62,13 @@ class Crew:
         self._order = order
         self._waiting = deque(parts)
         self._tries = dict.fromkeys(parts, 0)
-        self._busy: list[CrewMember] = []
-        self._idle: list[CrewMember] = []
+        self._busy: list[PoolWorker] = []
+        self._idle: list[PoolWorker] = []
 
     def begin(self, count: int) -> None:
         """Start so many processes more."""
         for _ in range(count):
-            self._busy.append(CrewMember(self._order))
+            self._busy.append(PoolWorker(self._order))
 
     def work(self) -> News:
         """What happens until every part is answered.
@@ -77,57 +77,57 @@ class Crew:
             FunadeError: as ``answered``.
         """
         while self._busy:
-            wait_any([member.child for member in self._busy])
-            for member in list(self._busy):
-                yield from self._heard(member)
+            wait_any([worker.child for worker in self._busy])
+            for worker in list(self._busy):
+                yield from self._heard(worker)
 
     def close(self) -> None:
         """End every process."""
-        for member in (*self._busy, *self._idle):
-            member.child.close()
+        for worker in (*self._busy, *self._idle):
+            worker.child.close()
 
-    def _heard(self, member: CrewMember) -> News:
+    def _heard(self, worker: PoolWorker) -> News:
         try:
-            for message in member.child.messages(WorkerMessage):
-                yield from self._news(member, message)
+            for message in worker.child.messages(WorkerMessage):
+                yield from self._news(worker, message)
         except ChildFailed as failed:
             raise failed.report.error("batch expected its process to work") from None
-        if member in self._busy and not member.child.open:
-            yield from self._replaced(member)
+        if worker in self._busy and not worker.child.open:
+            yield from self._replaced(worker)
 
-    def _news(self, member: CrewMember, message: WorkerMessage) -> News:
+    def _news(self, worker: PoolWorker, message: WorkerMessage) -> News:
         if isinstance(message, RowsAnswered):
-            member.rows += message.rows
-            yield member.part, message.rows
+            worker.rows += message.rows
+            yield worker.part, message.rows
             return
         if isinstance(message, PartAnswered):
-            member.part = -1
+            worker.part = -1
             yield message.part, -1
         if self._waiting:
             part = self._waiting.popleft()
             self._tries[part] += 1
-            member.ask(part)
+            worker.ask(part)
         else:
-            self._busy.remove(member)
-            self._idle.append(member)
+            self._busy.remove(worker)
+            self._idle.append(worker)
 
-    def _replaced(self, member: CrewMember) -> News:
+    def _replaced(self, worker: PoolWorker) -> News:
         """Another process for one that died; its part is begun again."""
-        if member.part >= 0 and member.rows:
-            yield member.part, -member.rows - 1
-        self._refuse_death(member)
-        self._waiting.appendleft(member.part)
-        self._busy.remove(member)
-        member.child.close()
+        if worker.part >= 0 and worker.rows:
+            yield worker.part, -worker.rows - 1
+        self._refuse_death(worker)
+        self._waiting.appendleft(worker.part)
+        self._busy.remove(worker)
+        worker.child.close()
         self.begin(1)
 
-    def _refuse_death(self, member: CrewMember) -> None:
-        death = member.child.death()
-        if member.part < 0:
+    def _refuse_death(self, worker: PoolWorker) -> None:
+        death = worker.child.death()
+        if worker.part < 0:
             raise ServeError(f"batch expected its process to come up, got: {death}", do="see its output above")
-        if self._tries[member.part] >= TRIES:
+        if self._tries[worker.part] >= TRIES:
             raise ServeError(
-                f"batch expected part {member.part} answered, got twice: {death}",
+                f"batch expected part {worker.part} answered, got twice: {death}",
                 do="see that the machine has memory enough; the same command continues",
             )
 

@@ -64,9 +64,9 @@ class Guards:
             else:
                 for name, bound in guard.bounds.items():
                     _hold(name, bound, guard.otherwise, columns, faults, masks)
-        settled, broken = self._answers.judge(columns, rows, api=self._api)
+        coerced, broken = self._answers.judge(columns, rows, api=self._api)
         held = {row: fault for row, fault in faults.items() if fault.code in (GUARD, REFUSED)}
-        return Outcome(settled, {**faults, **broken, **held}, masks or None)
+        return Outcome(coerced, {**faults, **broken, **held}, masks or None)
 
     def _ask(
         self,

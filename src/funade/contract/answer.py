@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from funade.contract.arrays import DTYPES, Array, Columns
-from funade.contract.coerce import SETTLERS, CoercedField
+from funade.contract.coerce import COERCIONS, CoercedField
 from funade.contract.field import Contract, Field
 from funade.contract.outcome import Fault
 from funade.errors import AnswerError
@@ -28,7 +28,7 @@ class AnswerSchema:
             self.fields = gives
         else:
             self.fields = gives.gives_fields if isinstance(gives, Contract) else _fields(gives)
-        self._settlers = tuple((CoercedField(f), SETTLERS[f.type]) for f in self.fields)
+        self._coercions = tuple((CoercedField(f), COERCIONS[f.type]) for f in self.fields)
         self._names = frozenset(f.name for f in self.fields)
         self._row = msgspec.defstruct("Answer", [(f.name, Any) for f in self.fields])
         self._encode = msgspec.json.Encoder().encode
@@ -39,10 +39,10 @@ class AnswerSchema:
         Raises:
             AnswerError: as ``judge``, and for the first row whose value breaks the contract.
         """
-        settled, bad = self.judge(columns, rows, api=api)
+        coerced, bad = self.judge(columns, rows, api=api)
         if bad:
             raise wrong(bad, api)
-        return settled
+        return coerced
 
     def judge(self, columns: Columns, rows: int, *, api: str = "") -> tuple[Columns, dict[int, Fault]]:
         """The columns in the contract's order and types, and the rows whose values break it: row → what is wrong.
@@ -59,23 +59,23 @@ class AnswerSchema:
             raise AnswerError(
                 f"{_who(api)} answered an extra column `{extra[0]}`, expected {fields}", do="leave it out"
             )
-        settled: Columns = {}
+        coerced: Columns = {}
         bad: dict[int, Fault] = {}
-        for target, settle in self._settlers:
+        for target, coerce in self._coercions:
             field = target.field
             array = _values(field, columns, rows, api)
             if array.ndim != 1 or len(array) != rows:
                 raise _wrong_length(api, field.name, array, rows)
-            coerced = settle(target, array)
-            if coerced is None:
+            result = coerce(target, array)
+            if result is None:
                 kind = array.dtype if array.dtype != object else _kinds(array)
                 raise AnswerError(
                     f"{_who(api)} answered `{field.name}` as {kind}, expected {field.type}", do="convert the column"
                 )
-            settled[field.name], faults = coerced
+            coerced[field.name], faults = result
             for row, fault in faults.items():
                 bad.setdefault(row, Fault(fault.code, f"`{field.name}` {fault.text}"))
-        return settled, bad
+        return coerced, bad
 
     def empty(self) -> Columns:
         """Columns without rows, in the contract's order and types."""

@@ -15,7 +15,7 @@ from funade.contract.breaks import admits, limits
 from funade.contract.field import EXACT, Field
 from funade.contract.outcome import ERROR, NAN, Fault
 
-Settled = tuple["Array", dict[int, Fault]]
+Coerced = tuple["Array", dict[int, Fault]]
 """A column in its canonical type, and row → what is wrong with its value."""
 
 
@@ -30,11 +30,11 @@ class CoercedField:
         self.limited = bool(limits(field))
 
 
-Settle = Callable[[CoercedField, "Array"], Settled | None]
+Coercion = Callable[[CoercedField, "Array"], Coerced | None]
 """Brings a column into its canonical type; None where the column is of another type altogether."""
 
 
-def _settle_float(target: CoercedField, array: Array) -> Settled | None:
+def _coerce_float(target: CoercedField, array: Array) -> Coerced | None:
     if array.dtype.kind == "O":
         array = _numbers(array)
     if array.dtype.kind in "iu":
@@ -46,7 +46,7 @@ def _settle_float(target: CoercedField, array: Array) -> Settled | None:
     return array, _number_faults(target, array)
 
 
-def _settle_int(target: CoercedField, array: Array) -> Settled | None:
+def _coerce_int(target: CoercedField, array: Array) -> Coerced | None:
     original, array = array, _numbers(array) if array.dtype.kind == "O" else array
     if array.dtype.kind == "f":
         present = array[np.isfinite(array)]
@@ -64,17 +64,17 @@ def _settle_int(target: CoercedField, array: Array) -> Settled | None:
     return array, _number_faults(target, array)
 
 
-def _settle_bool(target: CoercedField, array: Array) -> Settled | None:
+def _coerce_bool(target: CoercedField, array: Array) -> Coerced | None:
     if array.dtype.kind == "b":
         return array, {}
     if array.dtype.kind in "iu":
         return (array.astype(np.bool_), {}) if ((array == 0) | (array == 1)).all() else None
     if array.dtype.kind != "O":
         return None
-    return _settle_objects(target, array, lambda v: v if isinstance(v, (bool, np.bool_)) else _REFUSED, np.bool_)
+    return _coerce_objects(target, array, lambda v: v if isinstance(v, (bool, np.bool_)) else _REFUSED, np.bool_)
 
 
-def _settle_str(target: CoercedField, array: Array) -> Settled | None:
+def _coerce_str(target: CoercedField, array: Array) -> Coerced | None:
     if array.dtype.kind not in "OU":
         return None
 
@@ -87,15 +87,15 @@ def _settle_str(target: CoercedField, array: Array) -> Settled | None:
             return _REFUSED
         return _OUTSIDE if target.limited and not admits(target.field, value) else str(value)
 
-    return _settle_objects(target, array.astype(object, copy=False), keep, None)
+    return _coerce_objects(target, array.astype(object, copy=False), keep, None)
 
 
-def _settle_datetime(target: CoercedField, array: Array) -> Settled | None:
-    return _settle_time(target, array, "datetime64[us]")
+def _coerce_datetime(target: CoercedField, array: Array) -> Coerced | None:
+    return _coerce_time(target, array, "datetime64[us]")
 
 
-def _settle_date(target: CoercedField, array: Array) -> Settled | None:
-    return _settle_time(target, array, "datetime64[D]")
+def _coerce_date(target: CoercedField, array: Array) -> Coerced | None:
+    return _coerce_time(target, array, "datetime64[D]")
 
 
 _DAYS = (date.min.toordinal() - date(1970, 1, 1).toordinal(), date.max.toordinal() - date(1970, 1, 1).toordinal())
@@ -106,7 +106,7 @@ _YEARS = {
 """The years 1 to 9999, which Python's own times have, in the type's units since 1970; both ends included."""
 
 
-def _settle_time(target: CoercedField, array: Array, dtype: str) -> Settled | None:
+def _coerce_time(target: CoercedField, array: Array, dtype: str) -> Coerced | None:
     if array.dtype.kind == "O" and all(is_missing(v) for v in array.tolist()):
         array = np.full(len(array), "NaT", dtype=dtype)
     if array.dtype.kind != "M":
@@ -127,22 +127,22 @@ def _all(rows: Array, fault: Fault) -> dict[int, Fault]:
     return dict.fromkeys(np.flatnonzero(rows).tolist(), fault)
 
 
-SETTLERS: dict[str, Settle] = {
-    "bool": _settle_bool,
-    "int": _settle_int,
-    "float": _settle_float,
-    "str": _settle_str,
-    "datetime": _settle_datetime,
-    "date": _settle_date,
+COERCIONS: dict[str, Coercion] = {
+    "bool": _coerce_bool,
+    "int": _coerce_int,
+    "float": _coerce_float,
+    "str": _coerce_str,
+    "datetime": _coerce_datetime,
+    "date": _coerce_date,
 }
 
 _REFUSED, _OUTSIDE = object(), object()
 
 
-def _settle_objects(target: CoercedField, array: Array, keep: Callable[[Any], Any], dtype: Any) -> Settled:
+def _coerce_objects(target: CoercedField, array: Array, keep: Callable[[Any], Any], dtype: Any) -> Coerced:
     """The column made of ``keep(value)`` for each value; it gets ``dtype`` where no value is missing or refused."""
     faults: dict[int, Fault] = {}
-    settled = np.empty(len(array), dtype=object)
+    coerced = np.empty(len(array), dtype=object)
     for row, value in enumerate(array.tolist()):
         if is_missing(value):
             if not target.nullable:
@@ -152,10 +152,10 @@ def _settle_objects(target: CoercedField, array: Array, keep: Callable[[Any], An
         if result is _REFUSED or result is _OUTSIDE:
             faults[row] = Fault(ERROR, f"{value!r}, expected {_expected(target.field)}")
             continue
-        settled[row] = result
-    if dtype is not None and not faults and not any(v is None for v in settled.tolist()):
-        settled = settled.astype(dtype)
-    return settled, faults
+        coerced[row] = result
+    if dtype is not None and not faults and not any(v is None for v in coerced.tolist()):
+        coerced = coerced.astype(dtype)
+    return coerced, faults
 
 
 def _numbers(array: Array) -> Array:

@@ -51,7 +51,7 @@ class LogWriter:
         release: the release that answers.
         without: api → fields that are not kept.
         loop: on which ``keep`` calls back.
-        journal: told when rows are lost.
+        events: told when rows are lost.
     """
 
     def __init__(
@@ -208,7 +208,7 @@ class LogWriter:
     def _open_file(self) -> None:
         path = self._folder / f"{self._mark}.{self._number}.wal"
         self._number += 1
-        # Locked before the keeper sees the file, and takes it for a dead worker's.
+        # Locked before the compactor sees the file, and takes it for a dead worker's.
         file = disk.open_locked_unsynced(path, path.with_suffix(".fresh"), os.O_WRONLY | os.O_APPEND)
         try:
             disk.sync(self._folder)

@@ -98,7 +98,7 @@ class _Queued:
 
 
 @dataclass
-class QueueRoom:
+class QueueContents:
     """What all who open one queue share."""
 
     requests: dict[str, _Queued] = field(default_factory=dict)
@@ -109,17 +109,19 @@ class MemoryQueue:
     """One worker's view of a queue.
 
     Args:
-        room: the queue itself.
+        contents: the queue itself.
         clock: gives the time.
         rules: bounds.
         seed: what the spread of the waits between tries is drawn from.
         worker: by which name claims are made; this process's own if "".
     """
 
-    def __init__(self, room: QueueRoom, clock: Clock, rules: QueueRules, *, seed: int = 0, worker: str = "") -> None:
+    def __init__(
+        self, contents: QueueContents, clock: Clock, rules: QueueRules, *, seed: int = 0, worker: str = ""
+    ) -> None:
         self.rules = rules
         self.worker = worker or claimant.own()
-        self.room = room
+        self.contents = contents
         self.callbacks = MemoryCallbacks(self)
         self._clock = clock
         self._chance = random.Random(seed).random
@@ -139,52 +141,54 @@ class MemoryQueue:
 
     def submit(self, requests: Sequence[Submission]) -> list[Receipt | Refusal]:
         """Keep requests, and then say under which ids; in order."""
-        with self.room.lock:
+        with self.contents.lock:
             return [self._submit(request, self.now()) for request in requests]
 
     def _submit(self, asked: Submission, now: float) -> Receipt | Refusal:
-        for other in self.room.requests.values() if asked.key else ():
+        for other in self.contents.requests.values() if asked.key else ():
             if (other.asked.api, other.asked.key) == (asked.api, asked.key):
                 return KEY_USED if other.asked.digest != asked.digest else Receipt(other.id, other.state)
         refusal = self.rules.refusal(
-            sum(request.open for request in self.room.requests.values()),
-            sum(request.bytes for request in self.room.requests.values()) + len(asked.body),
+            sum(request.open for request in self.contents.requests.values()),
+            sum(request.bytes for request in self.contents.requests.values()) + len(asked.body),
         )
         if refusal:
             return Refusal(503, refusal)
         id = new_id(now)
-        self.room.requests[id] = _Queued(id, asked, now, now)
+        self.contents.requests[id] = _Queued(id, asked, now, now)
         return Receipt(id, "waiting")
 
     def look(self, ids: Sequence[str]) -> dict[str, QueuedRequest]:
         """Those of the requests that are kept, by id."""
-        with self.room.lock:
-            return {id: self.room.requests[id].shown() for id in ids if id in self.room.requests}
+        with self.contents.lock:
+            return {id: self.contents.requests[id].shown() for id in ids if id in self.contents.requests}
 
     def ended(self, ids: Iterable[str]) -> list[str]:
         """Those of the requests that wait for nothing any more."""
-        with self.room.lock:
-            return [id for id in ids if id not in self.room.requests or not self.room.requests[id].open]
+        with self.contents.lock:
+            return [id for id in ids if id not in self.contents.requests or not self.contents.requests[id].open]
 
     # -- those who answer
 
     def due(self) -> bool:
         """Whether there is anything to claim."""
-        with self.room.lock:
+        with self.contents.lock:
             return any(
-                request.state == "waiting" and request.due <= self.now() for request in self.room.requests.values()
+                request.state == "waiting" and request.due <= self.now() for request in self.contents.requests.values()
             )
 
     def claim(self, rows: int) -> list[Claim]:
         """The longest due requests, up to so many rows but at least one request."""
-        with self.room.lock:
+        with self.contents.lock:
             now = self.now()
             due = [
-                request for request in self.room.requests.values() if request.state == "waiting" and request.due <= now
+                request
+                for request in self.contents.requests.values()
+                if request.state == "waiting" and request.due <= now
             ]
             due.sort(key=lambda request: request.due)
             ids = together([(request.id, request.asked.rows, request.alone) for request in due[:rows]], rows)
-            claimed = [self.room.requests[id] for id in ids]
+            claimed = [self.contents.requests[id] for id in ids]
             for request in claimed:
                 request.state, request.worker, request.until = "claimed", self.worker, now + self.rules.lease_s
                 request.attempts += 1
@@ -192,14 +196,14 @@ class MemoryQueue:
 
     def renew(self, ids: Sequence[str]) -> None:
         """Let these of this worker's claims last another lease from now."""
-        with self.room.lock:
+        with self.contents.lock:
             for request in self._among(ids):
                 if request.state == "claimed" and request.worker == self.worker:
                     request.until = self.now() + self.rules.lease_s
 
     def settle(self, outcomes: Sequence[Result | Failure]) -> None:
         """Say what became of claimed requests."""
-        with self.room.lock:
+        with self.contents.lock:
             for outcome in outcomes:
                 for request in self._among([outcome.id]):
                     if isinstance(outcome, Failure):
@@ -221,21 +225,21 @@ class MemoryQueue:
 
     def sweep(self) -> Sweep:
         """Take back the claims of workers that have ended or let their lease pass; forget what was kept long enough."""
-        with self.room.lock:
+        with self.contents.lock:
             now = self.now()
             gone = {worker for worker in self._claimants() if worker and claimant.gone(worker)}
-            lapsed = [k for k in self.room.requests.values() if k.state == "claimed" and _lapsed(k, now, gone)]
+            lapsed = [k for k in self.contents.requests.values() if k.state == "claimed" and _lapsed(k, now, gone)]
             dead = sum(self._lapse(request, now) for request in lapsed)
-            for request in self.room.requests.values():
+            for request in self.contents.requests.values():
                 if request.call and request.call.state == "claimed" and _lapsed(request.call, now, gone):
                     request.call.state, request.call.worker = "waiting", ""
-            old = [request.id for request in self.room.requests.values() if self._old(request, now)][:SWEPT]
+            old = [request.id for request in self.contents.requests.values() if self._old(request, now)][:SWEPT]
             for id in old:
-                del self.room.requests[id]
+                del self.contents.requests[id]
             return Sweep(len(lapsed), dead, len(old))
 
     def _claimants(self) -> set[str]:
-        requests = list(self.room.requests.values())
+        requests = list(self.contents.requests.values())
         return {request.worker for request in requests} | {request.call.worker for request in requests if request.call}
 
     def _lapse(self, request: _Queued, now: float) -> bool:
@@ -256,8 +260,8 @@ class MemoryQueue:
 
     def counts(self) -> QueueCounts:
         """What the queue holds."""
-        with self.room.lock:
-            every, now = list(self.room.requests.values()), self.now()
+        with self.contents.lock:
+            every, now = list(self.contents.requests.values()), self.now()
             states = [request.state for request in every]
             calls = [request.call.state == "dead" for request in every if request.call]
             oldest = min([request.made for request in every if request.state == "waiting"], default=now)
@@ -274,20 +278,20 @@ class MemoryQueue:
 
     def dead(self, most: int = 100) -> list[QueuedRequest]:
         """The newest dead letters, those of callbacks too; newest first."""
-        with self.room.lock:
+        with self.contents.lock:
             return [request.shown() for request in reversed(self._dead())][:most]
 
     def _dead(self) -> list[_Queued]:
-        return [k for k in self.room.requests.values() if k.state == "dead" or (k.call and k.call.state == "dead")]
+        return [k for k in self.contents.requests.values() if k.state == "dead" or (k.call and k.call.state == "dead")]
 
     def body(self, id: str) -> bytes:
         """What was submitted; b"" for an unknown id."""
-        with self.room.lock:
-            return self.room.requests[id].asked.body if id in self.room.requests else b""
+        with self.contents.lock:
+            return self.contents.requests[id].asked.body if id in self.contents.requests else b""
 
     def requeue(self, ids: Sequence[str] | None = None) -> int:
         """Give dead letters all their tries again, and dead callbacks theirs; all of them unless ids are given."""
-        with self.room.lock:
+        with self.contents.lock:
             dead = {request.id: request for request in self._dead()}
             if ids is not None:
                 _refuse_missing(ids, dead, "a dead letter")
@@ -302,17 +306,17 @@ class MemoryQueue:
 
     def drop(self, ids: Sequence[str]) -> int:
         """Forget requests, whatever became of them, but none that is being answered."""
-        with self.room.lock:
-            _refuse_missing(ids, self.room.requests, "a request")
-            claimed = [id for id in ids if self.room.requests[id].state == "claimed"]
+        with self.contents.lock:
+            _refuse_missing(ids, self.contents.requests, "a request")
+            claimed = [id for id in ids if self.contents.requests[id].state == "claimed"]
             if claimed:
                 raise Misuse(f"queue expected a request that rests, got `{claimed[0]}`, which is being answered")
             for id in set(ids):
-                del self.room.requests[id]
+                del self.contents.requests[id]
             return len(set(ids))
 
     def _among(self, ids: Sequence[str]) -> list[_Queued]:
-        return [self.room.requests[id] for id in ids if id in self.room.requests]
+        return [self.contents.requests[id] for id in ids if id in self.contents.requests]
 
 
 class MemoryCallbacks:
@@ -323,17 +327,17 @@ class MemoryCallbacks:
 
     def due(self) -> bool:
         """Whether there is any to deliver."""
-        with self._queue.room.lock:
+        with self._queue.contents.lock:
             return bool(self._due())
 
     def _due(self) -> list[tuple[_Queued, _Call]]:
         now = self._queue.now()
-        calls = [(request, request.call) for request in self._queue.room.requests.values() if request.call]
+        calls = [(request, request.call) for request in self._queue.contents.requests.values() if request.call]
         return [(request, call) for request, call in calls if call.state == "waiting" and call.due <= now]
 
     def claim(self, most: int) -> list[Callback]:
         """The longest due, for this worker to deliver."""
-        with self._queue.room.lock:
+        with self._queue.contents.lock:
             due = sorted(self._due(), key=lambda pair: pair[1].due)[:most]
             for _, call in due:
                 call.state, call.worker = "claimed", self._queue.worker
@@ -343,9 +347,9 @@ class MemoryCallbacks:
 
     def settle(self, deliveries: Sequence[Delivery]) -> None:
         """Say what became of claimed callbacks."""
-        with self._queue.room.lock:
+        with self._queue.contents.lock:
             for delivery in deliveries:
-                request = self._queue.room.requests.get(delivery.id)
+                request = self._queue.contents.requests.get(delivery.id)
                 if request and request.call and self._mine(request.call, delivery.attempt):
                     request.call = self._settled(request.call, delivery) if delivery.error else None
 

@@ -15,7 +15,7 @@ from funade.store.store import Store
 from funade.testing.blobs import MemoryBlobs
 from funade.testing.metadata import MemoryMetadata
 from funade.testing.predictions import MemoryPredictions
-from funade.testing.queue import MemoryQueue, QueueRoom
+from funade.testing.queue import MemoryQueue, QueueContents
 
 _STORES: dict[str, Store] = {}
 
@@ -62,10 +62,10 @@ def open_store(address: str, clock: Clock) -> Store:
 
 
 def _made(address: str, folder: Path, clock: Clock) -> Store:
-    room = QueueRoom()
+    contents = QueueContents()
 
     def queue(rules: QueueRules, seed: int) -> MemoryQueue:
-        return MemoryQueue(room, clock, rules, seed=seed)
+        return MemoryQueue(contents, clock, rules, seed=seed)
 
     return Store(
         address,

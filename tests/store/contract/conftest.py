@@ -17,7 +17,7 @@ from funade.store.ports.queue import Queue
 from funade.store.queue_rules import QueueRules
 from funade.store.store import Store
 from funade.testing import memory_store
-from funade.testing.queue import MemoryQueue, QueueRoom
+from funade.testing.queue import MemoryQueue, QueueContents
 from support.records import NOW
 
 ENGINES = ("sqlite", "memory")
@@ -72,12 +72,12 @@ Open = Callable[..., Queue]
 @pytest.fixture
 def opened(engine: str, tmp_path: Path, watch: Watch) -> Open:
     """Opens the queue as one worker sees it; names of workers that never lived are of no process here."""
-    room, path = QueueRoom(), tmp_path / "store" / "queue.db"
+    contents, path = QueueContents(), tmp_path / "store" / "queue.db"
 
     def open_queue(worker: str = ".1.1", **bounds: float) -> Queue:
         rules = QueueRules(**bounds)  # type: ignore[arg-type]
         if engine == "memory":
-            return MemoryQueue(room, watch, rules, worker=worker)
+            return MemoryQueue(contents, watch, rules, worker=worker)
         return SqliteQueue(path, clock=watch, rules=rules, worker=worker)
 
     return open_queue

@@ -11,7 +11,7 @@ from funade.queue.queue import SqliteQueue
 from funade.store.ports.queue import Queue
 from funade.store.queue_records import Claim, Delivery, Failure, QueuedRequest, Receipt, Refusal, Result, Submission
 from funade.store.queue_rules import QueueRules
-from funade.testing.queue import MemoryQueue, QueueRoom
+from funade.testing.queue import MemoryQueue, QueueContents
 from store.contract.conftest import Open, Watch
 
 BEGAN = datetime(2026, 3, 1, tzinfo=UTC)
@@ -322,7 +322,7 @@ def test_whatever_is_done_every_engine_says_the_same(
     path = tmp_path_factory.mktemp("q") / "queue.db"
     queues: list[Queue] = [
         SqliteQueue(path, clock=watch, rules=rules, worker=".1.1"),
-        MemoryQueue(QueueRoom(), watch, rules, worker=".1.1"),
+        MemoryQueue(QueueContents(), watch, rules, worker=".1.1"),
     ]
     held: list[list[Claim]] = [[], []]
     ids: list[list[str]] = [[], []]

@@ -51,7 +51,7 @@ class Api(Protocol):
 
     @property
     def answers(self) -> AnswerSchema:
-        """Settles and writes answers of its contract."""
+        """Checks and writes answers of its contract."""
 
     def decode(self, body: bytes, /) -> tuple[list[Any], bool]:
         """The rows of a JSON body, and whether it was one object.

@@ -31,7 +31,7 @@ def routes(runtime: Runtime, parts: Callable[[], Iterable[Paths]]) -> list[Route
     """``/docs`` and ``/openapi.json``; each is made when it is first asked for.
 
     Args:
-        desk: the worker's.
+        runtime: the worker's.
         parts: the paths of all modules.
     """
 

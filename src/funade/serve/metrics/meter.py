@@ -34,18 +34,18 @@ class Meter:
         self._file = MetricsFile(self.folder, mark) if self.folder is not None else None
         self.tick({})
 
-    def batch(self, entry: Record) -> None:
-        """Count an entry's answered requests and rows; its refused ones are counted by ``refused``."""
-        counters = self.counts.apis.get(entry.api) or self.counts.apis[""]
-        if entry.spoke is None:
-            _called(counters, entry.rows)
-            _answered(counters, entry.since, entry.doors, entry.now)
-        elif answered := _spoken(counters, entry):
-            _answered(counters, [entry.since[i] for i in answered], [entry.doors[i] for i in answered], entry.now)
-        if entry.defaults is not None:
-            _marked(counters.defaults, entry.defaults)
-        if entry.guards is not None:
-            _marked(counters.guards, entry.guards)
+    def batch(self, record: Record) -> None:
+        """Count a record's answered requests and rows; its refused ones are counted by ``refused``."""
+        counters = self.counts.apis.get(record.api) or self.counts.apis[""]
+        if record.spoke is None:
+            _called(counters, record.rows)
+            _answered(counters, record.since, record.doors, record.now)
+        elif answered := _spoken(counters, record):
+            _answered(counters, [record.since[i] for i in answered], [record.doors[i] for i in answered], record.now)
+        if record.defaults is not None:
+            _marked(counters.defaults, record.defaults)
+        if record.guards is not None:
+            _marked(counters.guards, record.guards)
 
     def refused(self, api: str, status: int, door: str) -> None:
         """Count one request that got an error instead of answers; ``status`` as HTTP has it, ``api`` "" for none."""
@@ -86,9 +86,9 @@ def _called(counters: ApiCounters, rows: int) -> None:
     counters.call_rows += rows
 
 
-def _spoken(counters: ApiCounters, entry: Record) -> Sequence[int]:
+def _spoken(counters: ApiCounters, record: Record) -> Sequence[int]:
     """Count rows by who spoke; gives the places of the requests that were answered."""
-    spoke = entry.spoke
+    spoke = record.spoke
     assert spoke is not None
     rows_by = {int(code): int((spoke == code).sum()) for code in set(spoke.tolist())}
     if not rows_by.keys() <= {outcome.BUSY, outcome.LATE, outcome.REFUSED}:
@@ -100,9 +100,9 @@ def _spoken(counters: ApiCounters, entry: Record) -> Sequence[int]:
         if code != outcome.OWN:
             bump(counters.fallback, outcome.NAMES.get(code, str(code)), rows)
     if not refused:
-        return range(len(entry.counts))
+        return range(len(record.counts))
     answered, start = [], 0
-    for place, count in enumerate(entry.counts):
+    for place, count in enumerate(record.counts):
         if not (spoke[start : start + count] == outcome.REFUSED).any():
             answered.append(place)
         start += count

@@ -223,7 +223,7 @@ def columns_of(field: Field, array: Array) -> list[TensorColumn]:
     missing = [v is None or v != v for v in values]
     if any(missing):
         values = [_BLANKS.get(field.type) if absent else v for v, absent in zip(values, missing, strict=True)]
-    column = TensorColumn(field.name, datatype_of(field), _settled(field, values))
+    column = TensorColumn(field.name, datatype_of(field), _encodable(field, values))
     if not masked(field):
         return [column]
     return [column, TensorColumn(field.name + MISSING, "BOOL", np.array(missing, np.bool_))]
@@ -232,7 +232,7 @@ def columns_of(field: Field, array: Array) -> list[TensorColumn]:
 _BLANKS: dict[FieldType, Any] = {"bool": False, "int": 0, "str": ""}
 
 
-def _settled(field: Field, values: list[Any]) -> Array | list[str]:
+def _encodable(field: Field, values: list[Any]) -> Array | list[str]:
     if field.type == "bool":
         return np.array(values, np.bool_)
     if field.type == "int":

@@ -32,7 +32,7 @@ class CallbackSender:
 
     Args:
         queue: the queue.
-        journal: the server's log.
+        events: the server's log.
     """
 
     def __init__(self, queue: Queue, events: EventLog) -> None:

@@ -155,16 +155,16 @@ def encode(
         from funade.store.warehouse import snapshots  # Arrow, only for rows
 
         return snapshots.write(blobs, value)
-    keeper = _named(codec)
-    if not keeper.fits(type(value)):
+    chosen = _named(codec)
+    if not chosen.fits(type(value)):
         got = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
         raise ResultRefused(
             f"{title} expected a result that codec `{codec}` keeps, got {got}",
             at=place,
-            do=keeper.remedy,
+            do=chosen.remedy,
         )
     with _folder(blobs.tmp) as folder, _named_errors(title, place):
-        keeper.save(value, folder, project_types)
+        chosen.save(value, folder, project_types)
         return Artifact(codec=codec, files={name: _adopted(blobs, path) for name, path in _files(folder)})
 
 
