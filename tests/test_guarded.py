@@ -10,6 +10,7 @@ import pytest
 from funade.errors import FunadeError
 from funade.project.project import Project
 from support import toy
+from support.release import answers_of
 
 CALM = """
 def calm(score, x, limit, model):
@@ -113,10 +114,10 @@ def test_an_api_taken_by_another_fills_its_own_defaults_and_keeps_its_own_guards
     toy.ship(here)
 
     apis = served(here).apis
-    slope = apis["judge"].answer(apis["judge"].decode(b'{"x": 1, "extra": 0}')[0])["score"][0]
+    slope = answers_of(apis["judge"], apis["judge"].decode(b'{"x": 1, "extra": 0}')[0])["score"][0]
     rows, _ = apis["outer"].decode(b'[{"x": 1}, {"x": 3}, {"x": 7}]')
 
-    assert apis["outer"].answer(rows)["shown"].tolist() == [slope + 2, 3 * slope + 2, 0.0]
+    assert answers_of(apis["outer"], rows)["shown"].tolist() == [slope + 2, 3 * slope + 2, 0.0]
 
 
 def test_golden_rows_and_evaluations_fill_defaults(root: Path) -> None:

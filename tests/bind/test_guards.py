@@ -21,6 +21,7 @@ from funade.declare.guard import GuardFunction
 from funade.declare.policy import Guard
 from funade.errors import AnswerError, DeclarationError, FunadeError
 from support import toy
+from support.release import answers_of
 
 Array = np.ndarray[Any, Any]
 HERE = Path(__file__).parent
@@ -207,15 +208,15 @@ def test_outside_the_server_a_row_held_back_has_the_fallback_and_a_faulty_one_is
         api(fn.guard(allowed), fallback=False, pickup=["A", "C"]),
     )
 
-    answers = guarded.answer([Ride(1.0), Ride(2.0)])
+    answers = answers_of(guarded, [Ride(1.0), Ride(2.0)])
 
     assert (answers["eta"].tolist(), answers["pickup"].tolist()) == ([1.0, 15.0], ["A", "A"])
     with pytest.raises(AnswerError, match="api `arrival` answered row 1 with values that guard `allowed` does not let"):
-        alone.answer([Ride(1.0), Ride(2.0)])
+        answers_of(alone, [Ride(1.0), Ride(2.0)])
     with pytest.raises(AnswerError, match="answered row 0 with what a guard rejects"):
-        api(fn.guard(eta=(0, 9), otherwise="reject")).answer([Ride(10.0)])
+        answers_of(api(fn.guard(eta=(0, 9), otherwise="reject")), [Ride(10.0)])
     with pytest.raises(AnswerError, match="answered row 1 with `eta` nan, expected a finite number >= 0 and <= 180"):
-        guarded.answer([Ride(1.0), Ride(math.nan)])
+        answers_of(guarded, [Ride(1.0), Ride(math.nan)])
 
 
 def refused(*guards: Any) -> str:

@@ -88,7 +88,7 @@ def test_a_missing_value_gets_its_default_and_is_marked(requests: RequestSchema,
     assert {name: taken.columns[name].dtype.kind for name in FIELDS} == {
         "f": "f", "g": "f", "i": "i", "b": "b", "s": "O", "t": "M", "d": "M", "c": "O", "k": "i",
     }  # fmt: skip
-    assert listed(requests.columns(rows)) == columns
+    assert listed(requests.take(rows).columns) == columns
 
 
 def test_nothing_is_marked_where_nothing_is_missing(requests: RequestSchema) -> None:
@@ -262,4 +262,4 @@ def test_a_time_with_an_offset_stands_at_its_moment() -> None:
 
     requests = RequestSchema(Timed, zone=TOKYO)
 
-    assert requests.columns(requests.decode(b"{}")[0])["t"].tolist() == [datetime(2022, 1, 1)]
+    assert requests.take(requests.decode(b"{}")[0]).columns["t"].tolist() == [datetime(2022, 1, 1)]

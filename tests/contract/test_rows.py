@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from funade.contract.answer import AnswerSchema
-from funade.contract.contract import contract_of, default
+from funade.contract.contract import contract_of, default, fields_of
 from funade.contract.from_frame import from_frame
 from funade.contract.outcome import ERROR, NAN
 from funade.contract.request import RequestSchema
@@ -107,7 +107,7 @@ def test_an_empty_array_is_no_rows_and_gives_empty_columns() -> None:
     requests = RequestSchema(Row, zone=TOKYO)
     rows, single = requests.decode(b"[]")
     assert (rows, single) == ([], False)
-    columns = requests.columns(rows)
+    columns = requests.take(rows).columns
     assert list(columns) == list(Row.__struct_fields__)
     assert {len(array) for array in columns.values()} == {0}
 
@@ -115,7 +115,7 @@ def test_an_empty_array_is_no_rows_and_gives_empty_columns() -> None:
 def test_every_type_becomes_its_column() -> None:
     requests = RequestSchema(Row, zone=TOKYO)
     rows, _ = requests.decode(json.dumps([FULL, BARE]).encode())
-    columns = requests.columns(rows)
+    columns = requests.take(rows).columns
     assert list(columns) == list(Row.__struct_fields__)
     assert {name: str(array.dtype) for name, array in columns.items()} == {
         "b": "bool", "i": "int64", "f": "float64", "s": "object", "t": "datetime64[us]", "d": "datetime64[D]",
@@ -144,7 +144,7 @@ def test_a_column_can_be_changed_without_touching_another() -> None:
         y: float
 
     requests = RequestSchema(Pair, zone=TOKYO)
-    columns = requests.columns(requests.decode(b'[{"x":1,"y":2},{"x":3,"y":4}]')[0])
+    columns = requests.take(requests.decode(b'[{"x":1,"y":2},{"x":3,"y":4}]')[0]).columns
     columns["x"] *= 10
     assert columns["y"].tolist() == [2.0, 4.0]
 
@@ -232,7 +232,7 @@ def test_too_many_rows_are_refused_and_the_most_are_taken() -> None:
 def test_whole_numbers_are_taken_up_to_64_bits() -> None:
     requests = RequestSchema(Closed, zone=TOKYO)
     rows, _ = requests.decode(json.dumps([{"a": INT_MAX}, {"a": INT_MIN}]).encode())
-    assert requests.columns(rows)["a"].tolist() == [INT_MAX, INT_MIN]
+    assert requests.take(rows).columns["a"].tolist() == [INT_MAX, INT_MIN]
     top = ("request expected `int` <= 9223372036854775807 - at $.a", "$.a")
     low = ("request expected `int` >= -9223372036854775808 - at $.a", "$.a")
     assert refused(requests, json.dumps({"a": INT_MAX + 1})) == top
@@ -254,7 +254,7 @@ class Missable(msgspec.Struct, kw_only=True):
 def test_a_whole_number_beside_a_missing_one_keeps_all_digits_or_is_refused(field: str) -> None:
     requests, most = RequestSchema(Missable, zone=TOKYO), 2**53
     rows, _ = requests.decode(json.dumps([{"n": None, field: most}, {"n": None}, {"n": 7, "stands": INT_MAX}]).encode())
-    columns = requests.columns(rows)
+    columns = requests.take(rows).columns
     assert (columns[field][0], columns["stands"][2]) == (most, INT_MAX)
     for beyond in (most + 1, most + 2, INT_MAX):
         top = f"expected `int` <= {most} - at $.{field}"
@@ -293,13 +293,13 @@ def test_an_unknown_field_is_refused_where_the_struct_says_so() -> None:
 def test_times_become_utc_and_without_an_offset_are_read_in_the_zone(text: str, utc: str) -> None:
     requests = rides()
     rows, _ = requests.decode(json.dumps({"fare_yen": 1, "at": text}).encode())
-    assert requests.columns(rows)["at"][0] == np.datetime64(utc, "us")
+    assert requests.take(rows).columns["at"][0] == np.datetime64(utc, "us")
 
 
 def test_a_time_that_the_clock_shows_twice_is_the_earlier_and_a_skipped_one_is_taken() -> None:
     requests = RequestSchema(Ride, zone=ZoneInfo("America/New_York"))
     body = '[{"fare_yen":1,"at":"2022-11-06T01:30:00"},{"fare_yen":1,"at":"2022-03-13T02:30:00"}]'
-    times = requests.columns(requests.decode(body.encode())[0])["at"]
+    times = requests.take(requests.decode(body.encode())[0]).columns["at"]
     assert times.tolist() == [datetime(2022, 11, 6, 5, 30), datetime(2022, 3, 13, 7, 30)]
 
 
@@ -337,7 +337,7 @@ def test_no_body_raises_anything_but_a_contract_violation(body: bytes) -> None:
             assert violation.path.startswith("$")
             assert str(violation).isprintable()
         else:
-            requests.columns(rows)
+            requests.take(rows).columns
 
 
 _json = st.recursive(
@@ -355,7 +355,7 @@ def test_no_json_raises_anything_but_a_contract_violation(value: Any) -> None:
             rows, _ = requests.decode(json.dumps(shaped).encode())
         except ContractViolation:
             continue
-        requests.columns(rows)
+        requests.take(rows).columns
 
 
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False)))
@@ -363,9 +363,9 @@ def test_a_float_travels_through_json_columns_and_back_with_every_bit(values: li
     class One(msgspec.Struct):
         x: float
 
-    requests, answers = RequestSchema(One, zone=TOKYO), AnswerSchema(One)
+    requests, answers = RequestSchema(One, zone=TOKYO), AnswerSchema(fields_of(One, place="x"))
     rows, _ = requests.decode(json.dumps([{"x": v} for v in values]).encode())
-    columns = answers.check(requests.columns(rows), len(values))
+    columns = answers.check(requests.take(rows).columns, len(values))
     back = json.loads(answers.encode(columns, 0, len(values), single=False))
     assert [math.copysign(1, r["x"]) for r in back] == [math.copysign(1, v) for v in values]
     assert [r["x"] for r in back] == values
@@ -393,9 +393,9 @@ _values = {
 
 @given(st.lists(st.fixed_dictionaries(_values), max_size=4), st.sampled_from(["pandas", "polars", "arrow", "columns"]))
 def test_rows_come_back_from_every_frame_as_they_went_in(rows: list[dict[str, Any]], form: str) -> None:
-    requests, answers = RequestSchema(Row, zone=TOKYO), AnswerSchema(Row)
+    requests, answers = RequestSchema(Row, zone=TOKYO), AnswerSchema(fields_of(Row, place="x"))
     decoded, _ = requests.decode(msgspec.json.encode(rows))
-    frame = to_frame(requests.columns(decoded), form, fields=requests.fields)
+    frame = to_frame(requests.take(decoded).columns, form, fields=requests.fields)
     names = [f.name for f in requests.fields]
     columns = from_frame(frame, form=form, rows=len(rows), names=names, zone=TOKYO)
     checked = answers.check(columns, len(rows), api="echo")
@@ -468,7 +468,7 @@ def test_rows_of_arrow_convert_as_the_same_rows_in_json() -> None:
 def batch(rows: int = 2) -> tuple[RequestSchema, dict[str, np.ndarray[Any, Any]]]:
     requests = RequestSchema(Row, zone=TOKYO)
     bodies = [FULL, *[BARE] * (rows - 1)] if rows else []
-    return requests, requests.columns(requests.decode(json.dumps(bodies).encode())[0])
+    return requests, requests.take(requests.decode(json.dumps(bodies).encode())[0]).columns
 
 
 def stored(columns: dict[str, np.ndarray[Any, Any]], requests: RequestSchema) -> pa.Table:
@@ -489,7 +489,7 @@ def test_a_pandas_batch_is_typed_as_a_stored_table_is(rows: int) -> None:
 
 def test_text_that_is_missing_everywhere_is_still_text() -> None:
     requests = RequestSchema(Row, zone=TOKYO)
-    columns = requests.columns(requests.decode(json.dumps(BARE).encode())[0])
+    columns = requests.take(requests.decode(json.dumps(BARE).encode())[0]).columns
     assert str(to_frame(columns, "pandas", fields=requests.fields)["ns"].dtype) == "str"
     assert to_frame(columns, "polars", fields=requests.fields)["ns"].dtype == pl.String
     assert to_frame(columns, "polars", fields=requests.fields)["ni"].dtype == pl.Int64
@@ -529,7 +529,7 @@ class Verdict(msgspec.Struct):
 
 
 def answered(result: Any, rows: int = 2, form: str = "pandas") -> list[dict[str, Any]]:
-    answers = AnswerSchema(Verdict)
+    answers = AnswerSchema(fields_of(Verdict, place="x"))
     columns = from_frame(result, form=form, rows=rows, names=["score", "block"], api="screen", zone=TOKYO)
     return answers.rows(answers.check(columns, rows, api="screen"))
 
@@ -662,7 +662,7 @@ def test_a_value_that_may_not_leave_is_named_with_its_row(scores: list[float], t
 
 
 def test_a_bad_row_is_told_without_its_neighbours() -> None:
-    answers = AnswerSchema(Verdict)
+    answers = AnswerSchema(fields_of(Verdict, place="x"))
     columns = {"score": np.array([0.1, np.nan, 0.3, 7.0]), "block": np.zeros(4, dtype=bool)}
     settled, bad = answers.judge(columns, 4, api="screen")
     assert bad == {
@@ -691,7 +691,7 @@ def wide(**changes: Any) -> dict[str, Any]:
 
 
 def wide_rows(columns: dict[str, Any]) -> list[dict[str, Any]]:
-    answers = AnswerSchema(Wide)
+    answers = AnswerSchema(fields_of(Wide, place="x"))
     found = from_frame(columns, form="columns", rows=2, names=[], api="wide")
     return answers.rows(answers.check(found, 2, api="wide"))
 
@@ -774,7 +774,7 @@ def test_a_users_time_without_an_offset_is_read_in_the_projects_zone(frame: Any)
     class Eta(msgspec.Struct):
         at: datetime
 
-    answers = AnswerSchema(Eta)
+    answers = AnswerSchema(fields_of(Eta, place="x"))
     naive, aware = datetime(2022, 1, 1, 9), datetime(2022, 1, 1, tzinfo=UTC)
     for value in (naive, aware):
         found = from_frame(frame({"at": [value]}), form="", rows=1, names=["at"], zone=TOKYO)
@@ -789,7 +789,7 @@ def test_only_named_columns_are_taken_when_others_are_allowed() -> None:
 
 
 def test_a_slice_is_encoded_alone() -> None:
-    answers = AnswerSchema(contract_of(Ride, Verdict, place="x"))
+    answers = AnswerSchema(contract_of(Ride, Verdict, place="x").gives_fields)
     columns = {"score": np.array([0.1, 0.2, 0.3]), "block": np.array([True, False, True])}
     assert answers.encode(columns, 1, 3, single=False) == b'[{"score":0.2,"block":false},{"score":0.3,"block":true}]'
     assert answers.encode(columns, 2, 3, single=True) == b'{"score":0.3,"block":true}'

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 from funade import points
 from funade.bind.api import BoundApi
 from funade.bind.release import LoadedRelease
+from funade.contract.arrays import Columns
 from funade.contract.wire import wire
 from funade.declare.graph import Graph, spec_of
 from funade.errors import ServeError
@@ -67,3 +68,8 @@ def release(number: int, apis: Sequence[str] = RIDES, folder: Path | None = None
     return Release(
         number, "", Graph(specs.values()), nodes, [], bound, wires=wires, golden_differs=acts.get("golden") == "differs"
     )
+
+
+def answers_of(api: BoundApi, rows: list[Any]) -> Columns:
+    """The api's answers to decoded requests."""
+    return api.call(api.take(rows).columns, len(rows))

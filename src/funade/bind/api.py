@@ -15,7 +15,7 @@ from funade.contract.from_frame import from_frame
 from funade.contract.outcome import GUARD, REFUSED, Outcome
 from funade.contract.request import RequestSchema
 from funade.contract.to_frame import to_frame
-from funade.declare.decorators import Gives, Takes
+from funade.declare.decorators import Takes
 from funade.declare.guard import GuardFunction
 from funade.declare.node import Node
 from funade.declare.policy import AnswersWithin, Fallback, Guard, Logged, Owner
@@ -50,9 +50,8 @@ class BoundApi:
         self.owner = owner.name if owner else ""
         self.promise_s = within.p99_ms / 1000 if within else None
         takes = next(p.struct for p in node.policies if isinstance(p, Takes))
-        gives = next(p.struct for p in node.policies if isinstance(p, Gives))
         self.requests = RequestSchema(takes, zone=zone)
-        self.answers = AnswerSchema(gives)
+        self.answers = AnswerSchema(self.contract.gives_fields)
         logged = spec.policy(Logged) or Logged()
         self.durable, self.unlogged = logged.durable, frozenset(logged.without)
         self.decode = self.requests.decode
@@ -61,14 +60,6 @@ class BoundApi:
         self._arguments = {**inputs, **as_declared(node.function, settings)}
         guards = [p for p in node.policies if isinstance(p, Guard | GuardFunction)]
         self._guards = Guards(self.name, guards, self.contract, self._arguments) if guards else None
-
-    def answer(self, rows: Sequence[Any]) -> Columns:
-        """The answers for decoded requests, as columns of ``len(rows)`` each, in order.
-
-        Raises:
-            AnswerError: the function gave other rows, columns or values than the contract says.
-        """
-        return self.call(self.take(list(rows)).columns, len(rows))
 
     def take(self, rows: Sequence[Any]) -> Batch:
         """Decoded requests as the columns that the function takes."""

@@ -46,7 +46,7 @@ class Guards:
         self._arguments = arguments
         # A guard's bounds are often the contract's own: what is beyond them is the guard's to judge first.
         self._typed = AnswerSchema(tuple(_unlimited(f) for f in contract.gives_fields))
-        self._answers = AnswerSchema(contract)
+        self._answers = AnswerSchema(contract.gives_fields)
 
     def judge(self, answers: Columns, request: Columns, rows: int) -> Outcome:
         """What may leave of a function's answers, in the contract's order and types.

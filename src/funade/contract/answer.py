@@ -11,24 +11,17 @@ import numpy as np
 
 from funade.contract.arrays import DTYPES, Array, Columns
 from funade.contract.coerce import COERCIONS, CoercedField
-from funade.contract.field import Contract, Field
+from funade.contract.field import Field
 from funade.contract.outcome import Fault
 from funade.errors import AnswerError
 
 
 class AnswerSchema:
-    """Checks an api's answers against the struct it gives, and writes them as JSON.
+    """Checks an api's answers against the fields that its contract gives, and writes them as JSON."""
 
-    Args:
-        gives: the struct of one answer, or the contract that holds its fields, or the fields.
-    """
-
-    def __init__(self, gives: type[msgspec.Struct] | Contract | tuple[Field, ...]) -> None:
-        if isinstance(gives, tuple):
-            self.fields = gives
-        else:
-            self.fields = gives.gives_fields if isinstance(gives, Contract) else _fields(gives)
-        self._coercions = tuple((CoercedField(f), COERCIONS[f.type]) for f in self.fields)
+    def __init__(self, fields: tuple[Field, ...]) -> None:
+        self.fields = fields
+        self._coercions = tuple((CoercedField(f), COERCIONS[f.type]) for f in fields)
         self._names = frozenset(f.name for f in self.fields)
         self._row = msgspec.defstruct("Answer", [(f.name, Any) for f in self.fields])
         self._encode = msgspec.json.Encoder().encode
@@ -137,12 +130,6 @@ def wrong(faults: Mapping[int, Fault], api: str, *, do: str = REMEDY) -> AnswerE
     """The error about rows whose values break the contract: it describes the first and lists all in ``rows``."""
     row = min(faults)
     return AnswerError(f"{_who(api)} answered row {row} with {faults[row].text}", do=do, rows=tuple(sorted(faults)))
-
-
-def _fields(gives: type[msgspec.Struct]) -> tuple[Field, ...]:
-    from funade.contract.contract import fields_of
-
-    return fields_of(gives, place=gives.__module__)
 
 
 def _who(api: str) -> str:

@@ -89,9 +89,9 @@ def _refused_parts(maker: Field, reader: Field) -> Iterator[str]:
     if reader.values:
         yield "values"
         return
-    if _least(reader) > _least(maker):
+    if least(reader) > least(maker):
         yield "least"
-    if _greatest(reader) < _greatest(maker):
+    if greatest(reader) < greatest(maker):
         yield "greatest"
     if reader.multiple_of and (not maker.multiple_of or maker.multiple_of % reader.multiple_of):
         yield "multiple"
@@ -112,18 +112,18 @@ def admits(field: Field, value: Any) -> bool:
     if isinstance(value, str):
         fits = (field.min_length or 0) <= len(value) <= _most_length(field)
         return fits and (field.pattern is None or re.search(field.pattern, value) is not None)
-    inside = _least(field) <= (value, 0) <= _greatest(field)
+    inside = least(field) <= (value, 0) <= greatest(field)
     return inside and not (field.multiple_of and value % field.multiple_of)
 
 
-def _least(field: Field) -> tuple[float, int]:
+def least(field: Field) -> tuple[float, int]:
     """The least value as (value, 1 if it is itself excluded); for integers always included."""
     if field.gt is not None:
         return (math.floor(field.gt) + 1, 0) if field.type == "int" else (field.gt, 1)
     return (-math.inf if field.ge is None else field.ge, 0)
 
 
-def _greatest(field: Field) -> tuple[float, int]:
+def greatest(field: Field) -> tuple[float, int]:
     """The greatest value as (value, -1 if it is itself excluded); for integers always included."""
     if field.lt is not None:
         return (math.ceil(field.lt) - 1, 0) if field.type == "int" else (field.lt, -1)

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from funade.contract.arrays import Array, is_missing
-from funade.contract.breaks import admits, limits
+from funade.contract.arrays import DTYPES, Array, is_missing
+from funade.contract.breaks import admits, greatest, least, limits
 from funade.contract.field import EXACT, Field
 from funade.contract.outcome import ERROR, NAN, Fault
 
-Coerced = tuple["Array", dict[int, Fault]]
+Coerced = tuple[Array, dict[int, Fault]]
 """A column in its canonical type, and row → what is wrong with its value."""
 
 
@@ -30,7 +30,7 @@ class CoercedField:
         self.limited = bool(limits(field))
 
 
-Coercion = Callable[[CoercedField, "Array"], Coerced | None]
+Coercion = Callable[[CoercedField, Array], Coerced | None]
 """Brings a column into its canonical type; None where the column is of another type altogether."""
 
 
@@ -90,14 +90,6 @@ def _coerce_str(target: CoercedField, array: Array) -> Coerced | None:
     return _coerce_objects(target, array.astype(object, copy=False), keep, None)
 
 
-def _coerce_datetime(target: CoercedField, array: Array) -> Coerced | None:
-    return _coerce_time(target, array, "datetime64[us]")
-
-
-def _coerce_date(target: CoercedField, array: Array) -> Coerced | None:
-    return _coerce_time(target, array, "datetime64[D]")
-
-
 _DAYS = (date.min.toordinal() - date(1970, 1, 1).toordinal(), date.max.toordinal() - date(1970, 1, 1).toordinal())
 _YEARS = {
     "datetime64[D]": _DAYS,
@@ -106,7 +98,8 @@ _YEARS = {
 """The years 1 to 9999, which Python's own times have, in the type's units since 1970; both ends included."""
 
 
-def _coerce_time(target: CoercedField, array: Array, dtype: str) -> Coerced | None:
+def _coerce_time(target: CoercedField, array: Array) -> Coerced | None:
+    dtype = DTYPES[target.field.type]
     if array.dtype.kind == "O" and all(is_missing(v) for v in array.tolist()):
         array = np.full(len(array), "NaT", dtype=dtype)
     if array.dtype.kind != "M":
@@ -132,8 +125,8 @@ COERCIONS: dict[str, Coercion] = {
     "int": _coerce_int,
     "float": _coerce_float,
     "str": _coerce_str,
-    "datetime": _coerce_datetime,
-    "date": _coerce_date,
+    "datetime": _coerce_time,
+    "date": _coerce_time,
 }
 
 _REFUSED, _OUTSIDE = object(), object()
@@ -168,7 +161,7 @@ def _numbers(array: Array) -> Array:
             return array.astype(np.int64) if complete else np.array([_nan(v) for v in values], dtype=np.float64)
         except OverflowError:
             return array
-    if kinds <= {int, float} or all(issubclass(k, (int, float, np.number)) and k is not bool for k in kinds):
+    if all(issubclass(k, (int, float, np.number)) and k is not bool for k in kinds):
         return np.array([_nan(v) for v in values], dtype=np.float64)
     return array
 
@@ -190,23 +183,17 @@ def _number_faults(target: CoercedField, array: Array) -> dict[int, Fault]:
         fine &= np.array([v == v and admits(field, v) for v in array.tolist()], dtype=np.bool_)
     bad = ~fine & ~missing if target.nullable else ~fine
     numbers = {int(row): array[row].item() for row in np.flatnonzero(bad)}
-    return {row: Fault(_code(value), f"{value!r}, expected {_expected(field)}") for row, value in numbers.items()}
-
-
-def _code(value: float) -> int:
-    return ERROR if math.isfinite(value) else NAN
+    codes = {row: ERROR if math.isfinite(value) else NAN for row, value in numbers.items()}
+    return {row: Fault(codes[row], f"{value!r}, expected {_expected(field)}") for row, value in numbers.items()}
 
 
 def _inside(field: Field) -> tuple[float, float]:
     """The least and greatest number the field takes, both included."""
+    (low, excludes_low), (high, excludes_high) = least(field), greatest(field)
     if field.type == "int":
-        low = math.floor(field.gt) + 1 if field.gt is not None else -(2**63) if field.ge is None else field.ge
-        high = math.ceil(field.lt) - 1 if field.lt is not None else 2**63 - 1 if field.le is None else field.le
-        return low, high
-    greatest = sys.float_info.max
-    low = math.nextafter(field.gt, math.inf) if field.gt is not None else -greatest if field.ge is None else field.ge
-    high = math.nextafter(field.lt, -math.inf) if field.lt is not None else greatest if field.le is None else field.le
-    return low, high
+        return max(low, -(2**63)), min(high, 2**63 - 1)
+    low = math.nextafter(low, math.inf) if excludes_low else max(low, -sys.float_info.max)
+    return low, math.nextafter(high, -math.inf) if excludes_high else min(high, sys.float_info.max)
 
 
 def _expected(field: Field) -> str:

@@ -17,12 +17,7 @@ from funade.contract.field import Field
 
 
 class Defaults:
-    """The defaults that a contract declares, one at least.
-
-    Args:
-        fields: the request's fields.
-        zone: where a time without an offset was read off the clock.
-    """
+    """The defaults that a request's fields declare, one at least; ``zone`` is that of times without an offset."""
 
     def __init__(self, fields: Sequence[Field], zone: ZoneInfo) -> None:
         self._fields = [f for f in fields if f.filled]
@@ -41,7 +36,7 @@ class Defaults:
         for name, get in self._others:
             values = [get(row) for row in rows]
             if None in values:
-                masks[name] = _is_none(values)
+                masks[name] = np.array([v is None for v in values], dtype=np.bool_)
                 values = [self._values[name] if v is None else v for v in values]
             columns[name] = self._columns[name](values)
         return masks or None
@@ -75,11 +70,9 @@ class Defaults:
 
     def _filled(self, field: Field, array: Array | None, mask: Array) -> Array:
         """A copy of the array with the default where the mask is true; of the type that the field's column has."""
-        default = self._columns[field.name]([self._values[field.name]])
-        if array is None:
-            return default.repeat(len(mask))
-        filled = default.repeat(len(mask))
-        filled[~mask] = array[~mask]
+        filled = self._columns[field.name]([self._values[field.name]]).repeat(len(mask))
+        if array is not None:
+            filled[~mask] = array[~mask]
         return filled
 
 
@@ -88,10 +81,6 @@ def value_of(field: Field) -> Any:
     if field.type == "datetime":
         return datetime.fromisoformat(field.default)
     return date.fromisoformat(field.default) if field.type == "date" else field.default
-
-
-def _is_none(values: Sequence[Any]) -> Array:
-    return np.array([v is None for v in values], dtype=np.bool_)
 
 
 def _missing(array: Array) -> Array:

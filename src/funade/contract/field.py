@@ -38,6 +38,9 @@ class Field(msgspec.Struct, frozen=True, omit_defaults=True):
     filled: bool = False
 
 
+MOST_ROWS = 100_000
+"""The most rows that one request may hold."""
+
 EXACT = 2**53
 """Floats keep every whole number up to here, of either sign."""
 

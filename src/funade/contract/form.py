@@ -36,7 +36,8 @@ def form_of(annotation: object) -> Form:
     """
     if get_origin(annotation) is dict and get_args(annotation)[:1] == (str,):
         value = get_args(annotation)[1]
-        return "columns" if (_root(value), _name(get_origin(value) or value)) == ("numpy", "ndarray") else ""
+        name = getattr(get_origin(value) or value, "__qualname__", "")
+        return "columns" if (_root(value), name) == ("numpy", "ndarray") else ""
     if not isinstance(annotation, type):
         return ""
     form = "sql" if annotation is str else _FRAMES.get((_root(annotation), annotation.__qualname__), "")
@@ -72,7 +73,3 @@ def hints(function: Callable[..., object]) -> dict[str, Any]:
 
 def _root(annotation: object) -> str:
     return str(getattr(get_origin(annotation) or annotation, "__module__", "")).partition(".")[0].lstrip("_")
-
-
-def _name(annotation: object) -> str:
-    return str(getattr(annotation, "__qualname__", ""))

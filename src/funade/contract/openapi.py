@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from funade.contract.example import example
-from funade.contract.field import Contract, Field, exact
+from funade.contract.field import MOST_ROWS, Contract, Field, exact
+from funade.contract.wire import ascii_name
 
 Schema = dict[str, Any]
 Operation = dict[str, Any]
@@ -25,14 +26,7 @@ class Paths(NamedTuple):
 def openapi(
     contracts: Mapping[str, Contract], *, title: str = "funade", version: str = "", parts: Iterable[Paths] = ()
 ) -> dict[str, Any]:
-    """The document of apis by name and of what else a server answers.
-
-    Args:
-        contracts: api → contract: ``POST /v1/<api>`` answers, ``GET /v1/<api>`` gives the contract.
-        title: what the document is called.
-        version: the release's number.
-        parts: other paths.
-    """
+    """The document of what a server answers: ``POST`` and ``GET /v1/<api>`` for each contract, and other ``parts``."""
     sections = [_apis(contracts), *parts]
     return {
         "openapi": "3.1.0",
@@ -98,15 +92,9 @@ def operation(
     role: Literal["open", "predict", "submit", "operate"] = "open",
     **more: Any,
 ) -> Operation:
-    """One method of a path.
+    """One method of a path: status → response where all is well, and the errors besides those of any request.
 
-    Args:
-        id: its unique name.
-        summary: what it does.
-        good: status → response (``response``).
-        refused: the errors it may answer with besides those that any request may.
-        role: what its token must be able to do.
-        more: OpenAPI's own, such as ``requestBody``.
+    ``role`` is what its token must be able to do; ``more`` is OpenAPI's own, such as ``requestBody``.
     """
     wrong = {status: {"$ref": f"#/components/responses/{status}"} for status in (*ALWAYS, *refused)}
     responses = {str(status): item for status, item in sorted((wrong | dict(good)).items())}
@@ -175,8 +163,8 @@ def _apis(contracts: Mapping[str, Contract]) -> Paths:
     for api, contract in contracts.items():
         takes = _schema(contract.takes_fields, contract.doc, answer=False, closed=contract.closed)
         gives = _schema(contract.gives_fields, contract.gives_doc, answer=True, closed=False)
-        schemas[f"{_key(api)}.takes"] = takes | {"title": contract.takes}
-        schemas[f"{_key(api)}.gives"] = gives | {"title": contract.gives}
+        schemas[f"{ascii_name(api)}.takes"] = takes | {"title": contract.takes}
+        schemas[f"{ascii_name(api)}.gives"] = gives | {"title": contract.gives}
     return Paths({f"/v1/{api}": _path(api, contract) for api, contract in contracts.items()}, schemas)
 
 
@@ -184,16 +172,8 @@ def request_body(api: str, contract: Contract) -> dict[str, Any]:
     """One row or an array of them, with examples."""
     row = example(contract.takes_fields)
     examples = {"one": {"summary": "One row.", "value": row}, "many": {"summary": "Rows.", "value": [row, row]}}
-    schema = _one_or_many(f"{_key(api)}.takes", _MOST_ROWS)
+    schema = _one_or_many(f"{ascii_name(api)}.takes")
     return {"required": True, "content": {"application/json": {"schema": schema, "examples": examples}}}
-
-
-def _key(api: str) -> str:
-    """An api's name in ASCII: other characters as ``u`` and their code."""
-    return "".join(c if c.isascii() else f"u{ord(c):x}" for c in api)
-
-
-_MOST_ROWS = 100_000
 
 
 def _path(api: str, contract: Contract) -> dict[str, Operation]:
@@ -201,15 +181,15 @@ def _path(api: str, contract: Contract) -> dict[str, Operation]:
     shown = response("The contract.", ref("Contract"))
     return {
         "post": operation(
-            _key(api),
+            ascii_name(api),
             contract.doc or f"Answers of {api}.",
-            {200: response(answered, _one_or_many(f"{_key(api)}.gives", _MOST_ROWS), answer=True)},
+            {200: response(answered, _one_or_many(f"{ascii_name(api)}.gives"), answer=True)},
             refused=ASKED,
             role="predict",
             parameters=[timeout()],
             requestBody=request_body(api, contract),
         ),
-        "get": operation(f"{_key(api)}.contract", f"The contract of {api}.", {200: shown}),
+        "get": operation(f"{ascii_name(api)}.contract", f"The contract of {api}.", {200: shown}),
     }
 
 
@@ -235,8 +215,8 @@ _CONTRACT: Schema = {
 }
 
 
-def _one_or_many(name: str, most: int) -> Schema:
-    return {"oneOf": [ref(name), {"type": "array", "items": ref(name), "maxItems": most}]}
+def _one_or_many(name: str) -> Schema:
+    return {"oneOf": [ref(name), {"type": "array", "items": ref(name), "maxItems": MOST_ROWS}]}
 
 
 def _schema(fields: tuple[Field, ...], doc: str, *, answer: bool, closed: bool) -> Schema:

@@ -1,12 +1,9 @@
-"""Rows under a contract: requests from JSON to columns, answers from columns to JSON.
-
-``Columns`` are a dict of NumPy arrays of one length: ``float64`` (missing is NaN), ``int64``, ``bool_``,
-``datetime64[us]`` meaning UTC, ``datetime64[D]``, else ``object`` with None for missing.
-"""
+"""Requests under a contract: from JSON, or the rows of a table, to columns."""
 
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
@@ -18,13 +15,14 @@ from funade.contract.batch import Batch
 from funade.contract.columns import layout
 from funade.contract.contract import fields_of
 from funade.contract.defaults import Defaults
-from funade.contract.field import Field
-from funade.contract.strict import strict
+from funade.contract.field import MOST_ROWS, Field, exact
 from funade.errors import ContractViolation
 
 
 class RequestSchema:
     """Decodes requests of one struct, checks them in the same pass, and turns their rows into columns.
+
+    ``row`` is the struct that a decoded row is of: the contract's own with more bounds.
 
     Refused whatever the struct's own bounds: whole numbers beyond 64 bits, or beyond 2**53 where one may be missing and
     no declared default stands for it, since its column is of floats; in ``convert``, infinite numbers.
@@ -35,27 +33,17 @@ class RequestSchema:
         most_rows: the most rows that one request may hold.
     """
 
-    def __init__(self, takes: type[msgspec.Struct], *, zone: ZoneInfo, most_rows: int = 100_000) -> None:
+    def __init__(self, takes: type[msgspec.Struct], *, zone: ZoneInfo, most_rows: int = MOST_ROWS) -> None:
         self.fields = fields_of(takes, place=takes.__module__)
-        self._row = strict(takes, self.fields)
-        self._zone = zone
-        rows = Annotated[list[self._row], msgspec.Meta(max_length=most_rows)]  # type: ignore[name-defined]
-        self._decoder = msgspec.json.Decoder(self._row | rows)
+        self.row = row = _strict(takes, self.fields)
+        self.zone = zone
+        rows = Annotated[list[row], msgspec.Meta(max_length=most_rows)]  # type: ignore[valid-type]
+        self._decoder = msgspec.json.Decoder(row | rows)
         self._names = tuple(f.name for f in self.fields)
         self._nullable = tuple(f.name for f in self.fields if f.nullable)
         self._whole = tuple(f.name for f in self.fields if f.type == "int")
         self._layout = layout([f for f in self.fields if not f.filled], zone)
         self._defaults = Defaults(self.fields, zone) if any(f.filled for f in self.fields) else None
-
-    @property
-    def row(self) -> type[msgspec.Struct]:
-        """The struct that one decoded row is of: the contract's own, with the bounds that ``strict`` adds."""
-        return self._row
-
-    @property
-    def zone(self) -> ZoneInfo:
-        """Where a time without an offset was read off the clock."""
-        return self._zone
 
     def decode(self, body: bytes) -> tuple[list[Any], bool]:
         """The rows of a JSON body, and whether it held one object rather than an array.
@@ -79,7 +67,7 @@ class RequestSchema:
         """
         converted: list[Any] = []
         refused: list[tuple[int, str]] = []
-        convert, kind = msgspec.convert, self._row
+        convert, kind = msgspec.convert, self.row
         for index, row in enumerate(rows):
             try:
                 converted.append(convert(self._present(row), kind))
@@ -87,10 +75,6 @@ class RequestSchema:
                 violation = self._violation(error)
                 refused.append((index, str(violation).removeprefix("request ")))
         return converted, refused
-
-    def columns(self, rows: Sequence[Any]) -> Columns:
-        """The rows' values by field, in the struct's order; one array per field, declared defaults filled in."""
-        return self.take(rows).columns
 
     def take(self, rows: Sequence[Any]) -> Batch:
         """The rows' values by field, in the struct's order, and where a declared default stands for a missing one."""
@@ -173,3 +157,54 @@ def _short(text: str) -> str:
 
 def _listed(field: Field | None) -> str:
     return ", ".join(repr(v) for v in field.values) if field else "its values"
+
+
+def _strict(takes: type[msgspec.Struct], fields: tuple[Field, ...]) -> type[msgspec.Struct]:
+    """The struct with bounds added where it has none of its own; fields keep their order.
+
+    They are those of 64 bits, and ±2**53 for whole numbers that may be missing: ``exact``.
+    A missing value that has a declared default is None; the struct's own ``__post_init__`` sees the default.
+    """
+    members: list[Any] = []
+    for field, info in zip(fields, msgspec.structs.fields(takes), strict=True):
+        typed = info.type if field.type not in _LIMITS or field.values else _limited(field)
+        if field.filled:
+            members.append((field.name, typed | None, None))
+        else:
+            members.append((field.name, typed) if field.required else (field.name, typed, info.default))
+    own: Any = getattr(takes, "__post_init__", None)
+    types = {info.name: info.type for info in msgspec.structs.fields(takes)}
+    filled = {f.name: msgspec.convert(f.default, types[f.name]) for f in fields if f.filled}
+    namespace = {"__post_init__": _seeing_defaults(own, filled)} if own and filled else {}
+    return msgspec.defstruct(
+        takes.__name__, members, bases=(takes,), kw_only=True, module=takes.__module__, namespace=namespace
+    )
+
+
+def _seeing_defaults(own: Callable[[Any], None], values: dict[str, Any]) -> Callable[[Any], None]:
+    """The struct's own ``__post_init__``, run with defaults in the place of missing values."""
+    put = msgspec.structs.force_setattr
+
+    def after(row: Any) -> None:
+        missing = [name for name in values if getattr(row, name) is None]
+        for name in missing:
+            put(row, name, values[name])
+        own(row)
+        for name in missing:
+            put(row, name, None)
+
+    return after
+
+
+_LIMITS = {"int": (int, -(2**63), 2**63 - 1), "float": (float, -sys.float_info.max, sys.float_info.max)}
+
+
+def _limited(field: Field) -> Any:
+    field = exact(field)
+    kind, low, high = _LIMITS[field.type]
+    bounds = {name: getattr(field, name) for name in ("ge", "gt", "le", "lt", "multiple_of")}
+    meta: dict[str, Any] = {name: kind(value) for name, value in bounds.items() if value is not None}
+    meta |= {} if "ge" in meta or "gt" in meta else {"ge": low}
+    meta |= {} if "le" in meta or "lt" in meta else {"le": high}
+    typed: Any = Annotated[kind, msgspec.Meta(**meta)]
+    return typed | None if field.nullable else typed

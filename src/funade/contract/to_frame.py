@@ -80,16 +80,12 @@ def _extension(array: Array, kind: str) -> Any:
     import pyarrow as pa
 
     if array.dtype.kind == "M":
-        if _is_day(array):
+        if np.datetime_data(array.dtype)[0] == "D":
             return array.astype(object).reshape(1, -1)
         return pd.array(array, dtype=_times())
     if kind == "str" or (not kind and any(isinstance(v, str) for v in array.tolist())):
         return pd.arrays.ArrowStringArray(pa.array(array, pa.large_string()), dtype=_text())
     return array.reshape(1, -1)
-
-
-def _is_day(array: Array) -> bool:
-    return np.datetime_data(array.dtype)[0] == "D"
 
 
 def _arrow(columns: Columns, types: Mapping[str, str]) -> pa.Table:

@@ -28,17 +28,12 @@ class Wire(msgspec.Struct, frozen=True, omit_defaults=True):
 def wire(api: str, contract: Contract, before: Wire | None = None, module: str = "") -> Wire:
     """An api's messages under a contract; a field keeps its number as long as its type is the same.
 
-    A field that comes back gets its old number back, if with its old type.
-
-    Args:
-        api: the api's name.
-        contract: what it takes and gives now.
-        before: its messages so far.
-        module: where it is declared; the first part of it is part of the package.
+    A field that comes back gets its number of ``before`` back, if with its old type. The package names the top package
+    of the ``module`` that declares the api.
     """
     if before is None:
         top = module.partition(".")[0]
-        before = Wire(".".join(["funade", *([_ascii(top)] if top else []), _ascii(api)]))
+        before = Wire(".".join(["funade", *([ascii_name(top)] if top else []), ascii_name(api)]))
     return Wire(
         before.package, _numbered(contract.takes_fields, before.takes), _numbered(contract.gives_fields, before.gives)
     )
@@ -64,5 +59,6 @@ def _numbered(fields: Iterable[Field], slots: tuple[Slot, ...]) -> tuple[Slot, .
     return (*slots, *made)
 
 
-def _ascii(name: str) -> str:
+def ascii_name(name: str) -> str:
+    """A name in ASCII: other characters as ``u`` and their code."""
     return "".join(c if c.isascii() else f"u{ord(c):x}" for c in name)
