@@ -27,34 +27,23 @@ class Span(NamedTuple):
     error: BaseException | None
 
     @property
-    def halves(self) -> bool:
-        """Whether these rows failed together and can be asked again by halves."""
-        return self.error is not None and self.stop - self.start > 1
+    def halves(self) -> list[tuple[int, int]]:
+        """Which rows to ask for next, the later ones first; none where these were answered, or are one."""
+        if self.error is None or self.stop - self.start < 2:
+            return []
+        middle = (self.start + self.stop) // 2
+        return [(middle, self.stop), (self.start, middle)]
 
 
-def attempts(
-    give: Give, rows: int, *, toward: int | None = None, catch: type[BaseException] = Exception
-) -> Iterator[Span]:
+def attempts(give: Give, rows: int, *, toward: int | None = None) -> Iterator[Span]:
     """Every call of ``give``: for all rows, and after each that fails for its two halves, in the rows' order.
 
     Args:
         give: answers some rows.
         rows: how many there are.
         toward: the one row that is looked for, where only halves with it are to be asked.
-        catch: the errors that count as a failure; another ends the search.
     """
-    waiting = [(0, rows)]
-    while waiting:
-        start, stop = waiting.pop()
-        try:
-            span = Span(start, stop, give(start, stop), None)
-        except catch as error:
-            span = Span(start, stop, None, error)
-        if span.halves:
-            middle = (start + stop) // 2
-            halves = [(middle, stop), (start, middle)]
-            waiting += [half for half in halves if toward is None or half[0] <= toward < half[1]]
-        yield span
+    return _search(give, [(0, rows)], toward, Exception)
 
 
 def spans(give: Give, rows: int) -> list[Span]:
@@ -62,19 +51,40 @@ def spans(give: Give, rows: int) -> list[Span]:
 
     Every row of a failed span fails alone too, unless ``MOST_CALLS`` or ``MOST_S`` ended the search.
     """
-    parts: list[Span] = []
-    reached, ends = 0, 0.0
-    error: BaseException | None = None
-    # The user's function may raise anything, SystemExit too.
-    for calls, span in enumerate(attempts(give, rows, catch=BaseException)):
+    try:  # nearly always all there is to do
+        return [Span(0, rows, give(0, rows), None)]
+    except BaseException as error:  # the user's function may raise anything, SystemExit too
+        failed = Span(0, rows, None, error)
+    return _pieces(give, failed) if failed.halves else [failed]
+
+
+def _search(
+    give: Give, waiting: list[tuple[int, int]], toward: int | None, catch: type[BaseException]
+) -> Iterator[Span]:
+    while waiting:
+        start, stop = waiting.pop()
+        if toward is None or start <= toward < stop:
+            try:
+                span = Span(start, stop, give(start, stop), None)
+            except catch as error:
+                span = Span(start, stop, None, error)
+            waiting += span.halves
+            yield span
+
+
+def _pieces(give: Give, failed: Span) -> list[Span]:
+    """What became of each part of a batch that failed as a whole, as far as the search may go."""
+    pieces: list[Span] = []
+    reached, error = 0, failed.error
+    ends = time.monotonic() + MOST_S
+    for calls, span in enumerate(_search(give, failed.halves, None, BaseException), start=1):
         if not span.halves:
-            parts.append(span)
+            pieces.append(span)
             reached = span.stop
-        if reached == rows:
+        if reached == failed.stop:
             break
-        ends = ends or time.monotonic() + MOST_S
-        error = span.error if span.error is not None else error
+        error = error if span.error is None else span.error
         if calls == MOST_CALLS or time.monotonic() > ends:
-            parts.append(Span(reached, rows, None, error))
+            pieces.append(Span(reached, failed.stop, None, error))
             break
-    return parts
+    return pieces
