@@ -320,7 +320,7 @@ def test_a_file_name_that_leaves_its_folder_is_refused(blobs: BlobFolder, file: 
 def test_an_unknown_codec_is_refused(blobs: BlobFolder) -> None:
     with pytest.raises(CodecError) as caught:
         back(blobs, Artifact(codec="pickle", files={}))
-    assert str(caught.value) == "artifact expected codec lightgbm, python, skops, json, onnx, got `pickle`"
+    assert str(caught.value) == "artifact expected codec lightgbm, xgboost, python, skops, json, onnx, got `pickle`"
 
 
 @pytest.mark.slow
