@@ -40,6 +40,7 @@ from funade.cli import COMMANDS
 from funade.project.config import Config
 from support.repository import REPOSITORY
 
+SOURCE = REPOSITORY / "src" / "funade"
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"(?:<!-- (?P<verb>\w+): (?P<name>\S+) -->\n+)?^```(?P<kind>\w*)\n(?P<text>.*?)^```$", re.M | re.S)
 ERROR = re.compile(r"^[A-Z][A-Za-z]+: ", re.M)
@@ -280,6 +281,22 @@ def test_every_name_of_the_package_is_documented() -> None:
     page = (REPOSITORY / "docs" / "declare.md").read_text("utf-8")
     missing = [name for name in fn.__all__ if not re.search(rf"\bfn\.{name}\b", page)]
     assert missing == []
+
+
+def test_every_package_has_a_page() -> None:
+    pages = "".join(page.read_text("utf-8") for page in PAGES)
+    packages = [path.parent.name for path in SOURCE.glob("*/__init__.py")]
+    assert [name for name in packages if not re.search(rf"^Packages? `funade\.{name}`", pages, flags=re.M)] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=title)
+def test_every_module_of_a_page_s_table_stands_in_its_package(page: Path) -> None:
+    text = page.read_text("utf-8")
+    package = re.search(r"^Package `funade\.(\w+)`", text, flags=re.M)
+    tables = re.findall(r"^\| module \|.*\n\|[-|]+\n((?:\|.*\n)+)", text, flags=re.M) if package else []
+    cells = [row.split("|")[1] for table in tables for row in table.splitlines()]
+    modules = {path.stem for path in (SOURCE / package[1]).iterdir()} if package else set()
+    assert [name for cell in cells for name in re.findall(r"`(\w+)`", cell) if name not in modules] == []
 
 
 def test_every_key_of_the_configuration_is_documented() -> None:
