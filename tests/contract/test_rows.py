@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from funade.contract.answer import AnswerSchema
 from funade.contract.contract import contract_of, default, fields_of
+from funade.contract.form import Form
 from funade.contract.from_frame import from_frame
 from funade.contract.outcome import ERROR, NAN
 from funade.contract.request import RequestSchema
@@ -392,12 +393,11 @@ _values = {
 
 
 @given(st.lists(st.fixed_dictionaries(_values), max_size=4), st.sampled_from(["pandas", "polars", "arrow", "columns"]))
-def test_rows_come_back_from_every_frame_as_they_went_in(rows: list[dict[str, Any]], form: str) -> None:
+def test_rows_come_back_from_every_frame_as_they_went_in(rows: list[dict[str, Any]], form: Form) -> None:
     requests, answers = RequestSchema(Row, zone=TOKYO), AnswerSchema(fields_of(Row, place="x"))
     decoded, _ = requests.decode(msgspec.json.encode(rows))
     frame = to_frame(requests.take(decoded).columns, form, fields=requests.fields)
-    names = [f.name for f in requests.fields]
-    columns = from_frame(frame, form=form, rows=len(rows), names=names, zone=TOKYO)
+    columns = from_frame(frame, form=form, rows=len(rows), zone=TOKYO)
     checked = answers.check(columns, len(rows), api="echo")
     assert answers.rows(checked) == msgspec.json.decode(msgspec.json.encode(rows))
 
@@ -528,9 +528,9 @@ class Verdict(msgspec.Struct):
     block: bool
 
 
-def answered(result: Any, rows: int = 2, form: str = "pandas") -> list[dict[str, Any]]:
+def answered(result: Any, rows: int = 2, form: Form = "pandas") -> list[dict[str, Any]]:
     answers = AnswerSchema(fields_of(Verdict, place="x"))
-    columns = from_frame(result, form=form, rows=rows, names=["score", "block"], api="screen", zone=TOKYO)
+    columns = from_frame(result, form=form, rows=rows, api="screen", zone=TOKYO)
     return answers.rows(answers.check(columns, rows, api="screen"))
 
 
@@ -692,7 +692,7 @@ def wide(**changes: Any) -> dict[str, Any]:
 
 def wide_rows(columns: dict[str, Any]) -> list[dict[str, Any]]:
     answers = AnswerSchema(fields_of(Wide, place="x"))
-    found = from_frame(columns, form="columns", rows=2, names=[], api="wide")
+    found = from_frame(columns, form="columns", rows=2, api="wide")
     return answers.rows(answers.check(found, 2, api="wide"))
 
 
@@ -777,15 +777,15 @@ def test_a_users_time_without_an_offset_is_read_in_the_projects_zone(frame: Any)
     answers = AnswerSchema(fields_of(Eta, place="x"))
     naive, aware = datetime(2022, 1, 1, 9), datetime(2022, 1, 1, tzinfo=UTC)
     for value in (naive, aware):
-        found = from_frame(frame({"at": [value]}), form="", rows=1, names=["at"], zone=TOKYO)
+        found = from_frame(frame({"at": [value]}), form="", rows=1, zone=TOKYO)
         assert answers.encode(answers.check(found, 1), 0, 1, single=True) == b'{"at":"2022-01-01T00:00:00Z"}'
 
 
 def test_only_named_columns_are_taken_when_others_are_allowed() -> None:
     frame = pd.DataFrame({"a": [1], "b": [2]})
-    assert list(from_frame(frame, form="pandas", rows=1, names=["b"], extra=True)) == ["b"]
+    assert list(from_frame(frame, form="pandas", rows=1, wanted=["b"])) == ["b"]
     with pytest.raises(AnswerError, match=r"^api `eta` expected column `c`, got b$"):
-        from_frame(frame, form="pandas", rows=1, names=["b", "c"], api="eta", extra=True)
+        from_frame(frame, form="pandas", rows=1, wanted=["b", "c"], api="eta")
 
 
 def test_a_slice_is_encoded_alone() -> None:

@@ -110,8 +110,7 @@ class BoundApi:
             own = {name: column.copy() for name, column in batch.items()}
         frame = to_frame(own, form, fields=self.contract.takes_fields)
         result = self._function(**{self.spec.batch: frame}, **self._arguments)
-        names = [f.name for f in self.contract.gives_fields]
-        columns = from_frame(result, form=self.spec.result_form, rows=rows, names=names, api=self.name, zone=self.zone)
+        columns = from_frame(result, form=self.spec.result_form, rows=rows, api=self.name, zone=self.zone)
         if self._guards is not None:
             return self._guards.judge(columns, batch, rows)
         return Outcome(*self.answers.judge(columns, rows, api=self.name))

@@ -113,7 +113,7 @@ def _as_function(api: BoundApi) -> Any:
         rows = len(next(iter(batch.values()))) if form == "columns" else len(batch)
         there = batch if isinstance(batch, Mapping) else getattr(batch, "column_names", batch.columns)
         names = [f.name for f in api.contract.takes_fields if not f.filled or f.name in there]
-        columns = from_frame(batch, form=form, rows=rows, names=names, api=api.name, zone=api.zone, extra=True)
+        columns = from_frame(batch, form=form, rows=rows, wanted=names, api=api.name, zone=api.zone)
         return to_frame(api.call(api.requests.fill_defaults(columns, rows).columns, rows), form)
 
     return answer

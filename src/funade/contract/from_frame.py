@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -20,27 +20,25 @@ _UTC = ZoneInfo("UTC")
 def from_frame(
     result: Any,
     *,
-    form: Form | str,
+    form: Form,
     rows: int,
-    names: Sequence[str],
+    wanted: Sequence[str] | None = None,
     api: str = "",
     zone: ZoneInfo = _UTC,
-    extra: bool = False,
 ) -> Columns:
     """What a user's function returned as columns of ``rows`` values each.
 
-    A time without an offset is read in ``zone``, in a dict of NumPy arrays in UTC. With ``extra`` only ``names`` are
-    taken and each must be there; else every column is, for ``AnswerSchema.check`` to judge.
+    A time without an offset is read in ``zone``, in a dict of NumPy arrays in UTC. Only the columns in ``wanted`` are
+    taken and each must be there; without it every column is, for ``AnswerSchema.check`` to judge.
 
     Raises:
         AnswerError: no frame, another number of rows, an index that is not the batch's, one column twice.
     """
     who = f"api `{api}`" if api else "the api"
-    columns = _read(result, who, rows, form, zone, frozenset(names) if extra else None)
-    if extra:
-        absent = [name for name in names if name not in columns]
-        if absent:
-            raise AnswerError(f"{who} expected column `{absent[0]}`, got {', '.join(map(str, columns)) or 'none'}")
+    columns = _read(result, who, rows, form, zone, wanted)
+    absent = [name for name in wanted or () if name not in columns]
+    if absent:
+        raise AnswerError(f"{who} expected column `{absent[0]}`, got {', '.join(map(str, columns)) or 'none'}")
     for name, array in columns.items():
         if array.ndim != 1:
             raise AnswerError(f"{who} answered `{name}` with shape {array.shape}, expected one value a row")
@@ -55,7 +53,7 @@ def _wrong_rows(who: str, got: int, rows: int) -> AnswerError:
     )
 
 
-def _read(result: Any, who: str, rows: int, form: str, zone: ZoneInfo, wanted: frozenset[str] | None) -> Columns:
+def _read(result: Any, who: str, rows: int, form: Form, zone: ZoneInfo, wanted: Collection[str] | None) -> Columns:
     got = form_of_value(result)
     if got == "columns":
         chosen = {str(n): np.asarray(v) for n, v in result.items() if wanted is None or n in wanted}

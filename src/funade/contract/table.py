@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import operator
 import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -35,9 +37,6 @@ class ColumnsCheck:
 
     Columns are checked whole. Rows that do not pass are then read one by one by ``RequestSchema.convert``, which
     decides and words the reason; so are all rows of a struct with a ``__post_init__`` of its own.
-
-    Args:
-        requests: the contract's requests.
     """
 
     def __init__(self, requests: RequestSchema) -> None:
@@ -65,8 +64,8 @@ class ColumnsCheck:
     def _column(self, field: Field, table: pa.Table, rows: int) -> tuple[Array, Array | None, Array | None]:
         """A field's values, the mask of those that its default filled, and the mask of those to read one by one."""
         if field.name not in table.schema.names:
-            values = self._default(field).repeat(rows)
-            return values, np.ones(rows, bool) if field.filled and rows else None, _every(rows, field.required)
+            every, values = np.ones(rows, bool), self._default(field).repeat(rows)
+            return values, every if field.filled and rows else None, every if field.required else None
         array = _one_array(table.column(field.name))
         missing = _missing(array)
         read = _READERS[field.type](exact(field), array, self._zone)
@@ -97,22 +96,20 @@ class ColumnsCheck:
         self, table: pa.Table, columns: dict[str, Array], masks: dict[str, Array], doubt: Array
     ) -> CheckedRows:
         names = [name for name in self._names if name in table.schema.names]
-        dicts, unread = _dicts(takable(table.select(names)).take(doubt))
-        converted, refused = self._requests.convert(dicts)
-        out = dict(refused) | unread
-        good = np.array([place not in out for place in range(len(doubt))], dtype=bool)
-        if unread:
-            fine = {p for p, _ in refused}
-            alive = [p for p in range(len(doubt)) if p not in fine]
-            converted = [row for p, row in zip(alive, converted, strict=True) if p not in unread]
+        chosen = table.select(names)
+        rows, reasons = _dicts(chosen.cast(plain(chosen.schema)).take(doubt))
+        places = [*rows]
+        converted, refused = self._requests.convert(rows.values())
+        reasons |= {places[index]: reason for index, reason in refused}
+        good = np.array([place not in reasons for place in range(len(doubt))], dtype=bool)
         valid = np.ones(table.num_rows, dtype=bool)
         valid[doubt[~good]] = False
         if converted:
             _put(self._requests.take(converted), columns, masks, doubt[good])
         columns = {name: values[valid] for name, values in columns.items()}
         masks = {name: mask[valid] for name, mask in masks.items() if mask[valid].any()}
-        reasons = [(int(doubt[place]), out[place]) for place in sorted(out)]
-        return CheckedRows(Batch(columns, masks or None), None if valid.all() else valid, reasons)
+        reasoned = [(int(doubt[place]), reasons[place]) for place in sorted(reasons)]
+        return CheckedRows(Batch(columns, masks or None), None if valid.all() else valid, reasoned)
 
 
 def _put(batch: Batch, columns: dict[str, Array], masks: dict[str, Array], places: Array) -> None:
@@ -128,80 +125,71 @@ def _put(batch: Batch, columns: dict[str, Array], masks: dict[str, Array], place
 _NO_TIME = "expected a time in the years 1 to 9999, got another"
 
 
-def _dicts(table: pa.Table) -> tuple[list[dict[str, Any]], dict[int, str]]:
-    """Rows as dicts, and row → reason for those with a time outside Python's years; these are empty dicts."""
+def _dicts(table: pa.Table) -> tuple[dict[int, dict[str, Any]], dict[int, str]]:
+    """Row number → row; and row number → reason for those with a time outside Python's years."""
     try:
-        return table.to_pylist(), {}
+        return dict(enumerate(table.to_pylist())), {}
     except (OverflowError, ValueError):
-        rows: list[dict[str, Any]] = []
-        unread: dict[int, str] = {}
+        rows: dict[int, dict[str, Any]] = {}
         for place in range(table.num_rows):
-            try:
-                rows += table.slice(place, 1).to_pylist()
-            except (OverflowError, ValueError):
-                rows.append({})
-                unread[place] = _NO_TIME
-        return rows, unread
-
-
-def takable(table: pa.Table) -> pa.Table:
-    """The table with views as plain columns: Arrow cannot take rows of views."""
-    return table.cast(plain(table.schema))
+            with contextlib.suppress(OverflowError, ValueError):
+                (rows[place],) = table.slice(place, 1).to_pylist()
+        return rows, {place: _NO_TIME for place in range(table.num_rows) if place not in rows}
 
 
 def plain(schema: pa.Schema) -> pa.Schema:
-    """The columns with text and bytes as plain ones where they are views."""
+    """The columns with text and bytes as plain ones where they are views, of which Arrow cannot take rows."""
     types = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
     return pa.schema([field.with_type(types.get(field.type, field.type)) for field in schema])
 
 
-def _every(rows: int, value: bool) -> Array | None:
-    return np.ones(rows, dtype=bool) if value else None
-
-
 def _one_array(chunked: pa.ChunkedArray | pa.Array) -> pa.Array:
     if isinstance(chunked, pa.ChunkedArray):
-        chunked = chunked.chunk(0) if chunked.num_chunks == 1 else pa.concat_arrays(_chunks(chunked))
+        chunked = chunked.chunk(0) if chunked.num_chunks == 1 else chunked.combine_chunks()
     return chunked.dictionary_decode() if pa.types.is_dictionary(chunked.type) else chunked
-
-
-def _chunks(chunked: pa.ChunkedArray) -> list[pa.Array]:
-    return list(chunked.chunks) or [pa.array([], chunked.type)]
 
 
 def _missing(array: pa.Array) -> Array | None:
     """Where a value is null or NaN; None where none is."""
     if pa.types.is_floating(array.type):
-        return nans(array.to_numpy(zero_copy_only=False))  # null reads as NaN
+        return nans(_plain(array))  # null reads as NaN
     if array.null_count == 0:
         return None
-    return np.asarray(array.is_null().to_numpy(zero_copy_only=False))
+    return _plain(array.is_null())
 
 
-_Found = tuple["Array", "Array | None"]
+_Values = tuple[Array, Array | None]
 """Values, whatever they are where one is missing, and where they are in doubt (None: nowhere)."""
 
 
-def _floats(field: Field, array: pa.Array, zone: ZoneInfo) -> _Found | None:
+def _plain(array: pa.Array) -> Array:
+    values: Array = array.to_numpy(zero_copy_only=False)
+    return values
+
+
+def _filled(array: pa.Array, value: Any = 0) -> Array:
+    return _plain(array.fill_null(value) if array.null_count else array)
+
+
+def _floats(field: Field, array: pa.Array, zone: ZoneInfo) -> _Values | None:
     types = pa.types
     if not (types.is_integer(array.type) or types.is_float32(array.type) or types.is_float64(array.type)):
         return None
-    whole = array.fill_null(0) if types.is_integer(array.type) and array.null_count else array
-    values = whole.to_numpy(zero_copy_only=False).astype(np.float64, copy=False)
+    values = (_filled(array) if types.is_integer(array.type) else _plain(array)).astype(np.float64, copy=False)
     return values, _outside(field, values)
 
 
-def _ints(field: Field, array: pa.Array, zone: ZoneInfo) -> _Found | None:
+def _ints(field: Field, array: pa.Array, zone: ZoneInfo) -> _Values | None:
     types = pa.types
     if types.is_integer(array.type):
-        plain = (array.fill_null(0) if array.null_count else array).to_numpy(zero_copy_only=False)
-        values = plain.astype(np.int64, copy=False)
-        doubt = plain > 2**63 - 1 if types.is_uint64(array.type) else None
+        numbers = _filled(array)
+        values = numbers.astype(np.int64, copy=False)
+        doubt = numbers > 2**63 - 1 if types.is_uint64(array.type) else None
     elif types.is_float32(array.type) or types.is_float64(array.type):
-        plain = array.to_numpy(zero_copy_only=False).astype(np.float64, copy=False)
-        fits = (plain >= -(2.0**63)) & (plain < 2.0**63)
-        fits &= np.floor(plain) == plain
-        values, doubt = np.where(fits, plain, 0.0).astype(np.int64), ~fits
+        numbers = _plain(array).astype(np.float64, copy=False)
+        fits = (numbers >= -(2.0**63)) & (numbers < 2.0**63)
+        fits &= np.floor(numbers) == numbers
+        values, doubt = np.where(fits, numbers, 0.0).astype(np.int64), ~fits
     else:
         return None
     outside = ~np.isin(values, field.values) if field.values else _outside(field, values)
@@ -212,16 +200,13 @@ def _outside(field: Field, values: Array) -> Array | None:
     """The mask of numbers that break the bounds or are not finite (NaN too); None where all are fine."""
     kind = float if values.dtype.kind == "f" else int
     low, high = (values.min(), values.max()) if len(values) else (kind(0), kind(0))
-    tests: list[tuple[Any, Callable[[Any], Any]]] = []
-    for name, test in _BOUNDS.items():
-        if (bound := getattr(field, name)) is not None:
-            tests.append((kind(bound), test(kind(bound))))
+    bounds = [(keeps, kind(b)) for name, keeps in _BOUNDS.items() if (b := getattr(field, name)) is not None]
     fine = bool(np.isfinite(low) and np.isfinite(high))
-    if fine and field.multiple_of is None and all(test(low) and test(high) for _, test in tests):
+    if fine and field.multiple_of is None and all(keeps(low, b) and keeps(high, b) for keeps, b in bounds):
         return None
     right = np.isfinite(values)
-    for _, test in tests:
-        right &= test(values)
+    for keeps, bound in bounds:
+        right &= keeps(values, bound)
     if field.multiple_of is not None:
         with np.errstate(invalid="ignore"):
             right &= np.fmod(values, kind(field.multiple_of)) == 0
@@ -229,21 +214,18 @@ def _outside(field: Field, values: Array) -> Array | None:
     return wrong
 
 
-_BOUNDS: dict[str, Callable[[Any], Callable[[Any], Any]]] = {
-    "ge": lambda bound: lambda v: v >= bound,
-    "gt": lambda bound: lambda v: v > bound,
-    "le": lambda bound: lambda v: v <= bound,
-    "lt": lambda bound: lambda v: v < bound,
-}
+_BOUNDS: dict[str, Callable[[Any, Any], Any]] = {
+    "ge": operator.ge, "gt": operator.gt, "le": operator.le, "lt": operator.lt,
+}  # fmt: skip
 
 
-def _bools(field: Field, array: pa.Array, zone: ZoneInfo) -> _Found | None:
+def _bools(field: Field, array: pa.Array, zone: ZoneInfo) -> _Values | None:
     if not pa.types.is_boolean(array.type):
         return None
-    return (array.fill_null(False) if array.null_count else array).to_numpy(zero_copy_only=False), None
+    return _filled(array, False), None
 
 
-def _texts(field: Field, array: pa.Array, zone: ZoneInfo) -> _Found | None:
+def _texts(field: Field, array: pa.Array, zone: ZoneInfo) -> _Values | None:
     types = pa.types
     if not any(test(array.type) for test in (types.is_string, types.is_large_string, types.is_string_view)):
         return None
@@ -253,8 +235,7 @@ def _texts(field: Field, array: pa.Array, zone: ZoneInfo) -> _Found | None:
         right = pc.is_in(text, value_set=pa.array(field.values, text.type))
     elif field.pattern is not None or field.min_length is not None or field.max_length is not None:
         right = _measured(field, text)
-    values = text.to_numpy(zero_copy_only=False)
-    return values, None if right is None else ~right.fill_null(True).to_numpy(zero_copy_only=False)
+    return _plain(text), None if right is None else ~_filled(right, True)
 
 
 def _measured(field: Field, text: pa.Array) -> Any:
@@ -274,7 +255,7 @@ def _measured(field: Field, text: pa.Array) -> Any:
 _FIRST, _LAST = "0002-01-01", "9998-12-31"
 
 
-def _times(field: Field, array: pa.Array, zone: ZoneInfo) -> _Found | None:
+def _times(field: Field, array: pa.Array, zone: ZoneInfo) -> _Values | None:
     if not pa.types.is_timestamp(array.type) or array.type.unit == "ns":
         return None
     aware = array.type.tz is not None
@@ -286,17 +267,14 @@ def _times(field: Field, array: pa.Array, zone: ZoneInfo) -> _Found | None:
             moments = pc.assume_timezone(moments, zone.key, ambiguous="earliest", nonexistent="raise")
     except pa.ArrowException:
         return None
-    plain = moments.cast(pa.int64())
-    values = (plain.fill_null(0) if plain.null_count else plain).to_numpy(zero_copy_only=False).view("datetime64[us]")
+    values = _filled(moments.cast(pa.int64())).view("datetime64[us]")
     return values, _out_of_years(values, np.datetime64(_FIRST, "us"), np.datetime64(_LAST, "us"))
 
 
-def _days(field: Field, array: pa.Array, zone: ZoneInfo) -> _Found | None:
+def _days(field: Field, array: pa.Array, zone: ZoneInfo) -> _Values | None:
     if not pa.types.is_date32(array.type):
         return None
-    plain = array.cast(pa.int32())
-    days = (plain.fill_null(0) if plain.null_count else plain).to_numpy(zero_copy_only=False)
-    values = days.astype(np.int64).view("datetime64[D]")
+    values = _filled(array.cast(pa.int32())).astype(np.int64).view("datetime64[D]")
     return values, _out_of_years(values, np.datetime64(_FIRST, "D"), np.datetime64(_LAST, "D"))
 
 
@@ -305,7 +283,7 @@ def _out_of_years(values: Array, first: Any, last: Any) -> Array | None:
     return wrong if wrong.any() else None
 
 
-_READERS: dict[str, Callable[[Field, Any, Any], _Found | None]] = {
+_READERS: dict[str, Callable[[Field, Any, Any], _Values | None]] = {
     "float": _floats,
     "int": _ints,
     "bool": _bools,
