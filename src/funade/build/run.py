@@ -62,7 +62,7 @@ def _build(step: Step, steps: Plan, around: BuildContext, *, attempt: bool) -> B
 
 
 def checked(step: Step, version: Version, around: BuildContext) -> tuple[Finding, ...]:
-    """The data checks of a dataset's version under its present policies: remembered, or made now.
+    """The data checks of a dataset's version under its present policies: as recorded, or made now.
 
     Raises:
         CheckFailed: a check does not hold.

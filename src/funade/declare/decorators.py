@@ -281,7 +281,7 @@ def _setting(title: str, at: str, name: str, value: object) -> object:
             at=at,
             do="bind a node as an input, or use numbers, text, booleans, lists and dicts",
         )
-    return msgspec.json.decode(msgspec.json.encode(value))  # as it is remembered: a tuple is a list
+    return msgspec.json.decode(msgspec.json.encode(value))  # as the cache of the graph has it: a tuple is a list
 
 
 def _check_policies(node: Node[Any, Any], title: str) -> None:

@@ -31,12 +31,12 @@ def read_graph(
         DeclarationError: a model's return type is missing, or no codec fits it.
     """
     key = graph_cache.key(root)
-    specs = graph_cache.recall(cache, key, root)
+    specs = graph_cache.read(cache, key, root)
     if specs is None:
         from funade.project.specs import specs_of_nodes
 
         specs = specs_of_nodes(root, list(declared()))
-        graph_cache.remember(cache, key, root, specs)
+        graph_cache.write(cache, key, root, specs)
     _check(specs, section, root)
     return Graph(specs)
 

@@ -1,4 +1,4 @@
-"""The graph remembered by the digest of the files it was read from, so that nothing of the user's is imported."""
+"""The graph cached under the digest of the files it was read from, so that nothing of the user's is imported."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def key(root: Path) -> str:
     return of_parts(parts)
 
 
-def recall(folder: Path, key: str, root: Path) -> list[Spec] | None:
-    """The specs remembered under ``key``, if the files that functions read are unchanged too."""
+def read(folder: Path, key: str, root: Path) -> list[Spec] | None:
+    """The specs cached under ``key``, if the files that functions read are unchanged too."""
     try:
         graph = msgspec.json.decode((folder / f"graph-{key}.json").read_bytes(), type=_CachedGraph)
     except (OSError, msgspec.DecodeError):
@@ -45,8 +45,8 @@ def recall(folder: Path, key: str, root: Path) -> list[Spec] | None:
     return graph.specs if same and _patterns(graph.specs, root) == set(graph.files) else None
 
 
-def remember(folder: Path, key: str, root: Path, specs: Iterable[Spec]) -> None:
-    """Remember the specs; a folder that cannot be written only costs time."""
+def write(folder: Path, key: str, root: Path, specs: Iterable[Spec]) -> None:
+    """Keep the specs; a folder that cannot be written only costs time."""
     specs = list(specs)
     files = {name: _digest(root / name) for name in _patterns(specs, root)}
     data = msgspec.json.encode(_CachedGraph(files, specs))

@@ -95,7 +95,7 @@ class Project:
 
     @cached_property
     def graph(self) -> Graph:
-        """Every node as plain data; remembered while no file of the project changes."""
+        """Every node as plain data; cached while no file of the project changes."""
         return read_graph(self.root, self.config.project, self.store.local / "cache", lambda: self.nodes.values())
 
     @cached_property

@@ -24,7 +24,7 @@ def specs_of_nodes(root: Path, nodes: Sequence[Node[Any, Any]]) -> list[Spec]:
     """
     by_name = {node.name: node for node in nodes}
     specs = [_with_codec(spec, by_name[spec.name], root) for spec in specs_of(nodes, root)]
-    # As they will be remembered: a bound declared as 0 is 0.0 from the first use on, and digests never differ by it.
+    # As the graph's cache will have them: a bound declared as 0 is 0.0 from the first use on, so digests never differ.
     return msgspec.json.decode(msgspec.json.encode(specs), type=list[Spec])
 
 

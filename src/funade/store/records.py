@@ -1,4 +1,4 @@
-"""What is remembered: frozen records of versions, builds, holds, candidates, releases and loads.
+"""What metadata is made of: frozen records of versions, builds, holds, candidates, releases and loads.
 
 All times are aware UTC. All digests are 64 hex digits. A record is only ever added.
 """

@@ -28,8 +28,8 @@ class Store:
         blobs: its bytes.
         predictions: the answers that servers gave.
         queue: opens its queue under rules, with what the spread of waits is drawn from.
-        local: a folder of this machine, for what only this machine's processes need: unpacked code, the remembered
-            graph, what a running server says of itself, tables of answers.
+        local: a folder of this machine, for what only this machine's processes need: unpacked code, the
+            cached graph, what a running server says of itself, tables of answers.
     """
 
     def __init__(

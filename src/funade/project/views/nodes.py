@@ -32,7 +32,7 @@ class NodesView(msgspec.Struct, frozen=True):
 
 
 def declarations(project: Project) -> Declarations:
-    """Import the project, if it is not remembered, and check every declaration and setting.
+    """Import the project, if its graph is not cached, and check every declaration and setting.
 
     Raises:
         DeclarationError: a declaration does not hold.

@@ -1,4 +1,4 @@
-"""The records a store remembers: the one module that knows its tables."""
+"""The records of a store: the one module that knows its tables."""
 
 from __future__ import annotations
 
