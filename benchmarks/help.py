@@ -6,7 +6,7 @@ from pathlib import Path
 
 from measure import HERE, Row, alternate, process
 
-GOAL = "≤ 120 ms"
+GOAL = "≤ 70 ms"
 TITLE = "`funade --help`"
 
 

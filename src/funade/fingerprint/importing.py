@@ -95,11 +95,17 @@ def _import_from(root: Path) -> Iterator[None]:
 def _make_way(root: Path) -> None:
     """Forget modules that an earlier project, or an earlier state of this one, left behind."""
     tops = {p.stem if p.suffix == ".py" else p.name for p in root.iterdir() if _is_module(p)}
-    for name in list(sys.modules):
-        module = sys.modules[name]
-        origin = getattr(module, "__file__", None) or next(iter(getattr(module, "__path__", [])), None)
-        if name.partition(".")[0] in tops and origin and not _installed(origin):
+    for name in [name for name in sys.modules if name.partition(".")[0] in tops]:
+        origin = _origin(sys.modules[name])
+        if origin and not _installed(origin):
             del sys.modules[name]
+
+
+def _origin(module: types.ModuleType) -> str:
+    """The file or folder that a module came from; "" where it came from none, or what it is part of is gone."""
+    with contextlib.suppress(KeyError):  # the path of a namespace is read from its parent's
+        return getattr(module, "__file__", None) or next(iter(getattr(module, "__path__", [])), "")
+    return ""
 
 
 def _is_module(path: Path) -> bool:
