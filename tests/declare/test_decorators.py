@@ -19,8 +19,8 @@ import pytest
 
 import funade as fn
 from funade.declare import policy as policies
-from funade.declare.decorators import policy_name
 from funade.declare.node import Node
+from funade.declare.policy import policy_name
 from funade.errors import DeclarationError
 
 if TYPE_CHECKING:

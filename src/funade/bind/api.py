@@ -49,8 +49,9 @@ class BoundApi:
         self.fallback: dict[str, Any] | None = fallback.answer if fallback else None
         self.owner = owner.name if owner else ""
         self.promise_s = within.p99_ms / 1000 if within else None
-        takes = next(p.struct for p in node.policies if isinstance(p, Takes))
-        self.requests = RequestSchema(takes, zone=zone)
+        takes = node.policy(Takes)
+        assert takes is not None  # declared: an api has its contract
+        self.requests = RequestSchema(takes.struct, zone=zone)
         self.answers = AnswerSchema(self.contract.gives_fields)
         logged = spec.policy(Logged) or Logged()
         self.durable, self.unlogged = logged.durable, frozenset(logged.without)

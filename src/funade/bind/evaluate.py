@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from funade.bind.api import BoundApi
-from funade.declare.graph import Graph
 from funade.declare.spec import Spec
 from funade.errors import AnswerError, ResultRefused, closest
-
-
-def behind(graph: Graph, api: str, replaced: Mapping[str, str] | None = None) -> set[str]:
-    """The names of the api and of all that it takes, also through other apis; ``replaced``: parameter → other node."""
-    names = {api}
-    for edge in graph[api].edges:
-        node = (replaced or {}).get(edge.parameter, edge.node)
-        names |= behind(graph, node) if graph[node].kind == "api" else {node}
-    return names
 
 
 class JudgedRows:

@@ -18,9 +18,8 @@ def answer_golden(api: BoundApi, requests: Sequence[dict[str, Any]]) -> GoldenRo
     if refused:
         index, reason = refused[0]
         raise ServeError(f"api `{api.name}` expected golden rows that keep its contract, got row {index}: {reason}")
-    return GoldenRows(
-        api.name, list(requests), as_json(api, api.decide(api.take(rows).columns, len(rows))) if rows else []
-    )
+    answers = as_json(api, api.decide(api.take(rows).columns, len(rows))) if rows else []
+    return GoldenRows(api.name, list(requests), answers)
 
 
 def difference(api: BoundApi, golden: GoldenRows) -> str:

@@ -9,18 +9,10 @@ import msgspec
 import pyarrow as pa
 from pyarrow import types
 
-from funade.declare.policy import NotNull, OneOf, Policy, RowCount, Unique, Within
+from funade.declare.policy import NotNull, OneOf, Policy, RowCount, Unique, Within, policy_name
 from funade.errors import closest
 from funade.store.records import Finding
 from funade.store.warehouse.query import quoted
-
-NAMES: dict[type, str] = {
-    Within: "within",
-    NotNull: "not_null",
-    OneOf: "one_of",
-    Unique: "unique",
-    RowCount: "rows",
-}
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -45,7 +37,7 @@ class Rule(msgspec.Struct, frozen=True):
 
 def rule_of(policy: Policy, schema: pa.Schema, rows: int) -> Rule | Finding:
     """A policy as a rule; or its finding, where no row needs to be read for it."""
-    name, expected = NAMES[type(policy)], expectation(policy)
+    name, expected = policy_name(policy), expectation(policy)
     if isinstance(policy, RowCount):
         holds = policy.least <= rows and (policy.most is None or rows <= policy.most)
         return Finding(check=name, expected=expected, got=f"{rows} row{'' if rows == 1 else 's'}", holds=holds)

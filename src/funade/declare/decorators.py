@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Callable, Container, Iterable
 from typing import Any, ParamSpec, TypeVar, cast
 
@@ -14,7 +13,7 @@ from funade.declare.guard import GuardFunction
 from funade.declare.node import Answers, Node, Place, Rows, Secret, name_taken
 from funade.declare.period import check_every
 from funade.declare.place import place_of, shadowed
-from funade.declare.policy import TABLES, Every, Policy, Split, _Policy
+from funade.declare.policy import TABLES, Every, Policy, Split, _Policy, policy_name
 from funade.declare.setting import is_json
 from funade.declare.spec import Kind
 from funade.errors import DeclarationError, FunadeError, closest
@@ -328,7 +327,7 @@ def _require(node: Node[Any, Any], title: str, seen: set[type]) -> None:
         raise DeclarationError(
             f"{title} expected something to judge, got no input", at=node.place, do="bind answers: answers=API.on(rows)"
         )
-    split = next((p for p in node.policies if isinstance(p, Split)), None)
+    split = node.policy(Split)
     if split and not split.despite_time and node.time_column():
         raise DeclarationError(
             f"{title} expected a split by time, as `{node.time_column()}` dates its rows, got one at random: "
@@ -336,17 +335,6 @@ def _require(node: Node[Any, Any], title: str, seen: set[type]) -> None:
             at=node.place,
             do='judge a later window (.last(days=7)) instead, or say fn.split(…, despite_time="reason")',
         )
-
-
-def policy_name(policy: _Policy) -> str:
-    """A policy as users write it: ``not_null``, ``rows``."""
-    name = type(policy).__name__
-    return {
-        "RowCount": "rows",
-        "GuardFunction": "guard",
-        "Logged": "log",
-        "Private": "only_for" if getattr(policy, "nodes", ()) else "private",
-    }.get(name, re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower())
 
 
 def _one_of(kinds: Iterable[str]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,14 @@ class Graph:
                 above.add(name)
                 waiting.extend(self[name].upstream())
         return above
+
+    def behind(self, api: str, replaced: Mapping[str, str] | None = None) -> set[str]:
+        """The api and all that it takes, also through other apis; ``replaced``: parameter → other node."""
+        names = {api}
+        for edge in self[api].edges:
+            node = (replaced or {}).get(edge.parameter, edge.node)
+            names |= self.behind(node) if self[node].kind == "api" else {node}
+        return names
 
     def dependants(self, name: str) -> set[str]:
         """Everything that needs the node, transitively, without the node itself."""
@@ -112,13 +120,13 @@ def spec_of(node: Node[Any, Any], root: Path) -> Spec:
     """One node as plain data."""
     patterns = tuple(p for policy in node.policies if isinstance(policy, Files) for p in policy.patterns)
     code = fingerprint(node.function, root=root, files=patterns)
-    structs = [p.struct for p in node.policies if isinstance(p, Takes | Gives)]
     contract = None
-    if node.kind == "api":
-        contract = contract_of(*_contract_structs(node), place=node.place)
-        _check_fallback(node)
+    takes, gives = node.policy(Takes), node.policy(Gives)
+    if takes and gives:
+        contract = contract_of(takes.struct, gives.struct, place=node.place)
+        _check_fallback(node, gives.struct)
         _check_logged(node, contract)
-        code = _with_guards(_with_structs(code, structs, root), node, contract, root)
+        code = _with_guards(_with_structs(code, (takes.struct, gives.struct), root), node, contract, root)
     return Spec(
         kind=node.kind,
         name=node.name,
@@ -141,18 +149,11 @@ def spec_of(node: Node[Any, Any], root: Path) -> Spec:
     )
 
 
-def _contract_structs(node: Node[Any, Any]) -> tuple[Any, Any]:
-    takes = next(p.struct for p in node.policies if isinstance(p, Takes))
-    gives = next(p.struct for p in node.policies if isinstance(p, Gives))
-    return takes, gives
-
-
-def _check_fallback(node: Node[Any, Any]) -> None:
-    gives = _contract_structs(node)[1]
+def _check_fallback(node: Node[Any, Any], gives: type[msgspec.Struct]) -> None:
+    fallback = node.policy(Fallback)
     try:
-        for fallback in node.policies:
-            if isinstance(fallback, Fallback):
-                msgspec.convert(fallback.answer, gives)
+        if fallback is not None:
+            msgspec.convert(fallback.answer, gives)
     except msgspec.ValidationError as error:
         raise DeclarationError(
             f"api `{node.name}` expected a fallback that keeps its contract, got: {error}",
@@ -164,17 +165,17 @@ def _check_fallback(node: Node[Any, Any]) -> None:
 def _check_logged(node: Node[Any, Any], contract: Contract) -> None:
     """Refuse names in ``fn.log(without=…)`` that are no fields: a misspelt field would be logged after all."""
     known = [field.name for field in (*contract.takes_fields, *contract.gives_fields)]
-    for policy in node.policies:
-        for name in policy.without if isinstance(policy, Logged) else ():
-            if name not in known:
-                raise DeclarationError(
-                    f"api `{node.name}` expected fn.log(without=…) of its fields ({', '.join(known)}), got `{name}`",
-                    at=node.place,
-                    do=closest(name, known),
-                )
+    logged = node.policy(Logged) or Logged()
+    for name in logged.without:
+        if name not in known:
+            raise DeclarationError(
+                f"api `{node.name}` expected fn.log(without=…) of its fields ({', '.join(known)}), got `{name}`",
+                at=node.place,
+                do=closest(name, known),
+            )
 
 
-def _with_structs(code: Fingerprint, structs: list[type], root: Path) -> Fingerprint:
+def _with_structs(code: Fingerprint, structs: Sequence[type], root: Path) -> Fingerprint:
     """The fingerprint with the code of the contract's structs (their ``__post_init__``) added."""
     reached: dict[str, str] = {}
     for struct in structs:

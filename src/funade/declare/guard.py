@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
-
 import inspect
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 from funade.contract.breaks import admits
 from funade.contract.field import Contract, Field
 from funade.declare.policy import Guard, Otherwise, _Policy
 from funade.errors import DeclarationError, closest
-
-if TYPE_CHECKING:
-    pass
-
 
 Bounds = tuple[float | None, float | None]
 """(least, greatest), both included; None leaves a side open."""
@@ -91,13 +82,7 @@ def _bound(name: str, bound: Any) -> Bounds:
 
 
 def check_guards(api: str, guards: Sequence[Guard | GuardFunction], contract: Contract, others: Sequence[str]) -> None:
-    """Refuse guards that do not fit their api.
-
-    Args:
-        api: its name.
-        guards: its guards.
-        contract: its contract.
-        others: names of its inputs and settings.
+    """Refuse guards that do not fit their api; ``others`` are the names of its inputs and settings.
 
     Raises:
         DeclarationError: a field or parameter that is not there, or a bound that the contract does not admit.

@@ -16,6 +16,7 @@ from funade.errors import DeclarationError, PlaceMissing
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Q = TypeVar("Q")
 
 
 class Secret:
@@ -132,6 +133,10 @@ class Node(Generic[P, R]):
     def __repr__(self) -> str:
         return f"<{self.kind} `{self.name}` at {self.place}>"
 
+    def policy(self, kind: type[Q]) -> Q | None:
+        """The node's policy of one kind, or None."""
+        return next((p for p in self.policies if isinstance(p, kind)), None)
+
     def last(self, *, days: int) -> Rows:
         """The rows of the last ``days`` calendar days before the data's end."""
         return self._windowed(windows.last(days=days))
@@ -192,9 +197,8 @@ class Node(Generic[P, R]):
         """The column that dates a row: declared here, or carried by exactly one input; "" if none."""
         if self.kind not in ("source", "dataset"):
             return ""
-        own = next((p.column for p in self.policies if isinstance(p, Time)), "")
-        if own:
-            return own
+        if time := self.policy(Time):
+            return time.column
         carried = [column for r in self.inputs.values() if isinstance(r, Rows) and (column := r.node.time_column())]
         return carried[0] if len(carried) == 1 else ""
 
@@ -212,7 +216,7 @@ class Node(Generic[P, R]):
         return Rows(self, window=window)
 
     def _parted(self, part: str) -> Rows:
-        if not any(isinstance(p, Split) for p in self.policies):
+        if self.policy(Split) is None:
             raise DeclarationError(
                 f"{self.kind} `{self.name}` expected fn.split(…) for `.{part}`, got none",
                 at=self.place,

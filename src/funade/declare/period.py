@@ -13,8 +13,8 @@ import msgspec
 from funade.declare.policy import Every
 from funade.errors import DeclarationError, Misuse
 
-LENGTHS = ("1 hour", "1 day", "1 week", "1 month")
 _FORMATS = {"1 hour": "%Y-%m-%dT%H", "1 day": "%Y-%m-%d", "1 week": "%Y-%m-%d", "1 month": "%Y-%m"}
+LENGTHS = tuple(_FORMATS)
 
 
 class Period(msgspec.Struct, frozen=True):

@@ -6,6 +6,7 @@ Each class names the kinds of node it may stand on (``on``) and what changing it
 
 from __future__ import annotations
 
+import re
 from typing import Any, ClassVar, Literal
 
 import msgspec
@@ -21,6 +22,18 @@ class _Policy(msgspec.Struct, frozen=True, tag=str.lower, tag_field="policy"):
     on: ClassVar[frozenset[str]] = EVERY_KIND
     effect: ClassVar[str] = "nothing"
     many: ClassVar[bool] = False  # whether one node may carry several
+
+
+class _RowCheck(_Policy, frozen=True):
+    on = frozenset({"dataset"})
+    effect = "rechecks"
+    many = True
+
+
+class _Gate(_Policy, frozen=True):
+    on = frozenset({"evaluation"})
+    effect = "rechecks"
+    many = True
 
 
 class Every(_Policy, frozen=True):
@@ -55,42 +68,30 @@ class Revised(_Policy, frozen=True):
     within: str
 
 
-class Within(_Policy, frozen=True):
+class Within(_RowCheck, frozen=True):
     """Every value of a column lies in [least, greatest]; missing values are left to ``not_null``."""
 
-    on = frozenset({"dataset"})
-    effect = "rechecks"
-    many = True
     column: str
     least: float | None
     greatest: float | None
 
 
-class NotNull(_Policy, frozen=True):
+class NotNull(_RowCheck, frozen=True):
     """No value of these columns is missing or NaN."""
 
-    on = frozenset({"dataset"})
-    effect = "rechecks"
-    many = True
     columns: tuple[str, ...]
 
 
-class OneOf(_Policy, frozen=True):
+class OneOf(_RowCheck, frozen=True):
     """Every value of a column is one of these; missing values are left to ``not_null``."""
 
-    on = frozenset({"dataset"})
-    effect = "rechecks"
-    many = True
     column: str
     values: tuple[Any, ...]
 
 
-class Unique(_Policy, frozen=True):
+class Unique(_RowCheck, frozen=True):
     """No two rows agree in all these columns."""
 
-    on = frozenset({"dataset"})
-    effect = "rechecks"
-    many = True
     columns: tuple[str, ...]
 
 
@@ -216,48 +217,33 @@ class Onnx(_Policy, frozen=True):
     within: float = 1e-4
 
 
-class AtLeast(_Policy, frozen=True):
+class AtLeast(_Gate, frozen=True):
     """Metrics that may not be smaller."""
 
-    on = frozenset({"evaluation"})
-    effect = "rechecks"
-    many = True
     bars: dict[str, float]
 
 
-class AtMost(_Policy, frozen=True):
+class AtMost(_Gate, frozen=True):
     """Metrics that may not be greater."""
 
-    on = frozenset({"evaluation"})
-    effect = "rechecks"
-    many = True
     bars: dict[str, float]
 
 
-class Inside(_Policy, frozen=True):
+class Inside(_Gate, frozen=True):
     """Metrics that lie in [least, greatest]."""
 
-    on = frozenset({"evaluation"})
-    effect = "rechecks"
-    many = True
     bars: dict[str, tuple[float, float]]
 
 
-class MayRise(_Policy, frozen=True):
+class MayRise(_Gate, frozen=True):
     """How much a metric may rise over the current release's: a number, or text like ``2%``."""
 
-    on = frozenset({"evaluation"})
-    effect = "rechecks"
-    many = True
     bars: dict[str, float | str]
 
 
-class MayFall(_Policy, frozen=True):
+class MayFall(_Gate, frozen=True):
     """How much a metric may fall below the current release's: a number, or text like ``2%``."""
 
-    on = frozenset({"evaluation"})
-    effect = "rechecks"
-    many = True
     bars: dict[str, float | str]
 
 
@@ -269,3 +255,14 @@ Policy = (
 
 CHECKS = (Within, NotNull, OneOf, Unique, RowCount)
 """Policies that a snapshot's rows are held against."""
+
+
+def policy_name(policy: _Policy) -> str:
+    """A policy as users write it: ``not_null``, ``rows``."""
+    name = type(policy).__name__
+    return {
+        "RowCount": "rows",
+        "GuardFunction": "guard",
+        "Logged": "log",
+        "Private": "only_for" if getattr(policy, "nodes", ()) else "private",
+    }.get(name, re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower())

@@ -11,7 +11,6 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from funade.bind.evaluate import behind
 from funade.declare.graph import Graph
 from funade.declare.spec import Edge, Spec
 from funade.declare.window import Interval
@@ -90,7 +89,7 @@ def judging(
             continue
         made = inputs[edge.parameter]
         rows = versions.row_set(edge, made, versions.interval_of(edge, made, end, zone))
-        yield edge, rows, behind(graph, edge.api, edge.replaced) if edge.api else direct
+        yield edge, rows, graph.behind(edge.api, edge.replaced) if edge.api else direct
 
 
 def meetings(pins: Pins, graph: Graph, store: Store, zone: ZoneInfo) -> Iterator[Meeting]:

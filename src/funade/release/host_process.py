@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from funade.bind.api import BoundApi, as_json
 from funade.bind.bind import bind
-from funade.bind.evaluate import behind, metrics_of, replay
+from funade.bind.evaluate import metrics_of, replay
 from funade.bind.golden import answer_golden
 from funade.bind.release import LoadedRelease, load_candidate, project_packages
 from funade.declare.policy import Golden as GoldenFile
@@ -196,7 +196,7 @@ class CandidateHost:
 
     def _watched(self, name: str) -> dict[str, parity.ParityWatch]:
         graph, types, watches = self.loaded.graph, project_packages(self.loaded.graph), {}
-        for node in sorted(behind(graph, name)):
+        for node in sorted(graph.behind(name)):
             policy = graph[node].policy(Onnx)
             if policy is not None:
                 version = self.candidate.pins[node]

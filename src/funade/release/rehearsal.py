@@ -9,7 +9,6 @@ from zoneinfo import ZoneInfo
 import msgspec
 import pyarrow.parquet as pq
 
-from funade.bind.evaluate import behind
 from funade.declare.graph import Graph
 from funade.declare.spec import Edge, Spec
 from funade.process.child import ChildFailed
@@ -182,7 +181,7 @@ def _incomparable(
         if edge.api and broken(old[edge.api], ours.graph):
             return f"the contract of `{edge.api}` changed"
         replaced = {p: n for p, n in edge.replaced.items() if n in old.specs}
-        nodes = behind(old, edge.api, replaced) if edge.api else direct
+        nodes = old.behind(edge.api, replaced) if edge.api else direct
         seen = "" if edge.trust else disjoint.seen_by(rows, nodes, pins, old, store, proofs)
         if seen:
             return seen
