@@ -115,16 +115,18 @@ class Place:
         background: Any = Clerk()
         submitter = Submitter(self.runtime, self.queue, background, background, lambda: None)
         asked = health.Health(["a.Api"])
-        services = [grpc_typed.service(self.runtime), *oip_grpc.services(self.runtime)]
+        services = [
+            grpc_typed.service(self.runtime),
+            *oip_grpc.services(self.runtime),
+            *queue_rpc.services(self.runtime, submitter),
+        ]
         files = [file for service in services for file in service.files]
         self.streams: StreamMethods = {
             f"/{health.SERVICE}/Watch": asked.watch,
             **reflection.methods(["a.Api"], [*files, health.FILE]),
         }
         self.methods: dict[str, rpc.Method] = {
-            **grpc_typed.methods(self.runtime),
-            **oip_grpc.methods(self.runtime),
-            **queue_rpc.methods(self.runtime, submitter),
+            **{path: method for service in services for path, method in service.methods.items()},
             "/grpc.health.v1.Health/Check": asked.check,
         }
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from funade.serve.answer.request import ApiAnswers, Notes
 from funade.serve.answer.runtime import Runtime
 from funade.serve.grpc import call as rpc
-from funade.serve.oip.grpc import methods
+from funade.serve.oip.grpc import services
 from funade.serve.oip.proto import FILE, MESSAGES
 from support import stock
 from support.release import TENSORS, release
@@ -53,7 +53,7 @@ class Call:
 def ask(runtime: Runtime, body: bytes, path: str = INFER) -> tuple[int, Any]:
     """How a call ends; an inference that was let in is worked for here."""
     call = Call()
-    methods(runtime)[path](body, call)
+    next(service.methods[path] for service in services(runtime) if path in service.methods)(body, call)
     for queue in runtime.queues.values():
         for one in queue.take():
             taken = queue.api.take(one.rows)

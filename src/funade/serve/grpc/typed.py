@@ -16,7 +16,8 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 
 from funade.contract import proto
 from funade.contract.field import Contract
-from funade.contract.wire import Wire, wire
+from funade.contract.wire import Wire
+from funade.contract.wire import wire as wire_numbers
 from funade.errors import ContractViolation
 from funade.serve.answer.admit import admit
 from funade.serve.answer.api import Api
@@ -29,48 +30,31 @@ _MOST_ROWS = 100_000
 
 
 def service(runtime: Runtime) -> rpc.Service:
-    """The typed services of every api."""
-    return rpc.Service(methods(runtime), files(runtime))
-
-
-def methods(runtime: Runtime) -> rpc.Methods:
     """``One`` and ``Many`` of every api."""
     methods: dict[str, rpc.Method] = {}
-    for name, queue in runtime.queues.items():
-        typed = Typed(queue.api, wire_of(runtime, name), runtime)
-        methods[f"/{typed.service}/One"] = typed.one
-        methods[f"/{typed.service}/Many"] = typed.many
-    return methods
-
-
-def files(runtime: Runtime) -> list[bytes]:
-    """The file of each api, as a serialised descriptor."""
-    return [
-        proto.descriptor_of(queue.api.contract, wire_of(runtime, name)).SerializeToString(deterministic=True)
-        for name, queue in runtime.queues.items()
-    ]
+    files = []
+    for name, api in runtime.loaded.apis.items():
+        wire = wire_of(runtime, name)
+        methods |= _methods(runtime, api, wire)
+        files.append(proto.descriptor_of(api.contract, wire).SerializeToString(deterministic=True))
+    return rpc.Service(methods, files)
 
 
 def wire_of(runtime: Runtime, api: str) -> Wire:
     """The numbers of an api's fields; a release made before numbers were kept gets those of its own order."""
-    return wire(api, runtime.queues[api].api.contract, runtime.loaded.wires.get(api))
+    return wire_numbers(api, runtime.loaded.apis[api].contract, runtime.loaded.wires.get(api))
 
 
 class Trailers:
-    """What ends every answer of a worker.
+    """What ends every answer of a worker."""
 
-    Args:
-        release: the release's number.
-        mark: what its prediction ids begin with.
-    """
-
-    def __init__(self, release: int, mark: str) -> None:
-        self._release = (("funade-release", str(release)), ("funade-arm", "current"))
-        self._mark = mark
+    def __init__(self, runtime: Runtime) -> None:
+        self._release = (("funade-release", str(runtime.loaded.release)), ("funade-arm", "current"))
+        self._prediction = runtime.recorder.prediction
 
     def of(self, number: int, notes: Notes = PLAIN) -> rpc.Metadata:
         """Release, arm, prediction id, and what else is to be said."""
-        trailers = (*self._release, ("funade-prediction", f"{self._mark}-{number:x}"))
+        trailers = (*self._release, ("funade-prediction", self._prediction(number)))
         if notes is PLAIN:
             return trailers
         return trailers + tuple((f"funade-{n}", plain(t)) for n, t in zip(notes._fields, notes, strict=True) if t)
@@ -87,12 +71,7 @@ def plain(text: str) -> str:
 
 
 class GrpcExchange:
-    """One call that asks for answers; subclasses read its message and write the answer.
-
-    Args:
-        call: the call.
-        trailers: what ends every answer of the worker.
-    """
+    """One call that asks for answers; subclasses read its message and write the answer."""
 
     __slots__ = ("_call", "_trailers", "rows", "since", "single", "timer", "within_s")
     door = "grpc"
@@ -130,13 +109,7 @@ class GrpcExchange:
 
 
 class TypedExchange(GrpcExchange):
-    """One call of ``One`` or ``Many``.
-
-    Args:
-        call: the call.
-        trailers: what ends every answer of the worker.
-        form: reads its message and writes its answer.
-    """
+    """One call of ``One`` or ``Many``; its form reads its message and writes its answer."""
 
     __slots__ = ("_form",)
 
@@ -171,33 +144,20 @@ class MethodForm(NamedTuple):
     single: bool
 
 
-class Typed:
-    """The service of one api.
+def _methods(runtime: Runtime, api: Api, wire: Wire) -> rpc.Methods:
+    """The service of one api."""
+    classes = messages(api.contract, wire)
+    reader = Reader(api, wire, classes)
+    one, many = writers(api.contract, wire, classes)
+    trailers, path = Trailers(runtime), f"/{proto.service_of(wire)}"
+    return {
+        f"{path}/One": _method(runtime, api.name, trailers, MethodForm(reader.one, one, single=True)),
+        f"{path}/Many": _method(runtime, api.name, trailers, MethodForm(reader.many, many, single=False)),
+    }
 
-    Args:
-        api: the api.
-        wire: the numbers of its fields.
-        runtime: the worker's.
-    """
 
-    def __init__(self, api: Api, wire: Wire, runtime: Runtime) -> None:
-        classes = messages(api.contract, wire)
-        self.service = proto.service_of(wire)
-        self._name = api.name
-        self._runtime = runtime
-        self._trailers = Trailers(runtime.loaded.release, runtime.recorder.mark)
-        reader = Reader(api, wire, classes)
-        write_one, write_many = writers(api.contract, wire, classes)
-        self._one = MethodForm(reader.one, write_one, single=True)
-        self._many = MethodForm(reader.many, write_many, single=False)
-
-    def one(self, body: bytes, call: rpc.Call) -> None:
-        """Take in a row."""
-        admit(self._runtime, self._name, TypedExchange(call, self._trailers, self._one), body)
-
-    def many(self, body: bytes, call: rpc.Call) -> None:
-        """Take in rows."""
-        admit(self._runtime, self._name, TypedExchange(call, self._trailers, self._many), body)
+def _method(runtime: Runtime, api: str, trailers: Trailers, form: MethodForm) -> rpc.Method:
+    return lambda body, call: admit(runtime, api, TypedExchange(call, trailers, form), body)
 
 
 def messages(contract: Contract, wire: Wire) -> dict[str, Any]:

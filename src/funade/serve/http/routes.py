@@ -142,13 +142,14 @@ def _pages(runtime: Runtime) -> list[Route]:
     """The pages that every worker has."""
     loaded = runtime.loaded
     return [
-        _page("/healthz", msgspec.json.encode({"status": "ok"})),
-        _page("/readyz", msgspec.json.encode({"status": "ready", "release": loaded.release})),
-        *[_page(f"/v1/{quote(name)}", _contract_json(api, loaded.release)) for name, api in loaded.apis.items()],
+        page("/healthz", msgspec.json.encode({"status": "ok"})),
+        page("/readyz", msgspec.json.encode({"status": "ready", "release": loaded.release})),
+        *[page(f"/v1/{quote(name)}", _contract_json(api, loaded.release)) for name, api in loaded.apis.items()],
     ]
 
 
-def _page(path: str, body: bytes) -> Route:
+def page(path: str, body: bytes) -> Route:
+    """A page that is the same for everybody: JSON."""
     return Route(b"GET", path, "open", lambda _, exchange: exchange.page(200, body))
 
 
@@ -156,12 +157,5 @@ def _contract_json(api: Api, release: int) -> bytes:
     fallback = None
     if api.fallback is not None:
         fallback = msgspec.Raw(api.answers.encode(api.answers.constant(api.fallback), 0, 1, single=True))
-    return msgspec.json.encode(
-        {
-            "api": api.name,
-            "release": release,
-            "owner": api.owner,
-            "contract": api.contract,
-            "fallback": fallback,
-        }
-    )
+    facts = {"api": api.name, "release": release, "owner": api.owner, "contract": api.contract, "fallback": fallback}
+    return msgspec.json.encode(facts)

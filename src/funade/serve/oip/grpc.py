@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,50 +16,36 @@ from funade.serve.answer.runtime import Runtime
 from funade.serve.grpc import call as rpc
 from funade.serve.grpc.typed import GrpcExchange, Trailers
 from funade.serve.metrics.meter import Meter
-from funade.serve.oip.model import (
-    EXTENSIONS,
-    NAME,
-    NOT_HERE,
-    PLATFORM,
-    Model,
-    models,
-    parameters,
-    unknown_model,
-    version,
-    within,
-)
-from funade.serve.oip.proto import CALLS, CONTENTS, FILE, MESSAGES, SERVICE
+from funade.serve.oip.model import NOT_HERE, PLATFORM, SERVER, Model, models, parameters, unknown_model, within
+from funade.serve.oip.proto import CONTENTS, FILE, MESSAGES, SERVICE
 from funade.serve.oip.tensor import Tensor, TensorColumn, wrong
 
 
 def services(runtime: Runtime) -> list[rpc.Service]:
     """The service: anybody may ask what there is, inference needs the right to predict."""
-    every = methods(runtime)
-    infer = f"/{SERVICE}/ModelInfer"
-    others = {path: method for path, method in every.items() if path != infer}
-    return [rpc.Service(others, [FILE], "open"), rpc.Service({infer: every[infer]})]
-
-
-def methods(runtime: Runtime) -> rpc.Methods:
-    """``/inference.GRPCInferenceService/…`` → what answers it."""
     known, meter = models(runtime), runtime.recorder.meter
-    server = MESSAGES["ServerMetadataResponse"](name=NAME, version=version(), extensions=EXTENSIONS)
-    answers: dict[str, Answer] = {
+    open_to_all: dict[str, Answer] = {
         "ServerLive": _constant(MESSAGES["ServerLiveResponse"](live=True)),
         "ServerReady": _constant(MESSAGES["ServerReadyResponse"](ready=True)),
-        "ServerMetadata": _constant(server),
+        "ServerMetadata": _constant(MESSAGES["ServerMetadataResponse"](**SERVER)),
         "ModelReady": partial(_ready, known, MESSAGES["ModelReadyResponse"]),
         "ModelMetadata": _model_metadata(known, meter),
-        "ModelInfer": _inferring(runtime, known),
     }
-    return {f"/{SERVICE}/{call}": _parsing(MESSAGES[f"{call}Request"], call, answers[call], meter) for call in CALLS}
+    infer = {"ModelInfer": _inferring(runtime, known)}
+    return [rpc.Service(_methods(open_to_all, meter), [FILE], "open"), rpc.Service(_methods(infer, meter))]
+
+
+def _methods(answers: Mapping[str, Answer], meter: Meter) -> rpc.Methods:
+    """``/inference.GRPCInferenceService/…`` → what parses its message and has it answered."""
+    return {f"/{SERVICE}/{call}": _parsing(call, answer, meter) for call, answer in answers.items()}
 
 
 Answer = Callable[[Any, rpc.Call], None]
 """Ends a call whose message is parsed."""
 
 
-def _parsing(message: Any, name: str, answer: Answer, meter: Meter) -> rpc.Method:
+def _parsing(name: str, answer: Answer, meter: Meter) -> rpc.Method:
+    message = MESSAGES[f"{name}Request"]
     what = f"request expected a message of {SERVICE}/{name}, got bytes that are none"
 
     def method(body: bytes, call: rpc.Call) -> None:
@@ -114,14 +100,7 @@ def _metadata(model: Model) -> Any:
 
 
 class GrpcInfer(GrpcExchange):
-    """One inference asked for over gRPC.
-
-    Args:
-        call: the call.
-        trailers: what ends every answer of the worker.
-        model: the tensors of the api.
-        recorder: makes prediction ids of numbers.
-    """
+    """One inference asked for over gRPC."""
 
     __slots__ = ("_id", "_model", "_names", "_raw", "_recorder")
     door = "oip"
@@ -182,7 +161,7 @@ def _contents(column: TensorColumn) -> list[Any]:
 
 def _inferring(runtime: Runtime, known: dict[str, Model]) -> Answer:
     recorder = runtime.recorder
-    trailers = Trailers(runtime.loaded.release, recorder.mark)
+    trailers = Trailers(runtime)
 
     def infer(request: Any, call: rpc.Call) -> None:
         name = request.model_name

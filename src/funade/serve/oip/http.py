@@ -14,25 +14,19 @@ from funade.serve.answer.recorder import Recorder
 from funade.serve.answer.request import PLAIN, ApiAnswers, Notes
 from funade.serve.answer.runtime import Runtime
 from funade.serve.http.exchange import Exchange
-from funade.serve.http.routes import PageRequest, Role, Route
+from funade.serve.http.routes import PageRequest, Role, Route, page
 from funade.serve.oip import json as oip_json
 from funade.serve.oip.json import JsonInference, OutputBody
-from funade.serve.oip.model import EXTENSIONS, NAME, Model, models, parameters, unknown_model, version
+from funade.serve.oip.model import SERVER, Model, models, parameters, unknown_model
 
 _CONTENT = (b"application/json", b"application/octet-stream")
 _LENGTH = b"inference-header-content-length"
 
 
 class HttpInfer:
-    """One inference asked for over HTTP, which answers its exchange.
+    """One inference asked for over HTTP, which answers its exchange."""
 
-    Args:
-        exchange: where it came.
-        model: the tensors of the api.
-        recorder: makes prediction ids of numbers.
-    """
-
-    __slots__ = ("_exchange", "_inference", "_model", "_recorder", "rows", "within_s")
+    __slots__ = ("_exchange", "_inference", "_model", "_recorder", "rows", "since", "within_s")
     door = "oip"
     single = False
 
@@ -43,6 +37,7 @@ class HttpInfer:
         self._inference: JsonInference
         self.rows: list[Any] = []
         self.within_s: float | None = None
+        self.since = exchange.since
 
     @property
     def done(self) -> bool:
@@ -61,15 +56,6 @@ class HttpInfer:
     @timer.setter
     def timer(self, value: asyncio.TimerHandle | None) -> None:
         self._exchange.timer = value
-
-    @property
-    def since(self) -> float:
-        """When it came."""
-        return self._exchange.since
-
-    @since.setter
-    def since(self, value: float) -> None:
-        self._exchange.since = value
 
     def read(self, api: Api, message: PageRequest) -> None:
         """The rows of a body of tensors, the outputs that it wants, and the seconds that it may take.
@@ -105,11 +91,10 @@ class HttpInfer:
 def routes(runtime: Runtime) -> list[Route]:
     """The protocol's routes."""
     paths = ModelPaths(runtime)
-    server = msgspec.json.encode({"name": NAME, "version": version(), "extensions": EXTENSIONS})
     pages = [
-        _page("/v2", server),
-        _page("/v2/health/live", b'{"live":true}'),
-        _page("/v2/health/ready", b'{"ready":true}'),
+        page("/v2", msgspec.json.encode(SERVER)),
+        page("/v2/health/live", b'{"live":true}'),
+        page("/v2/health/ready", b'{"ready":true}'),
     ]
     return pages + [
         route
@@ -120,10 +105,6 @@ def routes(runtime: Runtime) -> list[Route]:
             paths.route(b"POST", f"{path}/infer", "predict", paths.infer),
         )
     ]
-
-
-def _page(path: str, body: bytes) -> Route:
-    return Route(b"GET", path, "open", lambda _, exchange: exchange.page(200, body))
 
 
 Respond = Callable[[str, PageRequest, Exchange], None]
@@ -142,40 +123,40 @@ class ModelPaths:
     def route(self, method: bytes, path: str, role: Role, respond: Respond) -> Route:
         """A route of a model, refused with 404 where there is no such model or version."""
 
-        def respond_known(page: PageRequest, exchange: Exchange) -> None:
-            name = page.names["name"]
-            unknown = unknown_model(self._models, name, page.names.get("version", ""))
+        def respond_known(asked: PageRequest, exchange: Exchange) -> None:
+            name = asked.names["name"]
+            unknown = unknown_model(self._models, name, asked.names.get("version", ""))
             if unknown:
                 self._runtime.recorder.meter.refused("", 404, HttpInfer.door)
                 exchange.refuse(404, unknown)
             else:
-                respond(name, page, exchange)
+                respond(name, asked, exchange)
 
         return Route(method, path, role, respond_known)
 
-    def metadata(self, name: str, page: PageRequest, exchange: Exchange) -> None:
+    def metadata(self, name: str, asked: PageRequest, exchange: Exchange) -> None:
         """Answer with a model's name, versions and tensors."""
         exchange.page(200, self._metadata[name])
 
-    def ready(self, name: str, page: PageRequest, exchange: Exchange) -> None:
+    def ready(self, name: str, asked: PageRequest, exchange: Exchange) -> None:
         """Answer that a model is ready."""
         exchange.page(200, self._ready[name])
 
-    def infer(self, name: str, page: PageRequest, exchange: Exchange) -> None:
+    def infer(self, name: str, asked: PageRequest, exchange: Exchange) -> None:
         """Have a model answer."""
         request = HttpInfer(exchange, self._models[name], self._runtime.recorder)
-        wrong = _wrong_content(page)
+        wrong = _wrong_content(asked)
         if wrong:
             self._runtime.recorder.refuse(name, request, 415, wrong)
         else:
-            admit(self._runtime, name, request, page)
+            admit(self._runtime, name, request, asked)
 
 
-def _wrong_content(page: PageRequest) -> str:
-    kind = page.headers.get(b"content-type", _CONTENT[0]).partition(b";")[0].strip().lower()
+def _wrong_content(asked: PageRequest) -> str:
+    kind = asked.headers.get(b"content-type", _CONTENT[0]).partition(b";")[0].strip().lower()
     if kind not in _CONTENT:
         shown = kind.decode("latin-1")[:60]
         return f"content-type expected application/json or application/octet-stream, got {shown}"
-    if page.headers.get(b"content-encoding", b"identity").lower() != b"identity":
+    if asked.headers.get(b"content-encoding", b"identity").lower() != b"identity":
         return "content-encoding expected none; send the body uncompressed"
     return ""

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from funade import __version__
 from funade.contract.arrays import Columns
 from funade.contract.field import Field
 from funade.errors import closest
@@ -24,12 +25,15 @@ from funade.serve.oip.tensor import (
     datatype_of,
     length_of,
     masked,
+    short,
     values_of,
     wrong,
 )
 
-NAME = "funade"
 EXTENSIONS = ("binary_tensor_data",)
+SERVER = {"name": "funade", "version": __version__, "extensions": EXTENSIONS}
+"""What the protocol tells of a server."""
+
 PLATFORM = "funade"
 NOT_HERE = ("shared_memory_region", "classification")
 """Parameters that ask for something else than values in the message."""
@@ -45,12 +49,7 @@ class TensorMeta(NamedTuple):
 
 
 class Model:
-    """One api's tensors.
-
-    Args:
-        api: the api.
-        release: the release's number.
-    """
+    """One api's tensors, in a release of that number."""
 
     def __init__(self, api: Api, release: int) -> None:
         self.api = api
@@ -91,7 +90,7 @@ class Model:
         counts = [length_of(tensor) for tensor in tensors]
         for tensor, count in zip(tensors, counts, strict=True):
             if count != counts[0]:
-                names = f"`{_short(tensor.name)}`, as for `{_short(tensors[0].name)}`"
+                names = f"`{short(tensor.name)}`, as for `{short(tensors[0].name)}`"
                 raise wrong(f"expected {counts[0]} values for {names}, got {count}", f"{tensor.path}.shape")
         if counts[0] > _MOST_ROWS:
             raise wrong(f"expected at most {_MOST_ROWS} rows, got {counts[0]}", f"{tensors[0].path}.shape")
@@ -131,7 +130,7 @@ def _answered(field: Field) -> list[TensorMeta]:
 
 
 def _unknown(what: str, name: str, known: Iterable[str]) -> str:
-    names, shown = list(known), _short(name)
+    names, shown = list(known), short(name)
     return f"expected no {what} `{shown}`; {closest(shown, names) or 'there are ' + ', '.join(names)}"
 
 
@@ -144,16 +143,12 @@ def models(runtime: Runtime) -> dict[str, Model]:
 def unknown_model(known: dict[str, Model], name: str, version: str) -> str:
     """Why there is no such model here; "" where there is."""
     if name not in known:
-        shown = _short(name)  # who sends a name of megabytes keeps nobody waiting
+        shown = short(name)  # who sends a name of megabytes keeps nobody waiting
         return f"model `{shown}` is not known; {closest(shown, known) or 'there are ' + ', '.join(known)}"
     release = known[name].version
     if version and version != release:
-        return f"model `{name}` has version {release}, the current release, got {_short(version)}; leave it out"
+        return f"model `{name}` has version {release}, the current release, got {short(version)}; leave it out"
     return ""
-
-
-def _short(text: str) -> str:
-    return "".join(c if c.isprintable() else " " for c in text[:60])
 
 
 def within(asked_s: float | None, microseconds: Any, path: str) -> float | None:
@@ -172,10 +167,3 @@ def parameters(prediction: str, release: str, notes: Notes) -> dict[str, str]:
     """What an answer says besides its tensors, by the names of HTTP's headers."""
     texts = {f"funade-{name}": text for name, text in zip(notes._fields, notes, strict=True) if text}
     return {"funade-release": release, "funade-prediction": prediction, **texts}
-
-
-def version() -> str:
-    """Funade's own."""
-    import funade
-
-    return funade.__version__

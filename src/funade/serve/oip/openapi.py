@@ -9,7 +9,7 @@ from funade.contract.example import example
 from funade.contract.field import Contract
 from funade.contract.openapi import ASKED, Operation, Paths, operation, ref, response, timeout
 from funade.serve.oip.model import EXTENSIONS
-from funade.serve.oip.tensor import datatype_of
+from funade.serve.oip.tensor import DATATYPES, datatype_of
 
 _BYTES = "application/octet-stream"
 
@@ -98,11 +98,9 @@ _PARAMETERS: dict[str, Any] = {
     "type": "object",
     "additionalProperties": {"type": ["boolean", "integer", "number", "string"]},
 }
-_DATATYPE: dict[str, Any] = {
-    "type": "string",
-    "enum": ["BOOL", *(f"{k}{b}" for k in ("INT", "UINT") for b in (8, 16, 32, 64)), "FP16", "FP32", "FP64", "BYTES"],
-}
+_DATATYPE: dict[str, Any] = {"type": "string", "enum": list(DATATYPES)}
 _META = _object(name=_TEXT, datatype=_DATATYPE, shape=_list({"type": "integer", "const": -1}, minItems=1, maxItems=1))
+_METAS = _list(ref("oip.Meta"))
 _VALUE: dict[str, Any] = {"type": ["boolean", "number", "string", "null"]}
 _VALUES = _list({"anyOf": [_VALUE, _list(_VALUE, minItems=1, maxItems=1)]})
 
@@ -111,13 +109,7 @@ _SCHEMAS: dict[str, dict[str, Any]] = {
     "oip.Live": _object(live=_TRUE),
     "oip.Ready": _object(ready=_TRUE),
     "oip.ModelReady": _object(name=_TEXT, ready=_TRUE),
-    "oip.Model": _object(
-        name=_TEXT,
-        versions=_list(_TEXT),
-        platform=_TEXT,
-        inputs=_list(ref("oip.Meta")),
-        outputs=_list(ref("oip.Meta")),
-    ),
+    "oip.Model": _object(name=_TEXT, versions=_list(_TEXT), platform=_TEXT, inputs=_METAS, outputs=_METAS),
     "oip.Meta": _META,
     "oip.Request": _object(
         ["inputs"],

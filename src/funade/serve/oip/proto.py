@@ -7,7 +7,6 @@ from pathlib import Path
 from funade.serve.grpc.messages import messages
 
 SERVICE = "inference.GRPCInferenceService"
-CALLS = ("ServerLive", "ServerReady", "ModelReady", "ServerMetadata", "ModelMetadata", "ModelInfer")
 
 FILE = Path(__file__).with_name("open_inference.binpb").read_bytes()
 """The file's serialised ``FileDescriptorProto``; ``tests/support/protoc.py`` compiles it."""

@@ -8,8 +8,10 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 
 from funade.contract.arrays import Array
@@ -28,6 +30,8 @@ _LETTERS = {
     for name, letter in zip(("BOOL", *_SIGNED, *_UNSIGNED, *_FLOATS), "BbhiqBHIQefd", strict=True)
 }
 """Datatype → its letter in ``struct``, and its bytes."""
+
+DATATYPES = (*_LETTERS, "BYTES")
 
 _EXACT = 2**53
 
@@ -95,7 +99,7 @@ def length_of(tensor: Tensor) -> int:
     """
     shape = list(tensor.shape)
     if len(shape) not in (1, 2) or shape[0] < 0 or (len(shape) == 2 and shape[1] != 1):
-        what = f"expected shape [N] or [N, 1] for `{_short(tensor.name)}`, got {_short(shape[:9])}"
+        what = f"expected shape [N] or [N, 1] for `{short(tensor.name)}`, got {short(shape[:9])}"
         raise wrong(what, f"{tensor.path}.shape")
     if shape[0] == 0:
         raise wrong("expected one row at least, got none", f"{tensor.path}.shape")
@@ -110,7 +114,7 @@ def values_of(tensor: Tensor, kind: FieldType, count: int) -> list[Any]:
             say, an infinite number, text that is not UTF-8.
     """
     if tensor.datatype not in _TAKEN.get(kind, ("BYTES",)):
-        what = f"expected datatype {_NAMED.get(kind, 'BYTES')} for `{tensor.name}`, got {_short(tensor.datatype)}"
+        what = f"expected datatype {_NAMED.get(kind, 'BYTES')} for `{tensor.name}`, got {short(tensor.datatype)}"
         raise wrong(what, f"{tensor.path}.datatype")
     if tensor.raw is not None:
         values = _from_raw(tensor, tensor.raw, count)
@@ -202,11 +206,12 @@ def _flat(tensor: Tensor, count: int) -> Sequence[Any]:
 def _each(tensor: Tensor, values: Sequence[Any], good: Any, expected: str) -> None:
     for row, value in enumerate(values):
         if not good(value):
-            what = f"expected {expected} for `{tensor.name}`, got {_short(value)}"
+            what = f"expected {expected} for `{tensor.name}`, got {short(value)}"
             raise wrong(what, f"$[{row}].{tensor.name}")
 
 
-def _short(value: object) -> str:
+def short(value: object) -> str:
+    """The beginning of a value in print, on one line."""
     text = value if isinstance(value, str) else repr(value)
     return "".join(c if c.isprintable() else " " for c in text[:60])
 
@@ -242,9 +247,5 @@ def _encodable(field: Field, values: list[Any]) -> Array | list[str]:
 
 def _times(values: list[Any]) -> list[str]:
     """Times as JSON has them, in UTC; "" for none."""
-    from datetime import UTC, datetime
-
-    import msgspec
-
     aware = [v.replace(tzinfo=UTC) if isinstance(v, datetime) else v for v in values]
     return ["" if v is None else v for v in msgspec.to_builtins(aware)]

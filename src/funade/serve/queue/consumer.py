@@ -29,7 +29,7 @@ class Consumer:
     a second are claimed, so that the queue still moves.
 
     Args:
-        runtime: the worker's.
+        runtime: its apis answer.
         queue: the queue.
         writer: writes to it.
         done: told which requests were answered, once that is on disk.
@@ -147,21 +147,23 @@ class Consumer:
         if not outcomes:
             return
         self._writing += 1
-        self._writer.ask(self._write, outcomes, lambda error: self._written(outcomes, error))
+        self._write(outcomes)
         self.feed()
         self.look()
 
-    def _write(self, outcomes: list[list[Result | Failure]]) -> list[None]:
+    def _write(self, outcomes: list[Result | Failure]) -> None:
+        self._writer.ask(self._settle_all, outcomes, lambda error: self._written(outcomes, error))
+
+    def _settle_all(self, outcomes: list[list[Result | Failure]]) -> list[None]:
         self._queue.settle([outcome for batch in outcomes for outcome in batch])
         return [None] * len(outcomes)
 
     def _written(self, outcomes: list[Result | Failure], error: Exception | None) -> None:
-        self._writing -= 1
         if error is not None:  # a full disk, say: what was answered is not forgotten
             self._failed(error)
-            self._writing += 1
-            self._runtime.loop.call_later(_AGAIN_S, self._again, outcomes)
+            self._runtime.loop.call_later(_AGAIN_S, self._write, outcomes)
             return
+        self._writing -= 1
         self._done([outcome.id for outcome in outcomes if isinstance(outcome, Result)])
         for outcome in outcomes:
             if isinstance(outcome, Failure) and self._dead(outcome):
@@ -171,9 +173,6 @@ class Consumer:
     def _dead(self, failure: Failure) -> bool:
         """Whether the request is not tried again."""
         return failure.counted and (failure.attempt >= self._queue.rules.tries or not failure.again)
-
-    def _again(self, outcomes: list[Result | Failure]) -> None:
-        self._writer.ask(self._write, outcomes, lambda error: self._written(outcomes, error))
 
     def _learn(self, took_s: float) -> None:
         """Claim more at once while that is quick."""

@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
-from funade import clock as clocks
-from funade.clock import Clock
+from funade import clock
 from funade.serve.answer.runtime import Runtime
 from funade.serve.queue.background import BackgroundThread
 from funade.serve.queue.callbacks import CallbackSender
 from funade.serve.queue.consumer import Consumer
 from funade.serve.queue.submit import BEAT_S, Submitter
 from funade.serve.settings import ServerSettings
+from funade.store.ports.queue import Queue
 from funade.store.queue_records import Sweep
-from funade.store.queue_rules import QueueRules
 from funade.store.store import Store
 
 
-class _QueueState:
+class _QueueState(NamedTuple):
     """What a look at the queue found: something to claim, who is waited for in vain, something to deliver."""
 
-    __slots__ = ("calls", "due", "ended")
-
-    def __init__(self, due: bool, ended: list[str], calls: bool) -> None:
-        self.due = due
-        self.ended = ended
-        self.calls = calls
+    due: bool
+    ended: list[str]
+    calls: bool
 
 
 class QueueDoor:
@@ -33,18 +30,11 @@ class QueueDoor:
 
     It looks twenty times a second whether others have left something in the queue or answered what is waited for here.
     ``submitter`` is what callers ask.
-
-    Args:
-        runtime: the worker's.
-        store: the address of the store whose queue it is.
-        rules: its bounds.
-        clock: gives the time.
     """
 
-    def __init__(self, runtime: Runtime, store: str, rules: QueueRules, clock: Clock) -> None:
+    def __init__(self, runtime: Runtime, queue: Queue) -> None:
         self._runtime = runtime
-        seed = int(runtime.recorder.mark, 16)
-        self._queue = Store.open(store, clock).queue(rules, seed=seed)
+        self._queue = queue
         self._writer = BackgroundThread(runtime.loop, "funade-queue-write")
         self._reader = BackgroundThread(runtime.loop, "funade-queue-read")
         self.submitter = Submitter(runtime, self._queue, self._writer, self._reader, lambda: self._consumer.look())
@@ -146,6 +136,7 @@ def of(runtime: Runtime, settings: ServerSettings) -> QueueDoor | None:
     """
     if not settings.queue:
         return None
-    door = QueueDoor(runtime, settings.queue, settings.queue_rules, clocks.system)
+    queue = Store.open(settings.queue, clock.system).queue(settings.queue_rules, seed=int(runtime.recorder.mark, 16))
+    door = QueueDoor(runtime, queue)
     runtime.recorder.meter.queue = door.gauges
     return door

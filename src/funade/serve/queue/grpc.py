@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ from funade.serve.answer.admit import before
 from funade.serve.answer.runtime import Runtime
 from funade.serve.grpc import call as rpc
 from funade.serve.grpc.messages import messages
-from funade.serve.metrics.meter import Meter
 from funade.serve.queue.submit import BEAT_S, LONGEST_S, SubmitRequest, Submitter
 from funade.store.queue_records import QueuedRequest, Receipt, Refusal
 
@@ -29,28 +27,17 @@ def services(runtime: Runtime, submitter: Submitter | None) -> list[rpc.Service]
     """The service, where there is a queue; none where there is not."""
     if submitter is None:
         return []
-    return [rpc.Service(methods(runtime, submitter), [FILE], "submit")]
-
-
-def methods(runtime: Runtime, submitter: Submitter) -> rpc.Methods:
-    """``/funade.queue.Queue/…`` → what answers it."""
-    queue = QueueMethods(submitter, runtime.queues, runtime.recorder.meter)
-    return {f"/{SERVICE}/Submit": queue.submit, f"/{SERVICE}/Look": queue.look}
+    queue = QueueMethods(runtime, submitter)
+    return [rpc.Service({f"/{SERVICE}/Submit": queue.submit, f"/{SERVICE}/Look": queue.look}, [FILE], "submit")]
 
 
 class QueueMethods:
-    """What answers the calls of the service.
+    """What answers the calls of the service."""
 
-    Args:
-        submitter: what callers ask.
-        apis: the names of the release's apis.
-        meter: counts refusals.
-    """
-
-    def __init__(self, submitter: Submitter, apis: Container[str], meter: Meter) -> None:
+    def __init__(self, runtime: Runtime, submitter: Submitter) -> None:
         self._submitter = submitter
-        self._apis = apis
-        self._meter = meter
+        self._apis = runtime.queues
+        self._meter = runtime.recorder.meter
 
     def submit(self, body: bytes, call: rpc.Call) -> None:
         """Keep a request."""

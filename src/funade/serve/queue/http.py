@@ -28,12 +28,7 @@ def routes(runtime: Runtime, submitter: Submitter | None) -> list[Route]:
 
 
 class QueuePaths:
-    """What stands under the queue's paths.
-
-    Args:
-        submitter: what callers ask.
-        meter: counts refusals.
-    """
+    """What stands under the queue's paths."""
 
     def __init__(self, submitter: Submitter, meter: Meter) -> None:
         self._submitter = submitter

@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 from funade.contract.field import Contract
 from funade.contract.openapi import Operation, Paths, Schema, operation, ref, request_body, response
+from funade.queue.status import RequestStatus
 from funade.store.queue_records import State
 
 
@@ -56,6 +57,7 @@ def _look() -> Operation:
 
 
 _TEXT: Schema = {"type": "string"}
+_MOMENT: Schema = {"type": "string", "format": "date-time"}
 _STATE: Schema = {"type": "string", "enum": list(get_args(State))}
 
 
@@ -70,22 +72,16 @@ _RECEIPT: Schema = {
 }
 _REQUEST: Schema = {
     "type": "object",
-    "properties": {
-        "id": _TEXT,
-        "api": _TEXT,
+    "properties": dict.fromkeys(RequestStatus.__struct_fields__, _TEXT)
+    | {
         "state": _STATE,
         "attempts": {"type": "integer", "description": "How often it was tried."},
-        "submitted_at": {"type": "string", "format": "date-time"},
-        "ended_at": {"type": "string", "format": "date-time"},
+        "submitted_at": _MOMENT,
+        "ended_at": _MOMENT,
         "release": {"type": "integer", "description": "The release that answered."},
-        "prediction": _TEXT,
         "answer": {"type": ["object", "array"], "description": "What `POST /v1/<api>` would have answered."},
-        "fallback": _TEXT,
-        "guard": _TEXT,
-        "defaults": _TEXT,
         "error": {"type": "string", "description": "What came of the last attempt."},
         "callback": {"type": "string", "enum": ["waiting", "dead"]},
-        "callback_error": _TEXT,
     },
     "required": ["id", "api", "state", "attempts"],
 }
