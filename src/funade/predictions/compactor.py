@@ -24,8 +24,6 @@ from funade.predictions import segments, wal
 from funade.predictions import table as predictions
 from funade.store import disk
 
-_LOOK_S = 1.0
-_LONG_S = 3.0
 _JOIN_S = 60.0
 _SWEEP_S = 60.0
 _MANY = 16
@@ -66,7 +64,7 @@ class Compactor:
     def __init__(self, folder: Path, days: int = 0) -> None:
         self._folder = folder
         self._days = days
-        self._open = self._folder / "open"
+        self._open = folder / "open"
         self._joined_at = time.monotonic()
         self._reported: dict[str, str] = {}
         self._buffer = bytearray()
@@ -114,13 +112,13 @@ class Compactor:
         """Make segments of a file's whole frames; remove the file when nobody writes to it any more."""
         ended = not disk.is_locked(path)  # looked at before reading: what is there now is then all there will be
         place = path.with_suffix(".read")
-        read = _place(place)
+        read = _progress(place)
         data = self._bytes(path, read)
         frames = list(wal.frames(data))
         rows = 0
         if frames:
             read.until = read.done + frames[-1].end
-            _write(place, read)
+            disk.write(place, msgspec.json.encode(read))
             points.passing("log.planned")
             begun = f"{path.stem}.{read.done:012}"
             for number, segment in enumerate(self._segments(begun, self._tables(path, read.done, data, frames))):
@@ -128,7 +126,7 @@ class Compactor:
                 name = f"{begun}-{number}.{segment.shape}.parquet"
                 segments.put(segments.folder_of(self._folder, segment.api, segment.day), name, segment.path)
             points.passing("log.made")
-            _write(place, _Progress(read.until))
+            disk.write(place, msgspec.json.encode(_Progress(read.until)))
         if ended and (not frames or read.done + len(data) >= path.stat().st_size):
             points.passing("log.removing")
             path.unlink()
@@ -201,7 +199,7 @@ class Compactor:
 
     def _unfinished(self) -> bool:
         """Whether segments are still to be made of frames that were read: those made already may be made again."""
-        return any(_place(path).until for path in self._open.glob("*.read"))
+        return any(_progress(path).until for path in self._open.glob("*.read"))
 
     def _join(self, folder: Path, now: float, *, past: bool) -> int:
         """Make one file of many small ones with the same columns; today joined ones are joined among themselves."""
@@ -284,15 +282,11 @@ def _texts(schema: pa.Schema) -> Iterator[str]:
                 yield path
 
 
-def _place(path: Path) -> _Progress:
+def _progress(path: Path) -> _Progress:
     try:
         return msgspec.json.decode(path.read_bytes(), type=_Progress)
     except FileNotFoundError:
         return _Progress()
-
-
-def _write(path: Path, read: _Progress) -> None:
-    disk.write(path, msgspec.json.encode(read))
 
 
 def _day(now: float, days: int) -> str:

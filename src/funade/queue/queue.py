@@ -64,8 +64,8 @@ class SqliteQueue:
         A key used before gives the id that it gave then, if the request is the same; else it is refused.
         """
         with self.file.database.writing() as on:
-            now, room = self.file.now(), _Room(on, self.rules)
-            return [self._keep(on, request, now, room) for request in requests]
+            now, space = self.file.now(), _Space(on, self.rules)
+            return [self._keep(on, request, now, space) for request in requests]
 
     def look(self, ids: Sequence[str]) -> dict[str, QueuedRequest]:
         """Those of the requests that are kept, by id."""
@@ -92,8 +92,7 @@ class SqliteQueue:
             chosen = together(on.execute(sql.DUE, (now, rows)).fetchall(), rows)
             if not chosen:
                 return []
-            values = (self.file.worker, now + self.rules.lease_s, listed(chosen))
-            on.execute(sql.CLAIM, values)
+            on.execute(sql.CLAIM, (self.file.worker, now + self.rules.lease_s, listed(chosen)))
             return [Claim(*row) for row in on.execute(sql.CLAIMED, (listed(chosen),)).fetchall()]
 
     def renew(self, ids: Sequence[str]) -> None:
@@ -202,13 +201,13 @@ class SqliteQueue:
 
     # -- within a transaction
 
-    def _keep(self, on: sqlite3.Connection, request: Submission, now: float, room: _Room) -> Receipt | Refusal:
+    def _keep(self, on: sqlite3.Connection, request: Submission, now: float, space: _Space) -> Receipt | Refusal:
         digest = request.digest
         if request.key:
             rows = on.execute("SELECT id, state, digest FROM requests WHERE api = ? AND key = ?", request[0:4:3])
             if (earlier := rows.fetchone()) is not None:
                 return KEY_USED if earlier[2] != digest else Receipt(earlier[0], earlier[1])
-        refusal = room.take(len(request.body))
+        refusal = space.take(len(request.body))
         if refusal is not None:
             return refusal
         id = new_id(now)
@@ -229,7 +228,7 @@ class SqliteQueue:
             due = now + self.file.wait_s(failed.attempt)
             on.execute(f"UPDATE requests SET {sql.REST} {sql.MINE}", (due, failed.error, *mine))
         else:
-            _bury(on, on.execute(f"{sql.DIE} {sql.MINE} {sql.GIVES}", (now, failed.error, *mine)).fetchall(), now)
+            _call(on, on.execute(f"{sql.DIE} {sql.MINE} {sql.GIVES}", (now, failed.error, *mine)).fetchall(), now)
 
     def _lapse(self, on: sqlite3.Connection, now: float, ended: str) -> tuple[int, int]:
         claims = on.execute(sql.LAPSED, (now, ended)).fetchall()
@@ -237,7 +236,7 @@ class SqliteQueue:
         for number, attempts, alone, until in claims:
             why = "its worker ended before it answered" if until > now else "its worker did not answer in time"
             if alone and attempts >= self.rules.tries:
-                _bury(on, on.execute(f"{sql.DIE} WHERE number = ? {sql.GIVES}", (now, why, number)).fetchall(), now)
+                _call(on, on.execute(f"{sql.DIE} WHERE number = ? {sql.GIVES}", (now, why, number)).fetchall(), now)
                 dead += 1
             else:
                 due = now + self.file.wait_s(attempts) if alone else now
@@ -246,7 +245,7 @@ class SqliteQueue:
         return len(claims), dead
 
 
-class _Room:
+class _Space:
     """How much is kept, within one transaction."""
 
     def __init__(self, on: sqlite3.Connection, rules: QueueRules) -> None:
@@ -266,20 +265,16 @@ class _Room:
 
 def _finish(on: sqlite3.Connection, finished: Result, now: float) -> None:
     rows = on.execute(sql.FINISH, (len(finished.answer), now, finished.id)).fetchall()
-    for number, callback in rows:
+    for number, _ in rows:
         on.execute("INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?, ?)", (number, *finished[1:]))
+    _call(on, rows, now)
+
+
+def _call(on: sqlite3.Connection, ended: Iterable[tuple[int, str]], now: float) -> None:
+    """Owe a callback to those of ended requests, by number, that asked for one."""
+    for number, callback in ended:
         if callback:
-            _call(on, number, now)
-
-
-def _bury(on: sqlite3.Connection, dead: Iterable[tuple[int, str]], now: float) -> None:
-    for number, callback in dead:
-        if callback:
-            _call(on, number, now)
-
-
-def _call(on: sqlite3.Connection, number: int, now: float) -> None:
-    on.execute("INSERT OR REPLACE INTO calls (request, state, due) VALUES (?, 'waiting', ?)", (number, now))
+            on.execute("INSERT OR REPLACE INTO calls (request, state, due) VALUES (?, 'waiting', ?)", (number, now))
 
 
 def _forget(on: sqlite3.Connection, numbers: Sequence[int]) -> int:

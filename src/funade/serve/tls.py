@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from funade.errors import FunadeError, ServeError
+from funade.store import disk
 
 
 def context(certificate: str, key: str) -> ssl.SSLContext:
@@ -54,12 +55,12 @@ class Tls:
     def __init__(self, certificate: str, key: str, troubled: Callable[[str], None] = lambda _: None) -> None:
         self._files = (certificate, key)
         self._troubled = troubled
-        self._seen = self._look()
+        self._seen = self._stamps()
         self.context = context(certificate, key)
 
     def tick(self) -> None:
         """About once a second: read the files again if they changed."""
-        seen = self._look()
+        seen = self._stamps()
         if seen == self._seen:
             return
         self._seen = seen
@@ -68,13 +69,5 @@ class Tls:
         except FunadeError as error:  # one of the two may not be written yet; it will change again
             self._troubled(error.line())
 
-    def _look(self) -> list[tuple[int, int, int] | None]:
-        return [_stamp(path) for path in self._files]
-
-
-def _stamp(path: str) -> tuple[int, int, int] | None:
-    try:
-        found = Path(path).stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_ino, found.st_size
+    def _stamps(self) -> list[disk.Stamp | None]:
+        return [disk.stamp(Path(path)) for path in self._files]

@@ -65,6 +65,21 @@ def write(path: Path, data: bytes, *, fresh: Path | None = None, mode: int = 0o6
     replace(making, path)
 
 
+# -- changes
+
+Stamp = tuple[int, int, int]
+"""When a file was last written (ns), its number on the disk and its size: another one after every change."""
+
+
+def stamp(path: Path) -> Stamp | None:
+    """The stamp of a file now; None where there is none."""
+    try:
+        facts = path.stat()
+    except OSError:
+        return None
+    return facts.st_mtime_ns, facts.st_ino, facts.st_size
+
+
 # -- names that appear whole
 
 

@@ -18,10 +18,12 @@ import uvloop
 from funade import clock
 from funade.events import EventLog
 from funade.serve.grpc import call as rpc
-from funade.serve.grpc.port import Port, PortSettings
+from funade.serve.grpc.port import Port
+from funade.serve.limits import Limits
+from funade.serve.settings import ServerSettings
 from support.wait import backlog, until
 
-SETTINGS = PortSettings(message_bytes=100_000, metadata_bytes=8192, drain_s=3.0)
+SETTINGS = ServerSettings("", {}, limits=Limits(body_bytes=100_000, head_bytes=8192), drain_s=3.0)
 
 
 class Place:

@@ -106,6 +106,15 @@ def test_a_file_that_breaks_while_serving_changes_nothing_and_is_told(path: Path
     ]
 
 
+def test_without_a_file_of_tokens_no_other_file_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    told: list[str] = []
+    tokens = Tokens("", Hand(), troubled=told.append)
+    (tmp_path / "another").touch()
+    assert not tokens.tick()
+    assert told == []
+
+
 def test_the_text_of_a_token_is_kept_nowhere(path: Path) -> None:
     texts = [add(path, name, "operate", now=NOW) for name in ("one", "two")]
     assert len({*texts}) == 2

@@ -8,28 +8,21 @@ from collections.abc import Sequence
 from funade.serve.answer.runtime import Runtime
 from funade.serve.grpc import call as rpc
 from funade.serve.grpc import health, reflection
-from funade.serve.grpc.port import Port, PortSettings
+from funade.serve.grpc.port import Port
 from funade.serve.settings import ServerSettings
 
 
-class GrpcDoor:
-    """A ``door.Door``.
-
-    Args:
-        runtime: the worker's.
-        services: what is offered besides health and reflection.
-        listener: the supervisor's listening socket.
-        server: what the server is told.
-    """
+class GrpcDoor(Port):
+    """A ``door.Door`` on the supervisor's listening socket: these services, health and reflection."""
 
     def __init__(
-        self, runtime: Runtime, services: Sequence[rpc.Service], listener: socket.socket, server: ServerSettings
+        self, runtime: Runtime, services: Sequence[rpc.Service], listener: socket.socket, settings: ServerSettings
     ) -> None:
         methods = {path: guarded(runtime, s.role, method) for s in services for path, method in s.methods.items()}
         names = sorted({path.split("/")[1] for path in methods})
         files = [file for service in services for file in service.files]
         self._health = health.Health(names)
-        self._port = Port(
+        super().__init__(
             runtime.loop,
             runtime.recorder.events,
             listener,
@@ -38,45 +31,22 @@ class GrpcDoor:
                 f"/{health.SERVICE}/Watch": self._health.watch,
                 **reflection.methods([*names, health.SERVICE], [*files, health.FILE]),
             },
-            settings=_settings(runtime, server),
+            settings=settings,
         )
 
     def start(self) -> None:
         """Accept from now on."""
         self._health.serving(True)
-        self._port.start()
+        super().start()
 
     def retire(self) -> None:
         """Accept no more; send clients elsewhere, finish what is begun."""
         self._health.serving(False)
-        self._port.stop()
+        self.stop()
 
     def shut(self) -> None:
         """As ``retire``."""
         self.retire()
-
-    def cut(self) -> None:
-        """End what is left with UNAVAILABLE."""
-        self._port.cut()
-
-    def tick(self) -> None:
-        """About a second went by."""
-        self._port.tick()
-
-    @property
-    def empty(self) -> bool:
-        """Whether nothing is left."""
-        return self._port.empty
-
-
-def _settings(runtime: Runtime, server: ServerSettings) -> PortSettings:
-    return PortSettings(
-        message_bytes=runtime.limits.body_bytes,
-        metadata_bytes=runtime.limits.head_bytes,
-        connections=runtime.limits.connections,
-        drain_s=server.drain_s,
-        certificate=(server.certificate, server.key) if server.certificate else None,
-    )
 
 
 def guarded(runtime: Runtime, role: str, method: rpc.Method) -> rpc.Method:

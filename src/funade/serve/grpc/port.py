@@ -14,7 +14,7 @@ import socket
 import ssl
 import time
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from grpc._cython import cygrpc
 
@@ -24,41 +24,22 @@ from funade.serve.grpc import call as rpc
 from funade.serve.grpc.pump import Pump
 from funade.serve.grpc.relay import Relay
 from funade.serve.grpc.stream import Stream, StreamMethods
+from funade.serve.limits import Limits
+from funade.serve.settings import ServerSettings
 
 _LOOK_S = 0.01
 _PENDING = 1_000_000
 _READY = 256  # calls that the library may hand over without being asked again
 _MOST = 1024
+_MOST_STREAMS = 256  # open at once on one connection
+_MOST_CALLS = 16 * 1024  # in progress at once
 _ENDLESS_S = 1e9
 _NOW = 0.0
 _ASKED, _SHUT = "call", "shut"
 
 
-class PortSettings(NamedTuple):
-    """What a port lets a client have, and what it encrypts with.
-
-    ``message_bytes`` of one message, ``metadata_bytes`` of one call's metadata, ``streams`` open at once on one
-    connection, ``calls`` in progress and ``connections`` open at once; after ``stop``, begun calls may take ``drain_s``
-    seconds more. ``certificate`` are the PEM files of the certificate and its key; None for no TLS.
-    """
-
-    message_bytes: int = 4 * 1024 * 1024
-    metadata_bytes: int = 16 * 1024
-    streams: int = 256
-    calls: int = 16 * 1024
-    connections: int = 10_000
-    drain_s: float = 30.0
-    certificate: tuple[str, str] | None = None
-
-
 class GrpcioCall:
-    """A ``rpc.Call`` that grpcio carries.
-
-    Args:
-        event: the library's, of the call's arrival.
-        method: what answers it.
-        calls: those in progress; it leaves them when it is answered.
-    """
+    """A ``rpc.Call`` that grpcio carries; it leaves ``calls``, those in progress, when it is answered."""
 
     __slots__ = ("_call", "_calls", "_event", "done", "method")
 
@@ -116,12 +97,12 @@ class Port:
     Connections wait in the listening socket's backlog while nobody accepts.
 
     Args:
-        loop: the worker's.
+        loop: calls every method.
         events: the server's log.
         listener: the listening socket that the supervisor holds open.
         methods: what is carried.
         streams: methods that stream.
-        settings: what a client may have.
+        settings: the server's; what a client may have, and for how many seconds after ``stop`` begun calls go on.
     """
 
     def __init__(
@@ -131,7 +112,7 @@ class Port:
         listener: socket.socket,
         methods: rpc.Methods,
         streams: StreamMethods,
-        settings: PortSettings,
+        settings: ServerSettings,
     ) -> None:
         self._loop = loop
         self._events = events
@@ -153,15 +134,16 @@ class Port:
             return
         name = f"funade-{secrets.token_hex(16)}"
         self._queue = cygrpc.CompletionQueue()
-        self._server = cygrpc.Server(_arguments(self._settings), False)
+        self._server = cygrpc.Server(_arguments(self._settings.limits), False)
         self._server.register_completion_queue(self._queue)
         self._server.add_http2_port(f"unix-abstract:{name}".encode())
         self._server.start(self._queue)
         for _ in range(_READY):
             self._ask()
         Pump(self._loop, self._wait, self._look, self._take).start()
-        encrypted = _encrypting(*self._settings.certificate) if self._settings.certificate else None
-        self._relay = Relay(self._loop, self._listener, f"\0{name}", most=self._settings.connections, tls=encrypted)
+        encrypted = _encrypting(self._settings) if self._settings.certificate else None
+        most = self._settings.limits.connections
+        self._relay = Relay(self._loop, self._listener, f"\0{name}", most=most, tls=encrypted)
         self._relay.start()
 
     # -- the library's events
@@ -223,7 +205,7 @@ class Port:
             return
         call = GrpcioCall(event, method, self._calls)
         event.call.start_server_batch((cygrpc.ReceiveCloseOnServerOperation(0),), (call,))
-        if len(self._calls) >= self._settings.calls:
+        if len(self._calls) >= _MOST_CALLS:
             call.fail(rpc.RESOURCE_EXHAUSTED, "too many calls are in progress; ask again")
             return
         self._calls.add(call)
@@ -248,7 +230,7 @@ class Port:
         method = self._stream_methods.get(event.call_details.method)
         if method is None:
             _refuse(event.call, rpc.UNIMPLEMENTED, "no such method here")
-        elif len(self._streams) + len(self._calls) >= self._settings.calls:
+        elif len(self._streams) + len(self._calls) >= _MOST_CALLS:
             _refuse(event.call, rpc.RESOURCE_EXHAUSTED, "too many calls are in progress; ask again")
         else:
             self._streams[gone] = self._loop.create_task(self._stream(Stream(event.call, method, gone), gone))
@@ -306,22 +288,22 @@ class Port:
         return self._ending is not None and self._ending.done()
 
 
-def _encrypting(certificate: str, key: str) -> ssl.SSLContext:
-    context = tls.context(certificate, key)
+def _encrypting(settings: ServerSettings) -> ssl.SSLContext:
+    context = tls.context(settings.certificate, settings.key)
     context.set_alpn_protocols(["h2"])
     return context
 
 
-def _arguments(settings: PortSettings) -> tuple[tuple[str, int], ...]:
-    """The settings as grpcio is told of them."""
+def _arguments(limits: Limits) -> tuple[tuple[str, int], ...]:
+    """The bounds as grpcio is told of them."""
     return (
-        ("grpc.max_receive_message_length", settings.message_bytes),
+        ("grpc.max_receive_message_length", limits.body_bytes),
         ("grpc.max_send_message_length", -1),
-        ("grpc.max_concurrent_streams", settings.streams),
-        ("grpc.max_metadata_size", settings.metadata_bytes),
-        ("grpc.absolute_max_metadata_size", settings.metadata_bytes),
+        ("grpc.max_concurrent_streams", _MOST_STREAMS),
+        ("grpc.max_metadata_size", limits.head_bytes),
+        ("grpc.absolute_max_metadata_size", limits.head_bytes),
         ("grpc.so_reuseport", 0),
-        # Beyond these it cancels calls at random, everybody's; those that wait are bounded by ``calls``.
+        # Beyond these it cancels calls at random, everybody's; those that wait are bounded by ``_MOST_CALLS``.
         ("grpc.server.max_pending_requests", _PENDING),
         ("grpc.server.max_pending_requests_hard_limit", _PENDING),
     )

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -78,11 +79,13 @@ def families(counts: Counters, facts: ServerFacts) -> Iterator[Family]:
     yield _counter("funade_workers_ended", "Worker processes that have ended.", [((), counts.ended)])
     yield Family("funade_requests", "counter", "Requests by api, door and status.", _requests(apis))
     yield _counter("funade_rows", "Rows answered.", [(_api(n), t.rows) for n, t in named])
-    yield Family("funade_request_duration_seconds", "histogram", "Time from request to answer.", _took(named))
-    yield Family("funade_call_rows", "histogram", "Rows answered by one call of the api's function.", _calls(named))
-    yield from _rows_by("funade_fallback_rows", "reason", "Rows that the fallback answered.", "fallback", named)
-    yield from _rows_by("funade_default_rows", "field", "Rows whose missing value got its default.", "defaults", named)
-    yield from _rows_by("funade_guard_rows", "guard", "Rows that a guard changed or held back.", "guards", named)
+    took = [sample for n, t in named for sample in _buckets(_api(n), TOOK_S, t.took, t.took_s)]
+    yield Family("funade_request_duration_seconds", "histogram", "Time from request to answer.", took)
+    calls = [sample for n, t in named for sample in _buckets(_api(n), CALL_ROWS, t.calls, t.call_rows)]
+    yield Family("funade_call_rows", "histogram", "Rows answered by one call of the api's function.", calls)
+    yield _rows_by("funade_fallback_rows", "reason", "Rows that the fallback answered.", "fallback", named)
+    yield _rows_by("funade_default_rows", "field", "Rows whose missing value got its default.", "defaults", named)
+    yield _rows_by("funade_guard_rows", "guard", "Rows that a guard changed or held back.", "guards", named)
     waiting = [("", _api(n), float(t.waiting)) for n, t in named]
     yield Family("funade_waiting_rows", "gauge", "Rows that wait for a call.", waiting)
     yield _counter("funade_log_rows", "Rows that the prediction log took.", [((), counts.logged)])
@@ -131,34 +134,22 @@ def _requests(apis: Iterable[tuple[str, ApiCounters]]) -> Samples:
             yield "_total", (("api", name), ("door", door), ("status", status)), number
 
 
-def _took(apis: Iterable[tuple[str, ApiCounters]]) -> Samples:
-    for name, counters in apis:
-        yield from _buckets(_api(name), TOOK_S, counters.took, counters.took_s)
-
-
-def _calls(apis: Iterable[tuple[str, ApiCounters]]) -> Samples:
-    for name, counters in apis:
-        yield from _buckets(_api(name), CALL_ROWS, counters.calls, counters.call_rows)
-
-
 def _buckets(labels: Labels, bounds: Sequence[float], counts: Sequence[int], total: float) -> Samples:
     reached = 0
-    for bound, count in zip([*map(_bound, bounds), "+Inf"], counts, strict=True):
+    for bound, count in zip([*(repr(float(bound)) for bound in bounds), "+Inf"], counts, strict=True):
         reached += count
         yield "_bucket", (*labels, ("le", bound)), reached
     yield "_sum", labels, total
     yield "_count", labels, reached
 
 
-def _rows_by(name: str, label: str, text: str, part: str, apis: Iterable[tuple[str, ApiCounters]]) -> Iterator[Family]:
-    found: list[tuple[Labels, float]] = []
-    for api, counters in apis:
-        found += [((("api", api), (label, key)), number) for key, number in sorted(getattr(counters, part).items())]
-    yield _counter(name, text, found)
-
-
-def _bound(bound: float) -> str:
-    return repr(float(bound))
+def _rows_by(name: str, label: str, text: str, part: str, apis: Iterable[tuple[str, ApiCounters]]) -> Family:
+    numbers = [
+        ((("api", api), (label, key)), number)
+        for api, counters in apis
+        for key, number in sorted(getattr(counters, part).items())
+    ]
+    return _counter(name, text, numbers)
 
 
 def _number(value: float) -> str:
@@ -187,7 +178,7 @@ def _escaped(value: str) -> str:
 
 def routes(runtime: Runtime) -> list[Route]:
     """``GET /metrics``: the page of the whole server, whichever of its workers is asked."""
-    return [Route(b"GET", "/metrics", "open", lambda asked, exchange: _respond(runtime, asked, exchange))]
+    return [Route(b"GET", "/metrics", "open", partial(_respond, runtime))]
 
 
 def _respond(runtime: Runtime, asked: PageRequest, exchange: Exchange) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from funade import points
 from funade.clock import Clock
@@ -22,8 +23,7 @@ from funade.serve.listener import listening
 from funade.serve.metrics import file as metrics_file
 from funade.serve.server_file import ServerFile, ServerState
 from funade.serve.settings import ServerSettings
-from funade.serve.supervise.alerts import Alert, Alerts
-from funade.serve.supervise.check import check, own_folder
+from funade.serve.supervise.check import check
 from funade.serve.supervise.generation import Generation, WorkerProcess
 from funade.serve.supervise.homeless import HomelessConnections
 from funade.serve.supervise.shares import LOOK_S, Shares
@@ -32,6 +32,9 @@ from funade.store.store import Store
 
 Current = Callable[[], tuple[int, int] | None]
 """The generation (number of switches made) and release that are current; None before the first release."""
+
+Alert = Callable[[str, dict[str, Any]], None]
+"""Called with what the people who run a server are told of at once, and its facts."""
 
 _LOOK_S = 0.1
 _RETIRED_S = 1.0
@@ -65,14 +68,14 @@ class Supervisor:
         settings: what the server is.
         current: says which release is current; may raise, then what was known holds.
         clock: the time that the log bears.
-        on_alert: told what the log calls an alert.
+        on_alert: told what the log calls an alert; that it fails is logged too.
     """
 
     def __init__(self, settings: ServerSettings, current: Current, clock: Clock, on_alert: Alert | None) -> None:
         self._settings = settings
         self._current = current
         self._events = EventLog(clock, settings.log, supervisor=os.getpid())
-        self._alerts = Alerts(self._events, on_alert)
+        self._on_alert = on_alert
         self._news = asyncio.Event()
         self._serving: Generation | None = None
         self._coming: Generation | None = None
@@ -118,7 +121,10 @@ class Supervisor:
             self._grpc = await listening(settings.host, settings.grpc_port, "--grpc-port")
         if settings.folder:
             self._file = ServerFile(Path(settings.folder), self.port)
-            self._own = own_folder(settings.folder, self.port)
+            own = Path(settings.folder) / str(self.port)
+            shutil.rmtree(own, ignore_errors=True)  # what a server before this one left
+            metrics_file.clear(own)
+            self._own = str(own)
         if settings.store:
             self._compaction = Store.open(settings.store).predictions.compaction(settings.log_days, self._events)
 
@@ -156,7 +162,7 @@ class Supervisor:
             serving.deaths.append(now)
             self._died(worker, serving)
             if len(serving.deaths) == _OFTEN:
-                self._alerts.alert("workers keep dying", release=serving.release, why=worker.death)
+                self._alert("workers keep dying", release=serving.release, why=worker.death)
 
     def _died(self, worker: WorkerProcess, generation: Generation) -> None:
         self._events.event("worker died", worker=worker.pid, release=generation.release, why=worker.death)
@@ -256,7 +262,7 @@ class Supervisor:
         if self._own and now >= self._look_at:
             self._look_at = now + LOOK_S
             for lean in self._shares.look(metrics_file.total(Path(self._own))):
-                self._alerts.alert(lean.what, api=lean.api, of=lean.name, share=round(lean.share, 3), rows=lean.rows)
+                self._alert(lean.what, api=lean.api, of=lean.name, share=round(lean.share, 3), rows=lean.rows)
 
     def _publish(self) -> None:
         """Write what this server is to its file."""
@@ -276,6 +282,15 @@ class Supervisor:
         self._file.write(state)
 
     # -- deeds
+
+    def _alert(self, what: str, **facts: Any) -> None:
+        """Write an alert to the log and pass it on."""
+        self._events.event("alert", what=what, **facts)
+        if self._on_alert is not None:
+            try:
+                self._on_alert(what, facts)
+            except Exception as error:
+                self._events.event("alert not told", error=f"{type(error).__name__}: {error}")
 
     def _spawn(self, generation: Generation) -> None:
         begin = Begin(
@@ -300,7 +315,7 @@ class Supervisor:
         target = coming.number, coming.release
         if self._failed is None or target != self._failed.target:
             serving = self._serving.release
-            self._alerts.alert("release did not come up", release=coming.release, why=why, serving=serving)
+            self._alert("release did not come up", release=coming.release, why=why, serving=serving)
         self._failed = FailedTarget(target, why, now + _AGAIN_S)
         self._abandon(coming)
 

@@ -11,6 +11,7 @@ from typing import Literal
 from funade.clock import Clock
 from funade.errors import FunadeError
 from funade.serve.tokens.token_file import ROLES, Token, read
+from funade.store import disk
 
 Refusal = tuple[int, str]
 """A status as HTTP has it (401: who are you; 403: you may not) and what mends it."""
@@ -40,12 +41,12 @@ class Tokens:
         predict: Literal["open", "token"] | str = "open",
         troubled: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self._path = path
+        self._path = Path(path) if path else None
         self._clock = clock
         self._open = predict == "open"
         self._troubled = troubled
-        self._seen = self._look()
-        self._tokens = read(Path(path)) if path else ()
+        self._seen = self._stamp()
+        self._tokens = read(self._path) if self._path is not None else ()
         self._held = self._holding()
 
     def refusal(self, role: str, authorization: bytes | str | None) -> Refusal | None:
@@ -71,22 +72,18 @@ class Tokens:
 
     def tick(self) -> bool:
         """About once a second: read the file again if it changed; whether anybody may do more or less than before."""
-        seen = self._look()
-        if seen != self._seen:
+        seen = self._stamp()
+        if self._path is not None and seen != self._seen:
             self._seen = seen
             try:
-                self._tokens = read(Path(self._path))
+                self._tokens = read(self._path)
             except FunadeError as error:
                 self._troubled(error.line())
         before, self._held = self._held, self._holding()
         return before != self._held
 
-    def _look(self) -> tuple[int, int, int] | None:
-        try:
-            found = Path(self._path).stat()
-        except OSError:
-            return None
-        return found.st_mtime_ns, found.st_ino, found.st_size
+    def _stamp(self) -> disk.Stamp | None:
+        return disk.stamp(self._path) if self._path is not None else None
 
     def _holding(self) -> tuple[Token, ...]:
         now = self._clock()
@@ -95,11 +92,8 @@ class Tokens:
     def _find(self, text: bytes) -> Token | None:
         """The token of that text; as long for a wrong one as for a right one."""
         shown = sha256(text).hexdigest()
-        found = None
-        for token in self._tokens:
-            if hmac.compare_digest(token.sha256, shown):
-                found = token
-        return found
+        matches = [token for token in self._tokens if hmac.compare_digest(token.sha256, shown)]
+        return matches[-1] if matches else None
 
 
 def _make(role: str) -> str:
