@@ -56,9 +56,7 @@ class _Segment(msgspec.Struct):
 class Compactor:
     """Reads ``<folder>/open/*.wal``, writes segments, joins small ones, lets go of old days.
 
-    Args:
-        folder: the log's.
-        days: after how many of them a day is let go of; 0 for never.
+    A day is let go of after ``days`` of them; never where that is 0.
     """
 
     def __init__(self, folder: Path, days: int = 0) -> None:

@@ -36,12 +36,7 @@ class CompactorSettings(msgspec.Struct, frozen=True):
 
 
 class CompactorProcess:
-    """The compactor's process.
-
-    Args:
-        settings: what it is begun with.
-        events: the server's log.
-    """
+    """The compactor's process."""
 
     def __init__(self, settings: CompactorSettings, events: EventLog) -> None:
         self._settings = settings

@@ -45,13 +45,7 @@ class LogWriter:
 
     The file is locked while this process writes to it.
 
-    Args:
-        folder: the store's folder of logged predictions; made if absent.
-        mark: what this worker's prediction ids begin with.
-        release: the release that answers.
-        without: api → fields that are not kept.
-        loop: on which ``keep`` calls back.
-        events: told when rows are lost.
+    The folder is made if absent. ``without``: api → fields that are not kept. ``keep`` calls back on the loop.
     """
 
     def __init__(

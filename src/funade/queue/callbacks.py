@@ -9,11 +9,7 @@ from funade.store.queue_records import Callback, Delivery
 
 
 class SqliteCallbacks:
-    """The callbacks of a queue; each verb is one transaction and may raise ``StoreError``.
-
-    Args:
-        file: the queue's file.
-    """
+    """The callbacks of a queue; each verb is one transaction and may raise ``StoreError``."""
 
     def __init__(self, file: QueueFile) -> None:
         self._queue = file

@@ -15,13 +15,9 @@ _TRIES = 10
 
 
 class Listener:
-    """The worker's share of the listening socket.
+    """The worker's share of the listening socket, which is open in the supervisor and the other workers too.
 
-    Args:
-        sock: the listening socket, also open in the supervisor and the other workers.
-        loop: the event loop.
-        accepted: called with each new connection.
-        most: connections open at once; beyond, new ones wait in the socket's backlog.
+    ``accepted`` is called with each new connection. With ``most`` open at once, new ones wait in the socket's backlog.
     """
 
     def __init__(

@@ -28,11 +28,9 @@ class ServerState(msgspec.Struct, frozen=True):
 
 
 class ServerFile:
-    """This supervisor's file in a folder; its lock shows that the process lives.
+    """This supervisor's file in a folder, named by its port; its lock shows that the process lives.
 
-    Args:
-        folder: where servers say what they are; made if absent.
-        port: the port, which names the file.
+    The folder is made if absent.
     """
 
     def __init__(self, folder: Path, port: int) -> None:

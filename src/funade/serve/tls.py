@@ -43,10 +43,7 @@ class Tls:
 
     ``context`` is for the next connection; those that are open keep theirs.
 
-    Args:
-        certificate: as ``context``.
-        key: as ``context``.
-        troubled: told why changed files could not be read; what was shown before is shown on.
+    ``troubled`` is told why changed files could not be read; what was shown before is shown on.
 
     Raises:
         ServeError: as ``context``.

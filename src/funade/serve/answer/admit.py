@@ -21,11 +21,7 @@ function. Of a short time it is a tenth, so that a client which waits 100 ms has
 def admit(runtime: Runtime, name: str, request: AnswerRequest, message: Any) -> None:
     """Read a request and queue it; one that cannot be read is refused, counted once under its door.
 
-    Args:
-        runtime: the worker's.
-        name: one of its apis.
-        request: what the message is read into, and what is answered.
-        message: the request as its door has it.
+    ``name`` is one of the runtime's apis, ``message`` the request as its door has it.
     """
     queue = runtime.queues[name]
     try:

@@ -29,15 +29,7 @@ class _Substitute(NamedTuple):
 
 
 class Batcher:
-    """The queue of one api.
-
-    Args:
-        api: the api.
-        loop: the event loop.
-        executor: where its function runs.
-        recorder: notes what is answered.
-        limits: bounds of the queue and of one call.
-    """
+    """The queue of one api, whose function the executor runs; the limits bound the queue and one call."""
 
     def __init__(
         self, api: Api, loop: asyncio.AbstractEventLoop, executor: Executor, recorder: Recorder, limits: Limits

@@ -64,10 +64,7 @@ def _chosen(masks: Masks | None, rows: Mask) -> Masks | None:
 class BatchCall:
     """Answers batches of one api; where the function has no answer for a row, the fallback's stands.
 
-    Args:
-        api: the api.
-        fallback: its fallback, one row; None where none is declared.
-        events: the server's log.
+    The fallback is one row of columns; None where none is declared.
     """
 
     def __init__(self, api: Api, fallback: Columns | None, events: EventLog) -> None:

@@ -14,11 +14,8 @@ from funade.store.prediction_record import Record
 class Recorder:
     """Numbers, counts, logs and keeps the answers of one worker; every method on the loop's thread.
 
-    Args:
-        mark: 12 hexadecimal characters of this worker alone; every prediction id begins with them.
-        meter: counts answers and refusals.
-        events: the server's log.
-        log: the prediction log; None where answers are not kept.
+    ``mark``, 12 hexadecimal characters of this worker alone, begins every prediction id. Without ``log``, the
+    prediction log, answers are not kept.
     """
 
     def __init__(self, mark: str, meter: Meter, events: EventLog, log: PredictionWriter | None = None) -> None:

@@ -27,12 +27,7 @@ PLAIN = Notes()
 
 
 class ApiAnswers:
-    """The answers of one call, in the contract's order and types.
-
-    Args:
-        columns: the answers.
-        structs: makes one struct a row of JSON values from them.
-    """
+    """The answers of one call, in the contract's order and types."""
 
     def __init__(self, columns: Columns, structs: Callable[[Columns], list[Any]]) -> None:
         self.columns = columns
@@ -52,11 +47,7 @@ class IncomingRequest(Protocol):
         """By which door it came: ``http``, ``grpc``, ``oip`` or ``queue``."""
 
     def read(self, api: Api, message: Any) -> None:
-        """Fill in the rows that the message holds; called on the loop.
-
-        Args:
-            api: the api that answers.
-            message: the request as its door has it.
+        """Fill in the rows that the message holds, for the api that answers; called on the loop.
 
         Raises:
             ContractViolation: the message breaks the contract; ``path`` points at the value.

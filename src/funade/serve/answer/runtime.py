@@ -13,16 +13,7 @@ from funade.serve.tokens.tokens import Tokens
 
 
 class Runtime:
-    """What the doors of one worker share; ``queues`` are by api.
-
-    Args:
-        loop: the event loop.
-        executor: where users' functions run.
-        recorder: notes what is answered.
-        limits: bounds.
-        loaded: the release.
-        tokens: say who may do what.
-    """
+    """What the doors of one worker share; ``queues`` are by api."""
 
     def __init__(
         self,

@@ -19,11 +19,7 @@ FILE: bytes = _PB.DESCRIPTOR.serialized_pb
 
 
 class Health:
-    """One status for the server ("") and each service.
-
-    Args:
-        names: the services' full names.
-    """
+    """One status for the server ("") and each service, by its full name."""
 
     def __init__(self, names: Iterable[str]) -> None:
         self._names = {"", SERVICE, *names}

@@ -11,8 +11,7 @@ from google.protobuf.message_factory import GetMessageClass
 def messages(file: bytes) -> dict[str, Any]:
     """The classes of a file's outermost messages by name, in a pool of their own.
 
-    Args:
-        file: a serialised ``FileDescriptorProto`` that imports no other file.
+    The file is a serialised ``FileDescriptorProto`` that imports no other.
     """
     pool: Any = DescriptorPool()
     types = pool.AddSerializedFile(file).message_types_by_name

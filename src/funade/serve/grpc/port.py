@@ -92,17 +92,11 @@ def _refuse(call: Any, code: int, text: str, metadata: rpc.Metadata = ()) -> Non
 
 
 class Port:
-    """Methods carried over HTTP/2; every method on the loop's thread.
+    """Methods carried over HTTP/2, also such that stream; every method of this class on the loop's thread.
 
     Connections wait in the listening socket's backlog while nobody accepts.
 
-    Args:
-        loop: calls every method.
-        events: the server's log.
-        listener: the listening socket that the supervisor holds open.
-        methods: what is carried.
-        streams: methods that stream.
-        settings: the server's; what a client may have, and for how many seconds after ``stop`` begun calls go on.
+    Begun calls may go on for ``settings.drain_s`` seconds after ``stop``.
     """
 
     def __init__(

@@ -16,11 +16,9 @@ _SERVICES = [f"grpc.reflection.{version}.ServerReflection" for version in ("v1",
 
 
 def methods(names: Iterable[str], files: Iterable[bytes]) -> StreamMethods:
-    """What answers both versions.
+    """What answers both versions: with these services and its own.
 
-    Args:
-        names: the services to tell of besides its own.
-        files: what describes them, serialised; none imports another.
+    The files describe them, serialised; none imports another.
     """
     servicer = reflection.aio.ReflectionServicer([*names, *_SERVICES], pool=_pool(files))
 

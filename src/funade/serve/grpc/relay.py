@@ -26,12 +26,7 @@ _AGAIN_S = 0.1
 class Relay:
     """The connections of one worker; every method on the loop's thread.
 
-    Args:
-        loop: the worker's.
-        listener: the supervisor's listening socket.
-        path: where the library listens.
-        most: connections open at once; more wait in the backlog.
-        tls: what connections are encrypted with; None for not at all.
+    The library listens at ``path``. With ``most`` connections open at once, more wait in the backlog.
     """
 
     def __init__(

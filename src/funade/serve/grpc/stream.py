@@ -18,13 +18,7 @@ StreamMethods = Mapping[str, StreamMethod]
 
 
 class Stream:
-    """One call in progress.
-
-    Args:
-        call: the library's call.
-        method: what answers it.
-        gone: resolved when the client is gone.
-    """
+    """One call in progress; ``gone`` is resolved when the client is gone."""
 
     def __init__(self, call: Any, method: StreamMethod, gone: asyncio.Future[Any]) -> None:
         self._call = call

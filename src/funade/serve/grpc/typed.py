@@ -119,11 +119,7 @@ class TypedExchange(GrpcExchange):
         self.single = form.single
 
     def read(self, api: Api, message: bytes) -> None:
-        """The rows of a serialised message, and the seconds that are left of the call's deadline.
-
-        Raises:
-            ContractViolation: as ``MethodForm.read``.
-        """
+        """The rows of a serialised message, and the seconds that are left of the call's deadline."""
         self.rows = self._form.read(message)
         self.within_s = self._call.within_s
 
@@ -170,11 +166,6 @@ class Reader:
 
     A message whose fields are all there is read attribute by attribute by msgspec, under the very struct that JSON is
     decoded to. Any other, and any that breaks the contract, is written as JSON and decoded as if it had come over HTTP.
-
-    Args:
-        api: the api.
-        wire: the numbers of its fields.
-        classes: the message classes of the api (``messages``).
     """
 
     def __init__(self, api: Api, wire: Wire, classes: dict[str, Any]) -> None:

@@ -24,12 +24,7 @@ _STOPPING = "the server is stopping; try again"
 
 
 class Connection(asyncio.Protocol):
-    """One client.
-
-    Args:
-        shared: what all connections of the worker share.
-        unread: bytes another worker read from this connection and did not answer.
-    """
+    """One client; ``unread`` was read from this connection by another worker and not answered."""
 
     def __init__(self, shared: HttpShared, unread: bytes = b"") -> None:
         self._shared = shared

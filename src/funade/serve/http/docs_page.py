@@ -28,12 +28,7 @@ _GUARD = (
 
 
 def routes(runtime: Runtime, parts: Callable[[], Iterable[Paths]]) -> list[Route]:
-    """``/docs`` and ``/openapi.json``; each is made when it is first asked for.
-
-    Args:
-        runtime: the worker's.
-        parts: the paths of all modules.
-    """
+    """``/docs`` and ``/openapi.json``, with the paths of all modules; each is made when it is first asked for."""
 
     @cache
     def document() -> dict[str, Any]:

@@ -12,15 +12,10 @@ from funade.serve.listener import Listener
 
 
 class HttpDoor:
-    """A ``door.Door``: the open connections of a worker.
+    """A ``door.Door``: the open connections of a worker, ``most`` at once.
 
     A retired worker hands its connections over, but closes those that are encrypted: what encrypts them cannot be
     handed over.
-
-    Args:
-        shared: what the connections share.
-        sock: the listening socket.
-        most: connections open at once.
     """
 
     def __init__(self, shared: HttpShared, sock: socket.socket, *, most: int) -> None:

@@ -15,12 +15,8 @@ from funade.serve.http.response import CLOSE, Responses, error_json
 class Exchange:
     """What a client asked, until it is answered; ``response`` is b"" until then, ``last`` says that nothing follows it.
 
-    Args:
-        responses: writes the response.
-        flush: sends the responses of the connection whose turn has come.
-        ending: the header that ends or keeps the connection, or none.
-        within_s: how many seconds the client waits; None where it does not say.
-        head: whether only the head of the response is wanted.
+    ``flush`` sends the responses of the connection whose turn has come. ``ending`` is the header that ends or keeps the
+    connection, or none; with ``head``, only the head of the response is wanted.
     """
 
     __slots__ = (
@@ -53,11 +49,7 @@ class Exchange:
         self.response = b""
 
     def read(self, api: Api, message: bytes) -> None:
-        """The rows of a JSON body.
-
-        Raises:
-            ContractViolation: as ``Api.decode``.
-        """
+        """The rows of a JSON body."""
         self.api = api
         self.rows, self.single = api.decode(message)
 

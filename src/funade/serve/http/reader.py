@@ -30,15 +30,11 @@ class Receiver(Protocol):
 
 
 class RequestReader:
-    """Reads what a client sends, request after request.
+    """Reads what a client sends, request after request, and tells the receiver of it.
 
     ``begun`` says that a request is half received, ``in_head`` that its head is; while ``deaf``, nothing more is read.
     ``head`` is the last request's, ``size`` counts the bytes of its body so far, and ``since`` is the loop's time from
     which the client's time to send it counts.
-
-    Args:
-        shared: what all connections of the worker share.
-        receiver: told what comes.
     """
 
     def __init__(self, shared: HttpShared, receiver: Receiver) -> None:

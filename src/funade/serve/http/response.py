@@ -34,9 +34,7 @@ RETRY_S = 1
 class Responses:
     """Writes the responses of one release; while ``closing``, every response is the last on its connection.
 
-    Args:
-        release: its number, said by every response.
-        mark: what every prediction id of this worker begins with.
+    Every response says the release's number; ``mark`` is what every prediction id of this worker begins with.
     """
 
     def __init__(self, release: int, mark: str) -> None:

@@ -44,12 +44,7 @@ class Route(NamedTuple):
 
 
 class Routes:
-    """The paths of one worker.
-
-    Args:
-        runtime: the worker's; ``apis`` names the api that ``POST /v1/<api>`` asks.
-        more: every other route.
-    """
+    """The paths of one worker: its apis, its pages and ``more``; ``apis`` has path → api of ``POST /v1/<api>``."""
 
     def __init__(self, runtime: Runtime, more: Sequence[Route]) -> None:
         self._runtime = runtime

@@ -34,12 +34,8 @@ class HttpShared:
     ``now`` is the loop's time, at most about a second old; ``held`` counts bytes of half-received bodies. While
     ``handing``, connections leave at their next message boundary; ``responses.closing`` ends each after its response.
 
-    Args:
-        runtime: the worker's.
-        routes: paths to apis and pages.
-        hosts: the host names a request may name; None for any.
-        hand: called with a connection's open file and the bytes read from it but not answered.
-        tls: what connections are encrypted with; None where they are not.
+    ``hosts`` are the host names that a request may name, None for any. ``hand`` is called with a connection's open file
+    and the bytes read from it but not answered. ``tls`` is None where connections are not encrypted.
     """
 
     def __init__(

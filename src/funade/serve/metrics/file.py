@@ -30,9 +30,7 @@ class MetricsFile:
 
     Written in place, not replaced: a rename may wait for a busy disk, and the event loop with it.
 
-    Args:
-        folder: the server's own; made if absent.
-        mark: the worker's name.
+    ``folder`` is the server's own, made if absent; ``mark`` names the worker.
     """
 
     def __init__(self, folder: Path, mark: str) -> None:

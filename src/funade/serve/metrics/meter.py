@@ -21,10 +21,8 @@ class Meter:
     ``queue``, where there is a queue of asynchronous requests, says what it holds: "waiting", "dead" and
     "oldest_age_seconds". It is called on a thread of its own.
 
-    Args:
-        mark: the worker's own name, 12 hexadecimal characters.
-        folder: the server's own folder, where the counts are kept; "" keeps none.
-        apis: names of the apis that are counted; requests of others count under "".
+    The counts are kept in ``folder``, the server's own, or nowhere if it is "". Requests of other apis than ``apis``
+    count under "".
     """
 
     def __init__(self, mark: str, folder: str | Path, apis: Iterable[str]) -> None:
@@ -55,10 +53,8 @@ class Meter:
     def tick(self, waiting: Mapping[str, int], *, logged: int = 0, lost: int = 0) -> None:
         """About once a second: note what is held now, and keep the counts.
 
-        Args:
-            waiting: api → rows that wait for it.
-            logged: rows that the prediction log has taken since the worker began.
-            lost: rows that it has lost.
+        ``waiting``: api → rows that wait for it. ``logged`` and ``lost``: rows that the prediction log has taken, and
+        lost, since the worker began.
         """
         counts = self.counts
         for name, rows in waiting.items():

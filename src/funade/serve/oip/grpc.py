@@ -114,11 +114,7 @@ class GrpcInfer(GrpcExchange):
         self._raw = False
 
     def read(self, api: Api, message: Any) -> None:
-        """The rows of a ``ModelInferRequest``, the outputs that it wants, and the seconds that it may take.
-
-        Raises:
-            ContractViolation: whatever is wrong with it.
-        """
+        """The rows of a ``ModelInferRequest``, the outputs that it wants, and the seconds that it may take."""
         self.within_s = self._call.within_s
         self.rows = self._model.rows(_tensors(message))
         for index, output in enumerate(message.outputs):

@@ -58,11 +58,7 @@ class HttpInfer:
         self._exchange.timer = value
 
     def read(self, api: Api, message: PageRequest) -> None:
-        """The rows of a body of tensors, the outputs that it wants, and the seconds that it may take.
-
-        Raises:
-            ContractViolation: whatever is wrong with it.
-        """
+        """The rows of a body of tensors, the outputs that it wants, and the seconds that it may take."""
         self._inference = oip_json.read(self._model, message.body, message.headers.get(_LENGTH), message.within_s)
         self.rows = self._model.rows(self._inference.tensors)
         self.within_s = self._inference.within_s

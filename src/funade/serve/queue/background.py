@@ -18,12 +18,7 @@ _MOST = 1000
 
 
 class BackgroundThread:
-    """Does what is asked of it in order; requests for one act that wait together are given to it as one list.
-
-    Args:
-        loop: where results are told.
-        name: the thread's.
-    """
+    """Does what is asked of it in order; requests for one act that wait together are given to it as one list."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, name: str) -> None:
         self._loop = loop

@@ -29,10 +29,6 @@ class CallbackSender:
     """Delivers the callbacks of a queue, each by one POST that follows no redirect; any 2xx is delivered.
 
     A host that does not answer is left alone for a few seconds, and gets few calls at once: others are told meanwhile.
-
-    Args:
-        queue: the queue.
-        events: the server's log.
     """
 
     def __init__(self, queue: Queue, events: EventLog) -> None:

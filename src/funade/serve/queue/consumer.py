@@ -28,11 +28,7 @@ class Consumer:
     As many rows are claimed at once as are answered in about 25 to 100 ms. While others wait for an answer, a few rows
     a second are claimed, so that the queue still moves.
 
-    Args:
-        runtime: its apis answer.
-        queue: the queue.
-        writer: writes to it.
-        done: told which requests were answered, once that is on disk.
+    ``done`` is told which requests were answered, once that is on disk.
     """
 
     def __init__(

@@ -23,11 +23,7 @@ class QueueExchange:
     The fallback is no answer where the function failed or had no time: the request is tried again. It is one where it
     stands for a value that the api's guards or its contract keep back, since that is how the function answered.
 
-    Args:
-        claim: the request as the queue has it.
-        release: the number of the release that answers.
-        recorder: makes prediction ids of numbers.
-        settle: told what became of it, once.
+    ``settle`` is told what became of it, once.
     """
 
     __slots__ = (
@@ -49,11 +45,7 @@ class QueueExchange:
         self.since = time.monotonic()
 
     def read(self, api: Api, message: bytes) -> None:
-        """The rows of a JSON body, under the contract of this release.
-
-        Raises:
-            ContractViolation: as ``Api.decode``.
-        """
+        """The rows of a JSON body, under the contract of this release."""
         self._api = api
         self.rows, self.single = api.decode(message)
 

@@ -31,11 +31,7 @@ _NOT_NOW = Refusal(503, "the queue cannot be read or written just now; try again
 
 
 class SubmitRequest:
-    """A request that is read and kept, not answered here.
-
-    Args:
-        then: told why it is not kept.
-    """
+    """A request that is read and kept, not answered here; ``then`` is told why it is not kept."""
 
     __slots__ = ("_then", "rows")
     door = "queue"
@@ -45,11 +41,7 @@ class SubmitRequest:
         self.rows: list[Any] = []
 
     def read(self, api: Api, message: bytes) -> None:
-        """The rows of a JSON body.
-
-        Raises:
-            ContractViolation: as ``Api.decode``.
-        """
+        """The rows of a JSON body."""
         self.rows, _ = api.decode(message)
 
     def refuse(self, status: int, error: str, path: str = "") -> None:
@@ -66,12 +58,7 @@ class _Waiter(NamedTuple):
 class Submitter:
     """Keeps requests and tells how they stand; every method on the loop's thread.
 
-    Args:
-        runtime: the worker's.
-        queue: the queue.
-        writer: writes to it; what is submitted together is kept in one transaction.
-        reader: reads it.
-        on_kept: called when something was kept.
+    What is submitted together is kept in one transaction; ``on_kept`` is called when something was kept.
     """
 
     def __init__(

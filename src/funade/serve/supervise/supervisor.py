@@ -64,11 +64,8 @@ def serve(settings: ServerSettings, current: Current, *, clock: Clock, on_alert:
 class Supervisor:
     """Looks ten times a second, and at every piece of news, whether its workers are as they must be.
 
-    Args:
-        settings: what the server is.
-        current: says which release is current; may raise, then what was known holds.
-        clock: the time that the log bears.
-        on_alert: told what the log calls an alert; that it fails is logged too.
+    ``current`` may raise: then what was known holds. ``on_alert`` is told what the log calls an alert; that it fails is
+    logged too.
     """
 
     def __init__(self, settings: ServerSettings, current: Current, clock: Clock, on_alert: Alert | None) -> None:

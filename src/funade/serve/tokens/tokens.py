@@ -24,11 +24,8 @@ class Tokens:
 
     Without a file nobody may change anything, and everybody may ask for answers unless ``predict`` is "token".
 
-    Args:
-        path: the file; "" for none.
-        clock: against which tokens expire.
-        predict: whether asking for answers needs a token.
-        troubled: told why a changed file could not be read; what was known before then holds.
+    ``path`` is the file, "" for none. ``troubled`` is told why a changed file could not be read; what was known before
+    then holds.
 
     Raises:
         ServeError: the file is not what it must be.
@@ -52,9 +49,8 @@ class Tokens:
     def refusal(self, role: str, authorization: bytes | str | None) -> Refusal | None:
         """Why a request may not do what needs this role; None where it may.
 
-        Args:
-            role: "open", "predict", "submit" or "operate"; any other is refused.
-            authorization: what the client sent as ``authorization``, if anything.
+        A role that is none of "open", "predict", "submit" and "operate" is refused; ``authorization`` is the header, if
+        it was sent.
         """
         if role == "open" or (role == "predict" and self._open):
             return None

@@ -54,13 +54,7 @@ _LONGEST = 8000
 
 
 class Worker:
-    """One release in one process; every method but ``load`` runs on the loop's thread.
-
-    Args:
-        begin: what the supervisor begins it with.
-        loop: the event loop.
-        events: the log.
-    """
+    """One release in one process; every method but ``load`` runs on the loop's thread."""
 
     def __init__(self, begin: Begin, loop: asyncio.AbstractEventLoop, events: EventLog) -> None:
         self._begin, self._settings = begin, begin.settings
