@@ -24,14 +24,7 @@ _CODES = {"fallback": GUARD, "reject": REFUSED}
 
 
 class Guards:
-    """The guards of one api, ready to judge its answers.
-
-    Args:
-        api: its name, for errors.
-        guards: in the order in which they are applied.
-        contract: the api's.
-        arguments: the api's inputs and settings, by name.
-    """
+    """The guards of one api, in the order in which they are applied; ``arguments`` are its inputs and settings."""
 
     def __init__(
         self, api: str, guards: Sequence[Guard | GuardFunction], contract: Contract, arguments: Mapping[str, Any]

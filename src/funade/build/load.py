@@ -15,7 +15,6 @@ import pyarrow.compute as pc
 from funade.build.due import PeriodLoad
 from funade.declare.node import Node
 from funade.declare.period import Period
-from funade.declare.policy import Key, Time
 from funade.declare.spec import Spec
 from funade.errors import LoadFailed, ResultRefused, closest, headline
 from funade.fingerprint.importing import user_traceback
@@ -38,15 +37,8 @@ def load(
 ) -> Iterator[PeriodLoad]:
     """Load periods in order, each kept as soon as it is there; what is loaded before a failure stays.
 
-    Args:
-        spec: the source.
-        node: the same, imported.
-        periods: which to load.
-        arguments: its settings, places and secrets by parameter.
-        store: where the rows go.
-        zone: the project's time zone, in which naive times are taken.
-        now: the clock.
-        root: the project's folder, for the user's own traceback.
+    ``arguments`` are the source's settings, places and secrets by parameter; naive times are taken in ``zone``; the
+    user's own traceback is cut to the files below ``root``.
 
     Raises:
         LoadFailed: the function failed, or its rows cannot be kept; that period is as it was.
@@ -80,21 +72,20 @@ def set_aside(table: pa.Table, spec: Spec, period: Period, at: str) -> tuple[pa.
     Of the rows of one key that lie in the period the first is kept. A frame without rows and columns is a period
     without rows.
     """
-    time, key = spec.policy(Time), spec.policy(Key)
     if not table.num_columns:
         return table, table
-    for column in [*([time.column] if time else []), *(key.columns if key else ())]:
-        if column not in table.schema.names:
+    for column in (spec.time, *spec.key):
+        if column and column not in table.schema.names:
             raise ResultRefused(
                 f"source `{spec.name}` expected a column `{column}`, got {', '.join(table.schema.names)}",
                 at=at,
                 do=closest(column, table.schema.names),
             )
     why = np.full(table.num_rows, "", dtype=object)
-    if time:
-        _mark_elsewhere(why, table[time.column], spec, period, at)
-    if key:
-        _mark_repeated(why, table.select(list(key.columns)))
+    if spec.time:
+        _mark_elsewhere(why, table[spec.time], spec, period, at)
+    if spec.key:
+        _mark_repeated(why, table.select(list(spec.key)))
     bad = why != ""
     name = "why"
     while name in table.column_names:
@@ -108,13 +99,8 @@ def _mark_elsewhere(why: np.ndarray[Any, Any], moments: pa.ChunkedArray, spec: S
         why[:] = "no time"
         return
     if not pa.types.is_timestamp(moments.type):
-        column = spec.policy(Time)
-        assert column is not None
-        raise ResultRefused(
-            f"source `{spec.name}` expected times in `{column.column}`, got {moments.type}",
-            at=at,
-            do="convert the column to times",
-        )
+        what = f"source `{spec.name}` expected times in `{spec.time}`, got {moments.type}"
+        raise ResultRefused(what, at=at, do="convert the column to times")
     start, end = (pa.scalar(moment, moments.type) for moment in (period.start, period.end))
     inside = pc.and_(pc.greater_equal(moments, start), pc.less(moments, end))
     why[~inside.fill_null(True).to_numpy(zero_copy_only=False)] = "outside its period"

@@ -7,10 +7,10 @@ import io
 import logging
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, get_origin
+from typing import Any, TypeVar, get_origin
 
 import msgspec
 import pyarrow as pa
@@ -19,7 +19,7 @@ from funade.bind.bind import bind
 from funade.bind.evaluate import JudgedRows, metrics_of, replay
 from funade.bind.release import project_packages
 from funade.build.context import BuildContext
-from funade.declare.policy import Key, Onnx, Split, Time
+from funade.declare.policy import Onnx, Split
 from funade.declare.setting import as_declared
 from funade.declare.spec import Edge, Spec
 from funade.errors import BuildFailed, FunadeError, ResultRefused, WindowEmpty, closest, headline
@@ -31,6 +31,8 @@ from funade.store.records import Artifact, Build, RowSet, Version
 from funade.store.store import Store
 from funade.store.warehouse import query, snapshots, versions
 from funade.store.warehouse.frames import from_arrow, to_arrow
+
+V = TypeVar("V")
 
 
 def make(step: Step, steps: Plan, around: BuildContext, *, attempt: bool) -> tuple[Version, bool]:
@@ -55,7 +57,7 @@ def make(step: Step, steps: Plan, around: BuildContext, *, attempt: bool) -> tup
             state="failed",
             seconds=time.perf_counter() - started,
             log=_log(store, printed),
-            error=_reason(error),
+            error=str(error) if isinstance(error, FunadeError) else f"{type(error).__name__}: {error}",
         )
         store.metadata.add_build(failed)
         raise _failure(spec, error, around.root) from error
@@ -199,20 +201,25 @@ def _seen(spec: Spec, inputs: Mapping[str, Version], end: datetime | None, aroun
             fits[rows] = None
     known = [r for r in reaches if r is not None]
     reach = max(known) if known and len(known) == len(reaches) else None
+    above = inputs.values() if spec.kind == "dataset" else ()
     return {
         "end": min(ends, default=None),
         "reach": reach,
         "fits": tuple(fits),
-        "time": _inherited_time(spec, inputs),
-        "key": _inherited_key(spec, inputs),
+        "time": spec.time or _only([v.time for v in above if v.time], ""),
+        "key": spec.key or _only([v.key for v in above if v.key], ()),
     }
+
+
+def _only(values: Sequence[V], otherwise: V) -> V:
+    return values[0] if len(values) == 1 else otherwise
 
 
 def _with_rows(version: Version, spec: Spec, result: Any, around: BuildContext) -> Version:
     table = to_arrow(result, zone=around.zone, place=spec.place, what=f"dataset `{spec.name}`")
     artifact = snapshots.write(around.store.blobs, table)
-    time = _survived(spec, (version.time,) if version.time else (), artifact, declared=spec.policy(Time) is not None)
-    key = _survived(spec, version.key, artifact, declared=spec.policy(Key) is not None)
+    time = _survived(spec, (version.time,) if version.time else (), artifact, declared=bool(spec.time))
+    key = _survived(spec, version.key, artifact, declared=bool(spec.key))
     split = spec.policy(Split)
     _survived(spec, (split.by,) if split else (), artifact, declared=True)
     return msgspec.structs.replace(version, artifact=artifact, time="".join(time), key=key)
@@ -248,10 +255,6 @@ def _log(store: Store, printed: io.StringIO) -> str:
     return store.blobs.put_bytes(text.encode(errors="replace")) if text else ""
 
 
-def _reason(error: BaseException) -> str:
-    return str(error) if isinstance(error, FunadeError) else f"{type(error).__name__}: {error}"
-
-
 def _failure(spec: Spec, error: BaseException, root: Path) -> FunadeError:
     if isinstance(error, FunadeError):
         named = error.what if f"`{spec.name}`" in error.what else f"{spec.kind} `{spec.name}`: {error.what}"
@@ -262,26 +265,6 @@ def _failure(spec: Spec, error: BaseException, root: Path) -> FunadeError:
         do="mend it and run the command again; what was built stays",
         traceback=user_traceback(error, root),
     )
-
-
-def _time(spec: Spec) -> str:
-    policy = spec.policy(Time)
-    return policy.column if policy else ""
-
-
-def _key(spec: Spec) -> tuple[str, ...]:
-    policy = spec.policy(Key)
-    return policy.columns if policy else ()
-
-
-def _inherited_time(spec: Spec, inputs: Mapping[str, Version]) -> str:
-    carried = [v.time for v in inputs.values() if v.time]
-    return _time(spec) or (carried[0] if len(carried) == 1 and spec.kind == "dataset" else "")
-
-
-def _inherited_key(spec: Spec, inputs: Mapping[str, Version]) -> tuple[str, ...]:
-    carried = [v.key for v in inputs.values() if v.key]
-    return _key(spec) or (carried[0] if len(carried) == 1 and spec.kind == "dataset" else ())
 
 
 _SPLIT_ONCE = "split by a column of more groups, and no rows that were split by it before"

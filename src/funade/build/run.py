@@ -9,7 +9,7 @@ import msgspec
 
 from funade.build.context import BuildContext
 from funade.errors import CheckFailed, NotBuilt
-from funade.plan.plan import Plan, Step, unbuilt
+from funade.plan.plan import Plan, Step, short, unbuilt
 from funade.store.records import CheckRecord, Finding, Version
 
 
@@ -47,13 +47,12 @@ def build(
 
 def _build(step: Step, steps: Plan, around: BuildContext, *, attempt: bool) -> Built:
     metadata = around.store.metadata
+    there = metadata.version(step.version)
     if step.state in ("bound", "found") and step.spec.kind in ("api", "source"):
-        there = metadata.version(step.version)
         version = there or metadata.add_version(unbuilt(step, metadata, around.now()))
         return Built(version, made=False, seconds=0.0)
-    version_there = metadata.version(step.version)
-    if version_there is not None:
-        return Built(version_there, made=False, seconds=0.0, findings=checked(step, version_there, around))
+    if there is not None:
+        return Built(there, made=False, seconds=0.0, findings=checked(step, there, around))
     started = time.perf_counter()
     from funade.build.make import make  # NumPy and Arrow, only where something is made
 
@@ -79,10 +78,11 @@ def checked(step: Step, version: Version, around: BuildContext) -> tuple[Finding
         store.metadata.add_checked(done)
     bad = next((f for f in done.findings if not f.holds), None)
     if bad is not None:
+        name = short(version.node, version.id)
         raise CheckFailed(
             f"dataset `{version.node}` expected {bad.expected}, got {bad.got}",
-            at=f"{version.node}@{version.id[:6]}",
-            do=bad.do or (f"see them: funade show {version.node}@{version.id[:6]} --bad" if bad.bad_digest else ""),
+            at=name,
+            do=bad.do or (f"see them: funade show {name} --bad" if bad.bad_digest else ""),
             findings=done.findings,
         )
     return done.findings

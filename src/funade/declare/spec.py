@@ -8,7 +8,7 @@ import msgspec
 
 from funade.contract.field import Contract
 from funade.contract.form import Form
-from funade.declare.policy import CHECKS, Policy
+from funade.declare.policy import CHECKS, Key, Policy, Time
 from funade.declare.window import Window
 from funade.digest import of_value
 
@@ -68,6 +68,18 @@ class Spec(msgspec.Struct, frozen=True, omit_defaults=True):
     def policy(self, kind: type[P]) -> P | None:
         """The node's policy of one kind, or None."""
         return next((p for p in self.policies if isinstance(p, kind)), None)
+
+    @property
+    def time(self) -> str:
+        """The column declared to date its rows, or ""."""
+        policy = self.policy(Time)
+        return policy.column if policy else ""
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The columns declared to name its rows, or none."""
+        policy = self.policy(Key)
+        return policy.columns if policy else ()
 
     def upstream(self) -> tuple[str, ...]:
         """Names of the nodes this one needs, in order of declaration, without repeats."""

@@ -66,8 +66,7 @@ def between(first: str | None = None, second: str | None = None, *, days: tuple[
             raise DeclarationError("window `between` expected two dates or days=(…, …), got both")
         if not isinstance(days, tuple | list) or len(days) != 2 or _days(days[0], least=0) <= _days(days[1], least=0):
             raise DeclarationError(
-                f"window `between` expected days=(further back, nearer), got {days!r}",
-                do=_turned(days),
+                f"window `between` expected days=(further back, nearer), got {days!r}", do=_turned(days)
             )
         return Window(first_days=days[0], last_days=days[1])
     if first is None or second is None:

@@ -17,20 +17,13 @@ def dump(node: object) -> str:
     True
     """
     if isinstance(node, ast.AST):
-        pairs = ((name, value) for name, value in ast.iter_fields(_joined(node)) if name not in _OMITTED)
-        fields = ",".join(f"{name}={dump(value)}" for name, value in sorted(pairs, key=_first) if _is_there(value))
+        values = dict(ast.iter_fields(_joined(node)))
+        names = sorted(name for name in values.keys() - _OMITTED if values[name] is not None and values[name] != [])
+        fields = ",".join(f"{name}={dump(values[name])}" for name in names)
         return f"{type(node).__name__}({fields})"
     if isinstance(node, list):
         return "[" + ",".join(map(dump, node)) + "]"
     return _literal(node)
-
-
-def _first(pair: tuple[str, object]) -> str:
-    return pair[0]
-
-
-def _is_there(value: object) -> bool:
-    return value is not None and value != []
 
 
 def _literal(value: object) -> str:

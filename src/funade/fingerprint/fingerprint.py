@@ -22,16 +22,13 @@ from funade.fingerprint.reach import Reach
 class Fingerprint(msgspec.Struct, frozen=True):
     """What a function's code is.
 
-    Args:
-        digest: 64 hex digits over everything the function reaches; its name, module and lines stay out.
-        symbols: ``module:qualname`` to the digest of that project symbol alone, not of what it reaches.
-        files: path below the root, with ``/``, to the digest of its bytes.
-        warnings: one line each, ``<file>:<line>: <what is not seen>``, in order of place.
+    ``digest``: 64 hex digits over everything the function reaches; its name, module and lines stay out. ``symbols``:
+    ``module:qualname`` → the digest of that project symbol alone, not of what it reaches. ``warnings``: one line each,
+    ``<file>:<line>: <what is not seen>``, in order of place.
     """
 
     digest: str
     symbols: dict[str, str]
-    files: dict[str, str]
     warnings: tuple[str, ...]
 
 
@@ -42,9 +39,9 @@ def fingerprint(function: Callable[..., object], *, root: Path, files: tuple[str
         DeclarationError: a node is used inside the code, or a pattern in ``files`` names no file below ``root``.
     """
     reach = Reach(function, root)
-    digests = _files(function, root.resolve(), files)
+    digests = _files(function, root.resolve(), files)  # path below the root, with `/`, → digest of its bytes
     lines = tuple(f"{file}:{line}: {what}" for file, line, what in sorted(reach.notes))
-    return Fingerprint(of_value([reach.digest(), digests]), reach.symbols(), digests, lines)
+    return Fingerprint(of_value([reach.digest(), digests]), reach.symbols(), lines)
 
 
 def symbol_reach(cls: type, *, root: Path) -> dict[str, str]:

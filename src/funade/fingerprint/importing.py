@@ -25,7 +25,8 @@ SKIPPED = frozenset({".venv", "venv", "site-packages", "node_modules", "__pycach
 def project_files(root: Path, suffix: str = ".py") -> list[Path]:
     """Every file of the project ending so, sorted; hidden, environment and build folders and a store are left out."""
     paths: list[Path] = []
-    for folder, names, files in _walk(root):
+    for where, names, files in os.walk(root):
+        folder = Path(where)
         names[:] = [n for n in names if not n.startswith(".") and n not in SKIPPED and not _is_store(folder / n)]
         paths.extend(folder / f for f in files if f.endswith(suffix))
     return sorted(paths)
@@ -180,8 +181,3 @@ def _below(path: str, root: Path) -> bool:
     with contextlib.suppress(OSError, ValueError):
         return Path(path).resolve().is_relative_to(root)
     return False
-
-
-def _walk(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
-    for folder, names, files in os.walk(root):
-        yield Path(folder), names, files

@@ -36,7 +36,7 @@ class ProjectModules:
 
     def _may_import(self, target: str) -> bool:
         # The top package is judged first: finding a part of a library would import the library.
-        return all(self._is_found_below(name) for name in dict.fromkeys((target.partition(".")[0], target)))
+        return self._is_found_below(target.partition(".")[0]) and self._is_found_below(target)
 
     def _is_found_below(self, name: str) -> bool:
         try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from funade.fingerprint.reading import ProjectCode, Reading
@@ -26,6 +28,14 @@ class CodeNotes:
     def add_here(self, what: str) -> None:
         """Note one thing about the place that is being read."""
         self.add(what, self.at[1], self.at[2])
+
+    @contextmanager
+    def on_line(self, line: int) -> Iterator[None]:
+        """While it lasts, another line of the same symbol is being read."""
+        before = self.at
+        self.at = (*before[:2], line)
+        yield
+        self.at = before
 
     def add_hiding(self, scope: dict[str, Any], file: str, reading: Reading | None) -> None:
         """Note the calls in a piece of code that hide what they reach, such as ``exec``."""

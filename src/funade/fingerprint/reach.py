@@ -16,7 +16,7 @@ from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
-from funade.digest import of_file
+from funade.digest import of_bytes, of_file
 from funade.errors import DeclarationError
 from funade.fingerprint import syntax
 from funade.fingerprint.chains import AttributeChain, chains_of
@@ -25,7 +25,7 @@ from funade.fingerprint.dump import dump
 from funade.fingerprint.members import members
 from funade.fingerprint.modules import MISSING, ProjectModules, absolute, attribute
 from funade.fingerprint.notes import CodeNotes
-from funade.fingerprint.reading import ProjectCode, Reading, read, text_digest
+from funade.fingerprint.reading import ProjectCode, Reading, read
 from funade.fingerprint.symbol import Global, Symbol, digest_of, digests_by_name, name_of
 from funade.fingerprint.syntax import Imported
 
@@ -69,10 +69,10 @@ class Reach:
         if isinstance(value, ModuleType):
             return self._module(value)
         if isinstance(value, type):
-            return self._unit(value, value, self._fill_class) if self._ours(value) else ["name", qualified(value)]
+            return self._unit(value, self._fill_class) if self._ours(value) else ["name", qualified(value)]
         if isinstance(value, FunctionType):
             if self._ours(value):
-                return self._unit(value, value, self._fill_function)
+                return self._unit(value, self._fill_function)
             return self._library_function(value)
         if _is_node(value):
             return self._node(value)
@@ -101,14 +101,15 @@ class Reach:
         if not self._project.has(vars(module)):
             return ["module", module.__name__]
         self._notes.add_here(f"module `{module.__name__}` is used as a whole: all of it counts")
-        return self._unit(module, module, self._fill_module)
+        return self._unit(module, self._fill_module)
 
-    def _unit(self, key: Any, value: Any, fill: Callable[[Symbol], None], name: str = "") -> Symbol:
-        known = self._known.get(key if isinstance(key, tuple) else id(key))
+    def _unit(self, value: Any, fill: Callable[[Symbol], None], *, name: str = "", key: object = None) -> Symbol:
+        key = key or id(value)
+        known = self._known.get(key)
         if known is None:
             name = name or name_of(value)
             known = Symbol(name, value, inline=value is not self._start and not self._is_symbol(value, name))
-            self._known[key if isinstance(key, tuple) else id(key)] = known
+            self._known[key] = known
             self.units.append(known)
             self._queue.append((known, fill))
         return known
@@ -153,12 +154,11 @@ class Reach:
             unit.own.append(dump(list(defaults)))
             header = [*header, *defaults]
         unit.own.extend(values)
-        local = self._local_imports(function, body)
         chains = sorted(chains_of(header))
         unit.reach = [
             *self._names(function.__globals__, names, body.chains),
             *self._names(function.__globals__, sorted({c.name for c in chains}), chains),
-            *self._imported(function.__globals__, local, body.chains),
+            *self._imported(function.__globals__, body),
             *self._held(function),
         ]
         self._notes.add_hiding(function.__globals__, file, body)
@@ -179,24 +179,19 @@ class Reach:
         if "__wrapped__" in vars(function):
             yield ["__wrapped__", self._constants.shape(vars(function)["__wrapped__"])]
 
-    def _local_imports(self, function: FunctionType, reading: Reading) -> list[tuple[int, Imported, str]]:
-        package = str(function.__globals__.get("__package__") or "")
-        return [(line, imported, absolute(imported, package)) for line, imported in reading.imports]
-
-    def _imported(
-        self, scope: dict[str, Any], imports: list[tuple[int, Imported, str]], chains: Iterable[AttributeChain]
-    ) -> Iterator[Shape]:
+    def _imported(self, scope: dict[str, Any], body: Reading) -> Iterator[Shape]:
         """What a function's own import statements lead to."""
-        for line, imported, target in imports:
-            self._notes.at = (self._notes.at[0], self._notes.at[1], line)
+        for line, imported in body.imports:
+            self._notes.at = (*self._notes.at[:2], line)
+            target = absolute(imported, str(scope.get("__package__") or ""))
             module = self._modules.get(target)
             if module is None:
                 continue
             if imported.attribute:
-                yield from self._attributes(module, imported.attribute, imported.name, chains)
+                yield from self._attributes(module, imported.attribute, imported.name, body.chains)
             else:
                 bound = module if imported.name != target.partition(".")[0] else sys.modules[imported.name]
-                yield from self._through_all(bound, imported.name, chains)
+                yield from self._through_all(bound, imported.name, body.chains)
 
     def _attributes(
         self, module: ModuleType, attribute: str, name: str, chains: Iterable[AttributeChain]
@@ -216,14 +211,12 @@ class Reach:
         for name in names:
             if name not in scope:
                 continue  # a builtin counts by its name, which the text says
-            here = [chain for chain in chains if chain.name == name]
-            inside, file, line = self._notes.at
-            self._notes.at = (inside, file, min((chain.line for chain in here), default=line))
-            if isinstance(scope[name], ModuleType):
-                yield from self._through_all(scope[name], name, chains)
-            else:
-                yield [name, self._global(scope, name)]
-            self._notes.at = (inside, file, line)
+            line = min((chain.line for chain in chains if chain.name == name), default=self._notes.at[2])
+            with self._notes.on_line(line):
+                if isinstance(scope[name], ModuleType):
+                    yield from self._through_all(scope[name], name, chains)
+                else:
+                    yield [name, self._global(scope, name)]
 
     def _through_all(self, module: ModuleType, name: str, chains: Iterable[AttributeChain]) -> Iterator[Shape]:
         if not self._project.has(vars(module)):
@@ -233,11 +226,9 @@ class Reach:
         for chain in chains:
             if chain.name == name:
                 used[chain.attributes] = min(chain.line, used.get(chain.attributes, chain.line))
-        for attributes in sorted(used or {(): self._notes.at[2]}):
-            inside, file, line = self._notes.at
-            self._notes.at = (inside, file, used.get(attributes, line))
-            yield [".".join((name, *attributes)), self._through(module, attributes)]
-            self._notes.at = (inside, file, line)
+        for attributes, line in sorted((used or {(): self._notes.at[2]}).items()):
+            with self._notes.on_line(line):
+                yield [".".join((name, *attributes)), self._through(module, attributes)]
 
     def _through(self, module: ModuleType, attributes: tuple[str, ...]) -> Shape:
         """What reading attributes one after the other from a module leads to."""
@@ -262,7 +253,7 @@ class Reach:
             unit = self._refer(value)
             if isinstance(unit, Symbol) and not unit.inline:
                 return unit
-        return self._unit(("global", id(scope), name), Global(scope, name), self._fill_global, key)
+        return self._unit(Global(scope, name), self._fill_global, name=key, key=(id(scope), name))
 
     def _home(self, scope: dict[str, Any], name: str) -> tuple[dict[str, Any], str, str]:
         """The scope and name that bound a global first, following imports; third, its name in a library or ""."""
@@ -345,12 +336,12 @@ class Reach:
         source, file = self._project.source_of(vars(module))
         self._notes.add_stars(vars(module))
         unit.name = f"{module.__name__}:*"
-        unit.own = ["module", text_digest(dump(source.tree)) if source else _file_digest(module)]
+        unit.own = ["module", of_bytes(dump(source.tree).encode()) if source else _file_digest(module)]
         for name in sorted(source.statements if source else ()):
             value = vars(module).get(name, MISSING)
             self._notes.at = (unit.name, file, 0)
             if isinstance(value, ModuleType) and self._project.has(vars(value)) and value is not module:
-                unit.reach.append([name, self._unit(value, value, self._fill_module)])
+                unit.reach.append([name, self._unit(value, self._fill_module)])
             elif value is not MISSING and not _is_node(value) and not isinstance(value, ModuleType):
                 unit.reach.append([name, self._global(vars(module), name)])
 

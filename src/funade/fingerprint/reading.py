@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import hashlib
 import linecache
 import sysconfig
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 from types import FunctionType
 from typing import Any, Literal
 
+from funade.digest import of_bytes
 from funade.fingerprint.chains import AttributeChain, chains_of, hiding
 from funade.fingerprint.dump import dump
 from funade.fingerprint.normalise import Function, bare
@@ -137,13 +137,8 @@ def _reading(node: ast.AST, part: Part) -> Reading:
         inner = list(node.body) if isinstance(node.body, list) else [node.body]
     walked = [each for top in inner for each in ast.walk(top)]
     return Reading(
-        text_digest(dump(text)),
+        of_bytes(dump(text).encode()),
         tuple(sorted(chains_of(inner))),
         tuple(call for top in inner for call in hiding(top)),
         tuple((getattr(each, "lineno", 0), name) for each in walked for name in imports_of(each)),
     )
-
-
-def text_digest(text: str) -> str:
-    """The SHA-256 of a text as 64 hex digits."""
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -25,12 +25,12 @@ def differences(old: Version, step: Step) -> list[str]:
     lines: list[str] = []
     if was.get("fingerprint") != now.get("fingerprint"):
         lines.append(f"code changed: {_changed_symbols(old.symbols, step.spec.symbols)}")
-    lines += _changed_values(was.get("settings", {}), now.get("settings", {}))
+    before, after = was.get("settings", {}), now.get("settings", {})
+    lines += [f"setting {name}: {before.get(name)!r} -> {after.get(name)!r}" for name in _changed(before, after)]
     # An api's inputs are bound by the release; they are no part of its version.
-    for node in {**old.inputs, **step.inputs} if old.kind != "api" else ():
-        before, after = old.inputs.get(node, ""), step.inputs.get(node, "")
-        if before != after:
-            lines.append(f"input {node}: {short(node, before)} -> {short(node, after)}")
+    for node in _changed(old.inputs, step.inputs) if old.kind != "api" else ():
+        versions = [short(node, inputs.get(node, "")) for inputs in (old.inputs, step.inputs)]
+        lines.append(f"input {node}: {' -> '.join(versions)}")
     for part in ("policies", "contract", "codec", "timezone", "revisions"):
         if of_value(was.get(part)) != of_value(now.get(part)):
             lines.append({"revisions": "new periods or revisions were loaded"}.get(part, f"{part} changed"))
@@ -52,12 +52,11 @@ def loaded_otherwise(spec: Spec, revisions: Sequence[Revision]) -> list[str]:
 
 
 def _changed_symbols(old: dict[str, str], new: dict[str, str]) -> str:
-    changed = sorted(s for s in {*old, *new} if old.get(s) != new.get(s))
-    return ", ".join(changed) or "a file or a default value"
+    return ", ".join(sorted(_changed(old, new))) or "a file or a default value"
 
 
-def _changed_values(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    return [f"setting {k}: {old.get(k)!r} -> {new.get(k)!r}" for k in {**old, **new} if old.get(k) != new.get(k)]
+def _changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    return [name for name in {**old, **new} if old.get(name) != new.get(name)]
 
 
 def _changed_edges(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
@@ -79,6 +78,4 @@ def _taken(edge: Any) -> str:
 
 
 def _changed_runtime(old: dict[str, str], new: dict[str, str]) -> str:
-    return ", ".join(
-        f"{k} {old.get(k, 'none')} -> {new.get(k, 'none')}" for k in sorted({*old, *new}) if old.get(k) != new.get(k)
-    )
+    return ", ".join(f"{k} {old.get(k, 'none')} -> {new.get(k, 'none')}" for k in sorted(_changed(old, new)))

@@ -9,7 +9,6 @@ from typing import Any, Literal
 import msgspec
 
 from funade.declare.graph import Graph
-from funade.declare.policy import Key, Time
 from funade.declare.setting import is_json
 from funade.declare.spec import Edge, Spec
 from funade.digest import of_value
@@ -53,13 +52,8 @@ def plan(
 ) -> Plan:
     """The version of every node: held, or of its present recipe.
 
-    Args:
-        graph: the nodes.
-        metadata: what is loaded, built and held.
-        settings: the project's settings, laid over the code's defaults.
-        holds: node → hold.
-        timezone: the project's, part of every recipe with a window.
-        attempt: node → what one attempt adds to its recipe (``settings``, ``again``).
+    ``settings`` are laid over the code's defaults; ``timezone`` is part of every recipe with a window; ``attempt``:
+    node → what one attempt adds to its recipe (``settings``, ``again``).
 
     Raises:
         SettingError: a setting names nothing, or its value has another type than its default.
@@ -216,7 +210,6 @@ def unbuilt(step: Step, metadata: Metadata, now: datetime) -> Version:
     spec = step.spec
     revisions = metadata.revisions(spec.name, up_to=step.sequence) if spec.kind == "source" else []
     end = max((r.end for r in revisions), default=None)
-    time, key = spec.policy(Time), spec.policy(Key)
     return Version(
         id=step.version,
         node=spec.name,
@@ -227,8 +220,8 @@ def unbuilt(step: Step, metadata: Metadata, now: datetime) -> Version:
         end=end,
         reach=end,
         symbols=spec.symbols if spec.kind == "api" else {},
-        time=time.column if time else "",
-        key=key.columns if key else (),
+        time=spec.time,
+        key=spec.key,
         sequence=step.sequence,
     )
 

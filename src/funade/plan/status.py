@@ -49,15 +49,7 @@ class Status(msgspec.Struct, frozen=True):
 def status(
     steps: Plan, present: Plan, metadata: Metadata, *, holds: Mapping[str, Hold], released: Pins
 ) -> list[Status]:
-    """How every node stands.
-
-    Args:
-        steps: the plan with the holds.
-        present: the plan without them.
-        metadata: what is built and loaded.
-        holds: node → hold.
-        released: the pins of the current release.
-    """
+    """How every node stands: ``steps`` is the plan with the holds, ``present`` the one without them."""
     return [
         _status_of(step, present[name], metadata, held=holds[name].version if name in holds else "", released=released)
         for name, step in steps.items()
