@@ -10,7 +10,7 @@ import msgspec
 
 from funade.contract.form import form_of, hints
 from funade.declare.guard import GuardFunction
-from funade.declare.node import Answers, Node, Place, Rows, Secret, name_taken
+from funade.declare.node import Answers, Node, Place, Rows, Secret, name_taken, refusal
 from funade.declare.period import check_every
 from funade.declare.place import place_of, shadowed
 from funade.declare.policy import TABLES, Every, Policy, Split, _Policy, policy_name
@@ -112,14 +112,13 @@ def _declare(kind: Kind, policies: tuple[Any, ...], inputs: dict[str, Input]) ->
 def _node(
     kind: Kind, function: Callable[P, R], at: str, policies: tuple[Any, ...], inputs: dict[str, Input]
 ) -> Node[P, R]:
-    title = f"{kind} `{function.__name__}`"
-    bound = {name: _checked_input(kind, title, at, name, value) for name, value in inputs.items()}
+    node: Node[P, R] = Node(function, kind, place=at, policies=policies, inputs={})
+    node.inputs = {name: _checked_input(node, name, value) for name, value in inputs.items()}
     earlier = cast(Any, function).__globals__.get(function.__name__)
     if isinstance(earlier, Node) and shadowed(function, earlier.function):
-        raise name_taken(title, at, earlier)
-    node: Node[P, R] = Node(function, kind, place=at, policies=policies, inputs=bound)
-    _read_parameters(node, title)
-    _check_policies(node, title)
+        raise name_taken(node, earlier)
+    _read_parameters(node)
+    _check_policies(node)
     return node
 
 
@@ -140,77 +139,56 @@ def _check_function(kind: Kind, function: object, at: str) -> None:
     )
 
 
-def _checked_input(kind: Kind, title: str, at: str, name: str, value: object) -> Rows | Answers:
+def _checked_input(node: Node[Any, Any], name: str, value: object) -> Rows | Answers:
     if isinstance(value, Answers):
-        if kind != "evaluation":
-            raise DeclarationError(
-                f"{title} expected a node for `{name}`, got answers", at=at, do="judge answers in an evaluation"
-            )
-        _check_answers(title, at, value)
+        if node.kind != "evaluation":
+            raise refusal(node, f"expected a node for `{name}`, got answers", "judge answers in an evaluation")
+        _check_answers(node, value)
         return value
     rows = Rows(value) if isinstance(value, Node) else value
     if not isinstance(rows, Rows):
-        raise DeclarationError(
-            f"{title} expected a node for `{name}`, got {_described(value)}",
-            at=at,
-            do=f"make it the parameter's default to have it as a setting: {name}=…",
+        raise refusal(
+            node,
+            f"expected a node for `{name}`, got {_described(value)}",
+            f"make it the parameter's default to have it as a setting: {name}=…",
         )
-    if rows.node.kind not in MAY_TAKE[kind]:
-        remedy = f"write {name}={rows.node.name}.on(rows)" if (kind, rows.node.kind) == ("evaluation", "api") else ""
-        raise DeclarationError(
-            f"{title} expected {_one_of(MAY_TAKE[kind])} for `{name}`, got {rows.node.kind} `{rows.node.name}`",
-            at=at,
-            do=remedy,
-        )
-    if kind == "api" and rows.window is not None:
-        raise DeclarationError(
-            f"{title} expected the whole of `{rows.node.name}` for `{name}`, got its {rows.window}",
-            at=at,
-            do="choose the rows in a dataset of their own",
-        )
+    other, may_take = rows.node, MAY_TAKE[node.kind]
+    if other.kind not in may_take:
+        remedy = f"write {name}={other.name}.on(rows)" if (node.kind, other.kind) == ("evaluation", "api") else ""
+        raise refusal(node, f"expected {_one_of(may_take)} for `{name}`, got {_described(other)}", remedy)
+    if node.kind == "api" and rows.window is not None:
+        what = f"expected the whole of `{other.name}` for `{name}`, got its {rows.window}"
+        raise refusal(node, what, "choose the rows in a dataset of their own")
     return rows
 
 
-def _check_answers(title: str, at: str, answers: Answers) -> None:
-    if answers.rows.node.kind not in ("source", "dataset"):
-        raise DeclarationError(
-            f"{title} expected rows of a dataset under `{answers.api.name}.on(…)`, "
-            f"got {answers.rows.node.kind} `{answers.rows.node.name}`",
-            at=at,
-        )
-    for name, node in answers.replaced.items():
-        known = answers.api.inputs
-        if name not in known:
-            raise DeclarationError(
-                f"api `{answers.api.name}` takes no input `{name}` (its inputs: {', '.join(known)})",
-                at=at,
-                do=closest(name, known),
-            )
-        expected = cast(Rows, known[name]).node.kind
-        if not isinstance(node, Node) or node.kind != expected:
-            got = f"{node.kind} `{node.name}`" if isinstance(node, Node) else _described(node)
-            raise DeclarationError(f"api `{answers.api.name}` expected a {expected} for `{name}`, got {got}", at=at)
+def _check_answers(node: Node[Any, Any], answers: Answers) -> None:
+    api, rows = answers.api, answers.rows.node
+    if rows.kind not in TABLES:
+        raise refusal(node, f"expected rows of a dataset under `{api.name}.on(…)`, got {_described(rows)}")
+    for name, other in answers.replaced.items():
+        if name not in api.inputs:
+            what = f"api `{api.name}` takes no input `{name}` (its inputs: {', '.join(api.inputs)})"
+            raise DeclarationError(what, at=node.place, do=closest(name, api.inputs))
+        expected = cast(Rows, api.inputs[name]).node.kind
+        if not isinstance(other, Node) or other.kind != expected:
+            what = f"api `{api.name}` expected a {expected} for `{name}`, got {_described(other)}"
+            raise DeclarationError(what, at=node.place)
 
 
-def _read_parameters(node: Node[Any, Any], title: str) -> None:
+def _read_parameters(node: Node[Any, Any]) -> None:
     signature = inspect.signature(node.function)
     annotations = hints(node.function)
     for name in node.inputs:
         if name not in signature.parameters:
             known = ", ".join(signature.parameters) or "none"
-            raise DeclarationError(
-                f"{title} takes no input `{name}` (its parameters: {known})",
-                at=node.place,
-                do=closest(name, signature.parameters),
-            )
+            what = f"takes no input `{name}` (its parameters: {known})"
+            raise refusal(node, what, closest(name, signature.parameters))
     left: list[str] = []
     for name, parameter in signature.parameters.items():
         if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
-            raise DeclarationError(
-                f"{title} expected parameters that can be given by name, got `{str(parameter).partition(':')[0]}`",
-                at=node.place,
-                do="name each of them",
-            )
+            got = str(parameter).partition(":")[0]
+            raise refusal(node, f"expected parameters that can be given by name, got `{got}`", "name each of them")
         form = form_of(annotations.get(name))
         node.forms[name] = "" if form == "sql" else form
         if name in node.inputs:
@@ -220,24 +198,24 @@ def _read_parameters(node: Node[Any, Any], title: str) -> None:
         elif isinstance(parameter.default, Secret):
             node.secrets[name] = parameter.default.name
         elif parameter.default is not parameter.empty:
-            node.settings[name] = _setting(title, node.place, name, parameter.default)
+            node.settings[name] = _setting(node, name, parameter.default)
         else:
             left.append(name)
     node.returns = annotations.get("return")
     node.result_form = form_of(node.returns)
-    node.batch = _left_over(node, title, left)
-    _refuse_unread(node, title, annotations)
+    node.batch = _left_over(node, left)
+    _refuse_unread(node, annotations)
 
 
-def _refuse_unread(node: Node[Any, Any], title: str, read: Container[str]) -> None:
+def _refuse_unread(node: Node[Any, Any], read: Container[str]) -> None:
     """Refuse an annotation that cannot be evaluated where it decides how a frame arrives or a model is kept."""
     for name, annotation in node.function.__annotations__.items():
         if name not in read and _decides(node, name):
-            raise DeclarationError(
-                f"{title} expected {'a return type' if name == 'return' else f'an annotation of `{name}`'} "
-                f"that can be read, got `{annotation}`",
-                at=node.place,
-                do="define or import it above, not only under TYPE_CHECKING",
+            expected = "a return type" if name == "return" else f"an annotation of `{name}`"
+            raise refusal(
+                node,
+                f"expected {expected} that can be read, got `{annotation}`",
+                "define or import it above, not only under TYPE_CHECKING",
             )
 
 
@@ -248,92 +226,74 @@ def _decides(node: Node[Any, Any], name: str) -> bool:
     return value is not None or (name, node.kind) in {("return", "model"), (node.batch, "api")}
 
 
-_USUAL: dict[Kind, str] = {"source": "day: str", "api": "batch: pd.DataFrame"}
+_LEFT_OVER: dict[Kind, tuple[str, str]] = {
+    "source": ("its period", "day: str"),
+    "api": ("its batch of rows", "batch: pd.DataFrame"),
+}
+"""Kind → what its one parameter left over takes, and how that is usually written."""
 
 
-def _left_over(node: Node[Any, Any], title: str, left: list[str]) -> str:
-    expects = {"source": "its period", "api": "its batch of rows"}.get(node.kind, "")
-    if expects and len(left) == 1:
-        return left[0]
-    if expects and not left:
-        raise DeclarationError(
-            f"{title} expected one parameter for {expects}, got none",
-            at=node.place,
-            do=f"add it: def {node.name}({_USUAL[node.kind]}, …)",
-        )
+def _left_over(node: Node[Any, Any], left: list[str]) -> str:
+    """The one parameter that is left over; "" for a kind that has none."""
+    takes, usual = _LEFT_OVER.get(node.kind, ("", ""))
+    if len(left) == (1 if takes else 0):
+        return "".join(left)
     if not left:
-        return ""
-    spare = left[1:] if expects else left
-    named = ", ".join(f"`{name}`" for name in (left if expects else spare))
-    expected = f"one parameter for {expects}" if expects else "every parameter bound"
-    raise DeclarationError(
-        f"{title} expected {expected}, got {named} unbound",
-        at=node.place,
-        do=f"bind it above the function ({spare[0]}=…) or give it a default",
-    )
+        remedy = f"add it: def {node.name}({usual}, …)"
+        raise refusal(node, f"expected one parameter for {takes}, got none", remedy)
+    expected = f"one parameter for {takes}" if takes else "every parameter bound"
+    unbound = ", ".join(f"`{name}`" for name in left)
+    spare = left[1] if takes else left[0]
+    remedy = f"bind it above the function ({spare}=…) or give it a default"
+    raise refusal(node, f"expected {expected}, got {unbound} unbound", remedy)
 
 
-def _setting(title: str, at: str, name: str, value: object) -> object:
+def _setting(node: Node[Any, Any], name: str, value: object) -> object:
     if not is_json(value):
-        raise DeclarationError(
-            f"{title} expected a JSON value as the setting `{name}`, got {_described(value)}",
-            at=at,
-            do="bind a node as an input, or use numbers, text, booleans, lists and dicts",
+        raise refusal(
+            node,
+            f"expected a JSON value as the setting `{name}`, got {_described(value)}",
+            "bind a node as an input, or use numbers, text, booleans, lists and dicts",
         )
     return msgspec.json.decode(msgspec.json.encode(value))  # as the cache of the graph has it: a tuple is a list
 
 
-def _check_policies(node: Node[Any, Any], title: str) -> None:
-    seen: set[type] = set()
+def _check_policies(node: Node[Any, Any]) -> None:
+    kinds: set[type] = set()
     for policy in node.policies:
         if not isinstance(policy, _Policy):
-            raise DeclarationError(
-                f"{title} expected policies before the keywords, got {_described(policy)}",
-                at=node.place,
-                do="bind a node by keyword: rows=…" if isinstance(policy, Node | Rows) else "",
-            )
+            remedy = "bind a node by keyword: rows=…" if isinstance(policy, Node | Rows) else ""
+            raise refusal(node, f"expected policies before the keywords, got {_described(policy)}", remedy)
         name = policy_name(policy)
         if node.kind not in policy.on:
-            raise DeclarationError(
-                f"{title} expected policies of {_one_of([node.kind])}, "
-                f"got `{name}`, which belongs on {_one_of(policy.on)}",
-                at=node.place,
-                do=f"move `{name}` there",
-            )
-        if type(policy) in seen and not policy.many:
-            raise DeclarationError(f"{title} expected one `{name}`, got several", at=node.place, do="keep one")
-        seen.add(type(policy))
+            what = f"expected policies of {_one_of([node.kind])}, got `{name}`, which belongs on {_one_of(policy.on)}"
+            raise refusal(node, what, f"move `{name}` there")
+        if type(policy) in kinds and not policy.many:
+            raise refusal(node, f"expected one `{name}`, got several", "keep one")
+        kinds.add(type(policy))
         if isinstance(policy, Every):
             check_every(policy)
-    _require(node, title, seen)
+    _require(node, kinds)
 
 
-def _require(node: Node[Any, Any], title: str, seen: set[type]) -> None:
-    if node.kind == "source" and Every not in seen:
-        raise DeclarationError(
-            f"{title} expected the rhythm of its periods, got none",
-            at=node.place,
-            do='add fn.every("1 day", since="2022-01-01")',
-        )
+def _require(node: Node[Any, Any], kinds: set[type]) -> None:
+    if node.kind == "source" and Every not in kinds:
+        what = "expected the rhythm of its periods, got none"
+        raise refusal(node, what, 'add fn.every("1 day", since="2022-01-01")')
     if node.kind == "api":
-        missing = [name for name, policy in (("takes", Takes), ("gives", Gives)) if policy not in seen]
+        missing = [name for name, policy in (("takes", Takes), ("gives", Gives)) if policy not in kinds]
         if missing:
-            raise DeclarationError(
-                f"{title} expected a contract, got no {' and no '.join(missing)}",
-                at=node.place,
-                do="add " + ", ".join(f"fn.{name}(Struct)" for name in missing),
-            )
+            remedy = "add " + ", ".join(f"fn.{name}(Struct)" for name in missing)
+            raise refusal(node, f"expected a contract, got no {' and no '.join(missing)}", remedy)
     if node.kind == "evaluation" and not node.inputs:
-        raise DeclarationError(
-            f"{title} expected something to judge, got no input", at=node.place, do="bind answers: answers=API.on(rows)"
-        )
+        raise refusal(node, "expected something to judge, got no input", "bind answers: answers=API.on(rows)")
     split = node.policy(Split)
     if split and not split.despite_time and node.time_column():
-        raise DeclarationError(
-            f"{title} expected a split by time, as `{node.time_column()}` dates its rows, got one at random: "
+        raise refusal(
+            node,
+            f"expected a split by time, as `{node.time_column()}` dates its rows, got one at random: "
             "what is judged on the past would have been fitted on its future",
-            at=node.place,
-            do='judge a later window (.last(days=7)) instead, or say fn.split(…, despite_time="reason")',
+            'judge a later window (.last(days=7)) instead, or say fn.split(…, despite_time="reason")',
         )
 
 

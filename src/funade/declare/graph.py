@@ -14,7 +14,7 @@ from funade.contract.contract import contract_of
 from funade.contract.field import Contract
 from funade.declare.decorators import Gives, Takes
 from funade.declare.guard import GuardFunction, check_guards
-from funade.declare.node import Answers, Node, Rows, name_taken
+from funade.declare.node import Answers, Node, Rows, name_taken, refusal
 from funade.declare.policy import Deprecated, Fallback, Files, Guard, Logged, Private, Was
 from funade.declare.spec import Edge, Spec
 from funade.digest import of_parts, of_value
@@ -96,7 +96,7 @@ def _visit(node: Node[Any, Any], visited: dict[str, Node[Any, Any]]) -> None:
         for needed in _nodes_in(value):
             _visit(needed, visited)
     if other is not None:
-        raise name_taken(f"{node.kind} `{node.name}`", node.place, other)
+        raise name_taken(node, other)
     visited[node.name] = node
 
 
@@ -155,10 +155,10 @@ def _check_fallback(node: Node[Any, Any], gives: type[msgspec.Struct]) -> None:
         if fallback is not None:
             msgspec.convert(fallback.answer, gives)
     except msgspec.ValidationError as error:
-        raise DeclarationError(
-            f"api `{node.name}` expected a fallback that keeps its contract, got: {error}",
-            at=node.place,
-            do=f"give each field of `{gives.__name__}` a value in fn.fallback(…)",
+        raise refusal(
+            node,
+            f"expected a fallback that keeps its contract, got: {error}",
+            f"give each field of `{gives.__name__}` a value in fn.fallback(…)",
         ) from None
 
 
@@ -168,11 +168,8 @@ def _check_logged(node: Node[Any, Any], contract: Contract) -> None:
     logged = node.policy(Logged) or Logged()
     for name in logged.without:
         if name not in known:
-            raise DeclarationError(
-                f"api `{node.name}` expected fn.log(without=…) of its fields ({', '.join(known)}), got `{name}`",
-                at=node.place,
-                do=closest(name, known),
-            )
+            what = f"expected fn.log(without=…) of its fields ({', '.join(known)}), got `{name}`"
+            raise refusal(node, what, closest(name, known))
 
 
 def _with_structs(code: Fingerprint, structs: Sequence[type], root: Path) -> Fingerprint:
@@ -226,22 +223,20 @@ def _check_use(spec: Spec, by_name: dict[str, Spec]) -> None:
             continue
         allowed = spec.name in private.nodes if private.nodes else spec.module == by_name[name].module
         if not allowed:
-            raise DeclarationError(
-                f"{spec.kind} `{spec.name}` expected a node it may use, got `{name}`, "
-                f"which is private to {', '.join(private.nodes) or by_name[name].module}",
-                at=spec.place,
-                do=f"name it in fn.only_for(…) of `{name}`, or take another node",
+            owners = ", ".join(private.nodes) or by_name[name].module
+            raise refusal(
+                spec,
+                f"expected a node it may use, got `{name}`, which is private to {owners}",
+                f"name it in fn.only_for(…) of `{name}`, or take another node",
             )
 
 
 def _check_former(spec: Spec, by_name: dict[str, Spec]) -> None:
     for policy in spec.policies:
         if isinstance(policy, Was) and policy.name in by_name:
-            raise DeclarationError(
-                f"{spec.kind} `{spec.name}` expected a name it no longer bears, got `{policy.name}`, "
-                f"which {by_name[policy.name].kind} `{policy.name}` bears",
-                at=spec.place,
-                do="take fn.was(…) away, or rename that node",
+            bearer = f"`{policy.name}`, which {by_name[policy.name].kind} `{policy.name}` bears"
+            raise refusal(
+                spec, f"expected a name it no longer bears, got {bearer}", "take fn.was(…) away, or rename that node"
             )
 
 
@@ -260,11 +255,7 @@ def deprecations(specs: Iterable[Spec], today: date) -> list[str]:
             if old is None:
                 continue
             if today > date.fromisoformat(old.until):
-                raise DeclarationError(
-                    f"{spec.kind} `{spec.name}` expected a node in use, got `{name}`, which ended on {old.until}",
-                    at=spec.place,
-                    do=old.use,
-                )
+                raise refusal(spec, f"expected a node in use, got `{name}`, which ended on {old.until}", old.use)
             lines.append(
                 f"{spec.kind} `{spec.name}` uses deprecated `{name}` (until {old.until}) - at {spec.place}; {old.use}"
             )

@@ -10,7 +10,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, cast
 from funade.contract.form import Form
 from funade.declare import window as windows
 from funade.declare.policy import Split, Time
-from funade.declare.spec import Kind
+from funade.declare.spec import Kind, Spec
 from funade.declare.window import Window
 from funade.errors import DeclarationError, PlaceMissing
 
@@ -84,13 +84,15 @@ class Answers:
     replaced: dict[str, Node[Any, Any]] = field(default_factory=dict)
 
 
-def name_taken(title: str, at: str, other: Node[Any, Any]) -> DeclarationError:
+def refusal(node: Node[Any, Any] | Spec, what: str, do: str = "") -> DeclarationError:
+    """The error about one node: ``what`` was expected of it and what was got, after its kind and name."""
+    return DeclarationError(f"{node.kind} `{node.name}` {what}", at=node.place, do=do)
+
+
+def name_taken(node: Node[Any, Any], other: Node[Any, Any]) -> DeclarationError:
     """The error that two nodes bear one name."""
-    return DeclarationError(
-        f"{title} expected a name of its own, got one that {other.kind} `{other.name}` bears at {other.place}",
-        at=at,
-        do="rename one of them",
-    )
+    what = f"expected a name of its own, got one that {other.kind} `{other.name}` bears at {other.place}"
+    return refusal(node, what, "rename one of them")
 
 
 class Node(Generic[P, R]):
@@ -168,9 +170,7 @@ class Node(Generic[P, R]):
     def on(self, rows: Node[Any, Any] | Rows, **replaced: Node[Any, Any]) -> Answers:
         """This api's answers for rows, some of its inputs replaced by other nodes."""
         if self.kind != "api":
-            raise DeclarationError(
-                f"{self.kind} `{self.name}` expected an api for `.on(rows)`, got a {self.kind}", at=self.place
-            )
+            raise refusal(self, f"expected an api for `.on(rows)`, got a {self.kind}")
         if not isinstance(rows, Node | Rows):
             raise DeclarationError(
                 f"api `{self.name}` expected a node for `.on(rows)`, got {type(rows).__name__}",
@@ -204,22 +204,16 @@ class Node(Generic[P, R]):
 
     def _windowed(self, window: Window) -> Rows:
         if self.kind not in ("source", "dataset"):
-            raise DeclarationError(
-                f"{self.kind} `{self.name}` expected a dataset under a window, got a {self.kind}", at=self.place
-            )
+            raise refusal(self, f"expected a dataset under a window, got a {self.kind}")
         if not self.time_column():
-            raise DeclarationError(
-                f"{self.kind} `{self.name}` expected a time column for a window, got none",
-                at=self.place,
-                do='add fn.time("column"), or split by a group with fn.split(by=…, test=…)',
+            raise refusal(
+                self,
+                "expected a time column for a window, got none",
+                'add fn.time("column"), or split by a group with fn.split(by=…, test=…)',
             )
         return Rows(self, window=window)
 
     def _parted(self, part: str) -> Rows:
         if self.policy(Split) is None:
-            raise DeclarationError(
-                f"{self.kind} `{self.name}` expected fn.split(…) for `.{part}`, got none",
-                at=self.place,
-                do="add fn.split(by=…, test=0.2)",
-            )
+            raise refusal(self, f"expected fn.split(…) for `.{part}`, got none", "add fn.split(by=…, test=0.2)")
         return Rows(self, part=part)
