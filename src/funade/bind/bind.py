@@ -32,19 +32,11 @@ def bind(
     project_types: Sequence[str] = (),
     artifacts: Mapping[str, Any] | None = None,
 ) -> dict[str, BoundApi]:
-    """Api name → the api bound to its pinned inputs.
+    """Api name → the api bound to its pinned inputs: ``only`` these apis (and those they take), or all.
 
-    Args:
-        graph: the specs the pins belong to.
-        nodes: the same nodes, imported.
-        pins: node → version id of everything the apis take.
-        store: where the versions are.
-        settings: node → the settings its versions were made with.
-        zone: the project's time zone.
-        only: these apis (and those they take); every api unless given.
-        replaced: for the apis in ``only``: parameter → node that takes an input's place.
-        project_types: packages whose classes an artifact may be made of.
-        artifacts: node → a model that takes the place of what the store has for it.
+    ``pins`` are of ``graph``, whose imported ``nodes`` are called, with the ``settings`` of their versions.
+    ``replaced``, for the apis in ``only``: parameter → node that takes an input's place. ``project_types``: packages
+    whose classes an artifact may be made of. ``artifacts``: node → a model in the place of what the store has for it.
 
     Raises:
         CutIncomplete: something an api takes is not pinned.

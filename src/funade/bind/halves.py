@@ -38,10 +38,7 @@ class Span(NamedTuple):
 def attempts(give: Give, rows: int, *, toward: int | None = None) -> Iterator[Span]:
     """Every call of ``give``: for all rows, and after each that fails for its two halves, in the rows' order.
 
-    Args:
-        give: answers some rows.
-        rows: how many there are.
-        toward: the one row that is looked for, where only halves with it are to be asked.
+    With ``toward``, the one row that is looked for, only halves with it are asked.
     """
     return _search(give, [(0, rows)], toward, Exception)
 

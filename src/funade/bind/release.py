@@ -14,7 +14,7 @@ from funade.bind.golden import difference
 from funade.contract.wire import Wire
 from funade.declare.graph import Graph, nodes_of
 from funade.declare.node import Node
-from funade.declare.wires import wires
+from funade.declare.spec import wires
 from funade.errors import ServeError
 from funade.fingerprint.importing import import_project
 from funade.store import code_snapshot

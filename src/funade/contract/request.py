@@ -27,10 +27,7 @@ class RequestSchema:
     Refused whatever the struct's own bounds: whole numbers beyond 64 bits, or beyond 2**53 where one may be missing and
     no declared default stands for it, since its column is of floats; in ``convert``, infinite numbers.
 
-    Args:
-        takes: the struct of one row.
-        zone: where a time without an offset was read off the clock.
-        most_rows: the most rows that one request may hold.
+    A time without an offset was read off the clock in ``zone``.
     """
 
     def __init__(self, takes: type[msgspec.Struct], *, zone: ZoneInfo, most_rows: int = MOST_ROWS) -> None:

@@ -18,7 +18,7 @@ from funade.declare.node import Answers, Node, Rows, name_taken, refusal
 from funade.declare.policy import Deprecated, Fallback, Files, Guard, Logged, Private, Was
 from funade.declare.spec import Edge, Spec
 from funade.digest import of_parts, of_value
-from funade.errors import DeclarationError, Misuse, closest
+from funade.errors import Misuse, closest
 from funade.fingerprint.fingerprint import Fingerprint, fingerprint, symbol_reach
 
 
@@ -141,7 +141,7 @@ def spec_of(node: Node[Any, Any], root: Path) -> Spec:
         batch=node.batch,
         batch_form=node.forms.get(node.batch, ""),
         result_form=node.result_form,
-        policies=tuple(_declared(p) for p in node.policies if not isinstance(p, Takes | Gives)),
+        policies=tuple(_plain(p) for p in node.policies if not isinstance(p, Takes | Gives)),
         contract=contract,
         fingerprint=code.digest,
         symbols=code.symbols,
@@ -181,7 +181,7 @@ def _with_structs(code: Fingerprint, structs: Sequence[type], root: Path) -> Fin
     return msgspec.structs.replace(code, digest=digest, symbols=code.symbols | reached)
 
 
-def _declared(policy: Any) -> Any:
+def _plain(policy: Any) -> Any:
     return policy.declared if isinstance(policy, GuardFunction) else policy
 
 
@@ -190,12 +190,9 @@ def _with_guards(code: Fingerprint, node: Node[Any, Any], contract: Contract, ro
     guards = [p for p in node.policies if isinstance(p, Guard | GuardFunction)]
     if not guards:
         return code
-    try:
-        check_guards(node.name, guards, contract, [*node.inputs, *node.settings])
-        reached = [fingerprint(p.function, root=root) for p in guards if isinstance(p, GuardFunction)]
-    except DeclarationError as error:
-        raise DeclarationError(error.what, at=error.at or node.place, do=error.do) from None
-    own = of_value([msgspec.to_builtins(_declared(p)) for p in guards])
+    check_guards(node, guards, contract)
+    reached = [fingerprint(p.function, root=root) for p in guards if isinstance(p, GuardFunction)]
+    own = of_value([msgspec.to_builtins(_plain(p)) for p in guards])
     symbols = {f"{node.function.__module__}:{node.name} guards": own}
     for part in reached:
         symbols |= part.symbols

@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 from funade.contract.breaks import admits
 from funade.contract.field import Contract, Field
+from funade.declare.node import Node, refusal
 from funade.declare.policy import Guard, Otherwise, _Policy
 from funade.errors import DeclarationError, closest
 
@@ -81,8 +82,8 @@ def _bound(name: str, bound: Any) -> Bounds:
     return None if least is None else float(least), None if greatest is None else float(greatest)
 
 
-def check_guards(api: str, guards: Sequence[Guard | GuardFunction], contract: Contract, others: Sequence[str]) -> None:
-    """Refuse guards that do not fit their api; ``others`` are the names of its inputs and settings.
+def check_guards(node: Node[Any, Any], guards: Sequence[Guard | GuardFunction], contract: Contract) -> None:
+    """Refuse guards that do not fit their api.
 
     Raises:
         DeclarationError: a field or parameter that is not there, or a bound that the contract does not admit.
@@ -90,47 +91,39 @@ def check_guards(api: str, guards: Sequence[Guard | GuardFunction], contract: Co
     fields = {f.name: f for f in contract.gives_fields}
     for rule in guards:
         if isinstance(rule, GuardFunction):
-            _check_parameters(api, rule, contract, others)
+            _check_parameters(node, rule, contract)
             continue
         for name, bound in rule.bounds.items():
             if name not in fields:
-                raise DeclarationError(
-                    f"api `{api}` expected a field of its answer under `guard`, got `{name}`", do=closest(name, fields)
-                )
-            _check_bound(api, fields[name], bound, rule.otherwise)
+                what = f"expected a field of its answer under `guard`, got `{name}`"
+                raise refusal(node, what, closest(name, fields))
+            _check_bound(node, fields[name], bound, rule.otherwise)
 
 
-def _check_bound(api: str, field: Field, bound: Bounds, otherwise: str) -> None:
+def _check_bound(node: Node[Any, Any], field: Field, bound: Bounds, otherwise: str) -> None:
     if field.type not in ("int", "float"):
-        raise DeclarationError(
-            f"api `{api}` expected a number under `guard`, got `{field.name}`, which is {field.type}",
-            do="guard it with a function",
-        )
+        what = f"expected a number under `guard`, got `{field.name}`, which is {field.type}"
+        raise refusal(node, what, "guard it with a function")
     whole = field.type == "int"
     for side in bound if otherwise == "clamp" else ():
         if side is not None and ((whole and not side.is_integer()) or not admits(field, int(side) if whole else side)):
-            raise DeclarationError(
-                f"api `{api}` expected `{field.name}` clamped to values of its contract, got {side:.15g}",
-                do="change the guard's bounds, or the contract's",
-            )
+            what = f"expected `{field.name}` clamped to values of its contract, got {side:.15g}"
+            raise refusal(node, what, "change the guard's bounds, or the contract's")
 
 
-def _check_parameters(api: str, rule: GuardFunction, contract: Contract, others: Sequence[str]) -> None:
-    label = f"guard `{rule.function.__name__}` of api `{api}`"
+def _check_parameters(node: Node[Any, Any], rule: GuardFunction, contract: Contract) -> None:
     gives, takes = ({f.name for f in fields} for fields in (contract.gives_fields, contract.takes_fields))
-    known = [*gives, *takes, *others]
+    known = [*gives, *takes, *node.inputs, *node.settings]
     for name, parameter in inspect.signature(rule.function).parameters.items():
         if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
             got = str(parameter).partition(":")[0]
-            raise DeclarationError(
-                f"{label} expected parameters that can be given by name, got `{got}`", do="name each of them"
-            )
-        if known.count(name) > 1:
-            raise DeclarationError(
-                f"{label} expected one meaning of `{name}`, got {known.count(name)}", do="rename one of them"
-            )
-        if name not in known and parameter.default is parameter.empty:
-            raise DeclarationError(
-                f"{label} expected parameters named as columns, inputs or settings of its api, got `{name}`",
-                do=closest(name, known),
-            )
+            what, remedy = f"expected parameters that can be given by name, got `{got}`", "name each of them"
+        elif known.count(name) > 1:
+            what, remedy = f"expected one meaning of `{name}`, got {known.count(name)}", "rename one of them"
+        elif name not in known and parameter.default is parameter.empty:
+            what = f"expected parameters named as columns, inputs or settings of its api, got `{name}`"
+            remedy = closest(name, known)
+        else:
+            continue
+        label = f"guard `{rule.function.__name__}` of api `{node.name}`"
+        raise DeclarationError(f"{label} {what}", at=node.place, do=remedy)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, TypeVar
 
 import msgspec
 
 from funade.contract.field import Contract
 from funade.contract.form import Form
+from funade.contract.wire import Wire, wire
 from funade.declare.policy import CHECKS, Key, Policy, Time
 from funade.declare.window import Window
 from funade.digest import of_value
@@ -99,3 +101,12 @@ class Spec(msgspec.Struct, frozen=True, omit_defaults=True):
     def checks_digest(self) -> str:
         """Names what the rows are held against: a check made under the same policies need not be made again."""
         return of_value([msgspec.to_builtins(p) for p in self.checks])
+
+
+def wires(specs: Iterable[Spec], before: Mapping[str, Wire]) -> dict[str, Wire]:
+    """Api → which numbers its fields bear over gRPC; those in ``before`` stay, also of apis that are gone."""
+    known = dict(before)
+    for spec in specs:
+        if spec.contract is not None:
+            known[spec.name] = wire(spec.name, spec.contract, known.get(spec.name), spec.module)
+    return known

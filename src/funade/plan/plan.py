@@ -70,11 +70,6 @@ def plan(
     }
 
 
-def pins(steps: Plan, names: list[str]) -> Pins:
-    """Node → version id for the named nodes."""
-    return {name: steps[name].version for name in names}
-
-
 def check_settings(graph: Graph, settings: Settings, *, place: str = "") -> None:
     """Refuse settings of nodes or names that do not exist, and values of another type.
 

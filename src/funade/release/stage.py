@@ -58,7 +58,7 @@ def candidate(
     if not line:
         raise CutIncomplete("release expected an api, got none", do="declare one: @fn.api(…)")
     _check_built(steps, line, graph, store.metadata)
-    pins = plans.pins(steps, line)
+    pins = {name: steps[name].version for name in line}
     for name in line:
         if steps[name].spec.kind in ("api", "source") and store.metadata.version(pins[name]) is None:
             store.metadata.add_version(plans.unbuilt(steps[name], store.metadata, now))

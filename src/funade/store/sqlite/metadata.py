@@ -13,7 +13,7 @@ import msgspec
 
 from funade import points
 from funade.clock import Clock
-from funade.declare.wires import wires
+from funade.declare.spec import wires
 from funade.errors import StoreError
 from funade.store import naming
 from funade.store.ports.metadata import Action
