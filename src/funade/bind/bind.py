@@ -29,22 +29,19 @@ def bind(
     zone: ZoneInfo,
     only: Sequence[str] | None = None,
     replaced: Mapping[str, str] | None = None,
-    project_types: Sequence[str] = (),
     artifacts: Mapping[str, Any] | None = None,
 ) -> dict[str, BoundApi]:
     """Api name → the api bound to its pinned inputs: ``only`` these apis (and those they take), or all.
 
     ``pins`` are of ``graph``, whose imported ``nodes`` are called, with the ``settings`` of their versions.
-    ``replaced``, for the apis in ``only``: parameter → node that takes an input's place. ``project_types``: packages
-    whose classes an artifact may be made of. ``artifacts``: node → a model in the place of what the store has for it.
+    ``replaced``, for the apis in ``only``: parameter → node that takes an input's place. ``artifacts``: node → a model
+    in the place of what the store has for it.
 
     Raises:
         CutIncomplete: something an api takes is not pinned.
     """
     replacements = {name: replaced or {} for name in only or ()}
-    binding = _Binding(
-        graph, nodes, pins, store, settings, zone, replacements, project_types, artifacts=dict(artifacts or {})
-    )
+    binding = _Binding(graph, nodes, pins, store, settings, zone, replacements, artifacts=dict(artifacts or {}))
     for spec in graph.of_kind("api"):
         if only is None or spec.name in only:
             binding.api(spec.name)
@@ -62,7 +59,6 @@ class _Binding:
     settings: Mapping[str, Mapping[str, Any]]
     zone: ZoneInfo
     replacements: Mapping[str, Mapping[str, str]]
-    project_types: Sequence[str]
     artifacts: dict[str, Any]
     apis: dict[str, BoundApi] = field(default_factory=dict)
 
@@ -93,7 +89,7 @@ class _Binding:
 
     def _artifact(self, name: str) -> Any:
         if name not in self.artifacts:
-            self.artifacts[name] = self.store.load(self.pins[name], project_types=self.project_types)
+            self.artifacts[name] = self.store.load(self.pins[name], project_types=self.graph.packages)
         return self.artifacts[name]
 
 

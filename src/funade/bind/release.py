@@ -61,7 +61,6 @@ def load_candidate(
         store,
         settings=candidate.settings,
         zone=ZoneInfo(candidate.timezone or "UTC"),
-        project_types=project_packages(graph),
     )
     return LoadedRelease(
         release, candidate.id, graph, nodes, modules, apis, golden, wires(candidate.specs, candidate.wires)
@@ -78,8 +77,3 @@ def load_release(argument: dict[str, Any]) -> LoadedRelease:
     assert candidate is not None  # the switch that made the release checked it
     golden = tuple(msgspec.json.decode(store.blobs.read(digest), type=GoldenRows) for digest in release.golden.values())
     return load_candidate(store, candidate, release=release.number, golden=golden)
-
-
-def project_packages(graph: Graph) -> tuple[str, ...]:
-    """The project's own top packages, whose classes an artifact may be made of."""
-    return tuple(sorted({spec.module.partition(".")[0] for spec in graph}))

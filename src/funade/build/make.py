@@ -17,7 +17,6 @@ import pyarrow as pa
 
 from funade.bind.bind import bind
 from funade.bind.evaluate import JudgedRows, metrics_of, replay
-from funade.bind.release import project_packages
 from funade.build.context import BuildContext
 from funade.declare.policy import Onnx, Split
 from funade.declare.setting import as_declared
@@ -82,7 +81,7 @@ def _version(step: Step, steps: Plan, around: BuildContext) -> Version:
     for edge in spec.edges:
         there = inputs[edge.parameter]
         if there.kind in ("model", "threshold"):
-            arguments[edge.parameter] = store.load(there.id, project_types=project_packages(around.graph))
+            arguments[edge.parameter] = store.load(there.id, project_types=around.graph.packages)
             continue
         table = _rows(edge, there, windows, steps, around, judged)
         arguments[edge.parameter] = from_arrow(table, edge.form or "pandas", connection=connection)
@@ -115,7 +114,7 @@ def _version(step: Step, steps: Plan, around: BuildContext) -> Version:
         store.blobs,
         place=spec.place,
         title=f"{spec.kind} `{spec.name}`",
-        project_types=project_packages(around.graph),
+        project_types=around.graph.packages,
     )
     _refuse_other_answers(spec, artifact, around)
     return msgspec.structs.replace(version, artifact=artifact)
@@ -126,7 +125,7 @@ def _refuse_other_answers(spec: Spec, artifact: Artifact, around: BuildContext) 
     policy = spec.policy(Onnx)
     if policy is None:
         return
-    blobs, types, title = around.store.blobs, project_packages(around.graph), f"model `{spec.name}`"
+    blobs, types, title = around.store.blobs, around.graph.packages, f"model `{spec.name}`"
     native = codecs.decode(codecs.original(artifact), blobs, project_types=types, title=title)
     served = codecs.decode(artifact, blobs, project_types=types, title=title)
     parity.probe(native, served, policy.within, title=title, place=spec.place)
@@ -174,7 +173,6 @@ def _rows(
     api = bind(
         around.graph, around.nodes, bound(edge.api, steps, edge.replaced) , store,
         settings={n: s.settings for n, s in steps.items()}, zone=around.zone, only=[edge.api], replaced=edge.replaced,
-        project_types=project_packages(around.graph),
     )[edge.api]  # fmt: skip
     answered, refused, guarded = replay(api, table)
     judged.saw(answered.num_rows, len(refused), guarded)

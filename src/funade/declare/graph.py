@@ -39,6 +39,11 @@ class Graph:
                 f"project has no node `{name}`", do=closest(name, self.specs) or "see them: funade graph"
             ) from None
 
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """The project's own top packages, whose classes an artifact may be made of."""
+        return tuple(sorted({spec.module.partition(".")[0] for spec in self}))
+
     def of_kind(self, kind: str) -> list[Spec]:
         """The nodes of one kind, in order."""
         return [spec for spec in self if spec.kind == kind]

@@ -338,11 +338,9 @@ class Project:
 
     def artifact(self, node: str, version: str = "") -> Any:
         """What the codec loads for a model or threshold: of the present recipe, or of the version named."""
-        from funade.bind.release import project_packages
-
         wanted = self.present().pick("load", node, "model", "threshold", "dataset", version=version)
         _ = self.nodes  # its classes may be the project's own
-        return self.store.load(wanted.id, project_types=project_packages(self.graph))
+        return self.store.load(wanted.id, project_types=self.graph.packages)
 
     def rows(self, node: str, *, last: int | None = None, version: str = "", form: Form = "pandas") -> Any:
         """The rows of a source or dataset: all, or those of the last calendar days before its end."""

@@ -21,7 +21,7 @@ from funade.bind.api import BoundApi, as_json
 from funade.bind.bind import bind
 from funade.bind.evaluate import metrics_of, replay
 from funade.bind.golden import answer_golden
-from funade.bind.release import LoadedRelease, load_candidate, project_packages
+from funade.bind.release import LoadedRelease, load_candidate
 from funade.declare.policy import Golden as GoldenFile
 from funade.declare.policy import Onnx
 from funade.fingerprint.importing import user_traceback
@@ -195,7 +195,7 @@ class CandidateHost:
         return tuple(Parity(n, w.within, w.rows, w.worst, w.differs) for n, w in watched.items() if w.rows)
 
     def _watched(self, name: str) -> dict[str, parity.ParityWatch]:
-        graph, types, watches = self.loaded.graph, project_packages(self.loaded.graph), {}
+        graph, types, watches = self.loaded.graph, self.loaded.graph.packages, {}
         for node in sorted(graph.behind(name)):
             policy = graph[node].policy(Onnx)
             if policy is not None:
@@ -247,7 +247,6 @@ class CandidateHost:
             zone=ZoneInfo(self.candidate.timezone or "UTC"),
             only=[name],
             replaced=replaced,
-            project_types=project_packages(self.loaded.graph),
             artifacts=models,
         )[name]
 
@@ -258,7 +257,7 @@ class CandidateHost:
     def _metrics(self, request: Judge) -> dict[str, float | None]:
         spec = self.loaded.graph[request.evaluation]
         arguments: dict[str, Any] = spec.settings | self.candidate.settings.get(spec.name, {})
-        types = project_packages(self.loaded.graph)
+        types = self.loaded.graph.packages
         for edge in spec.edges:
             if edge.parameter in request.rows:
                 arguments[edge.parameter] = from_arrow(_table(request.rows[edge.parameter]), edge.form or "pandas")
