@@ -22,3 +22,8 @@ def frozen(moment: datetime) -> Clock:
     """
     at = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     return lambda: at
+
+
+def to_minute(moment: datetime) -> str:
+    """A moment as people read it: ``2022-04-01 03:00 UTC``."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")

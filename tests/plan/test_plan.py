@@ -8,10 +8,10 @@ from funade.build.run import Built
 from funade.cli import main
 from funade.digest import of_value
 from funade.errors import HoldsDisagree, Misuse, NotBuilt, SettingError
-from funade.plan import plan as plans
 from funade.plan.differences import differences
 from funade.plan.status import Status
 from funade.project.project import Project
+from funade.store.naming import short
 from funade.store.records import Hold, Version
 from support import toy
 
@@ -167,7 +167,7 @@ def test_a_hold_makes_what_depends_on_it_stale_transitively_and_says_why(root: P
     held = attempt(root, bend=2.0)
     toy.project(root).hold(f"line@{held.id[:8]}")
     found = status(root)
-    moved = f"input line: {plans.short('line', before['line'].id)} -> {plans.short('line', held.id)}"
+    moved = f"input line: {short('line', before['line'].id)} -> {short('line', held.id)}"
     assert (found["clean"].state, found["clean"].why) == ("held", ())
     assert (found["line"].state, found["line"].held) == ("held", held.id)
     assert found["line"].why == ("setting bend: 2.0 -> 1.0",)
@@ -286,7 +286,7 @@ def test_a_reason_names_the_input_and_both_versions(root: Path) -> None:
     now = toy.project(root).plan()
     for node, inputs in (("clean", ["points"]), ("line", ["clean"]), ("cut", ["line", "clean"])):
         assert why(root, node) == tuple(
-            f"input {i}: {plans.short(i, before[node].inputs[i])} -> {plans.short(i, now[i].version)}" for i in inputs
+            f"input {i}: {short(i, before[node].inputs[i])} -> {short(i, now[i].version)}" for i in inputs
         )
     assert why(root, "points") == ("new periods or revisions were loaded",)
 

@@ -173,8 +173,7 @@ def _drawn_rows(data: st.DataObject, store: Store, version: Version, timed: bool
     first, last = data.draw(st.sampled_from(windows)) if timed else (None, None)
     part = data.draw(st.sampled_from(["", "", "train", "test"]))
     rows = taken(version, first, last, part)
-    table = tables.read(version, store.metadata, store.blobs, interval=rows.interval, part=part)
-    return rows, set(table.column("k").to_pylist())
+    return rows, set(tables.rows(rows, store).column("k").to_pylist())
 
 
 def released(root: Path) -> list[Any]:

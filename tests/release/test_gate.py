@@ -16,8 +16,9 @@ from funade.process.child import ChildEnded
 from funade.project.project import Project
 from funade.release import gate, obligations, pins
 from funade.release.gate import GateReport
-from funade.release.host import HostProcess, settings_of
+from funade.release.host import HostProcess
 from funade.release.host_process import RehearsalResults, Rehearse
+from funade.store.codecs import installed
 from funade.store.records import Candidate, Finding, GoldenRows, Release
 from support import toy
 
@@ -390,12 +391,12 @@ def test_a_deprecated_node_may_be_used_until_its_date(root: Path) -> None:
 def test_a_model_made_with_another_runtime_is_refused(root: Path) -> None:
     here, candidate = staged(root)
     version = here.store.version(candidate.pins["line"])
-    recipe = version.recipe | {"runtime": {"python": "2.7", "numpy": pins.installed("numpy"), "nosuch": "1.0"}}
+    recipe = version.recipe | {"runtime": {"python": "2.7", "numpy": installed("numpy"), "nosuch": "1.0"}}
     other = here.store.metadata.add_version(msgspec.structs.replace(version, id="f" * 64, recipe=recipe))
     candidate = msgspec.structs.replace(candidate, pins=candidate.pins | {"line": other.id})
     found = [f for f in pins.findings(candidate, here.graph, here.store, toy.NOW) if f.check == "runtime"]
     assert [(f.expected, f.got, f.at, f.do) for f in found] == [
-        ("python 2.7, with which `line` was made", pins.installed("python"), "line@ffffff", "run: funade build line"),
+        ("python 2.7, with which `line` was made", installed("python"), "line@ffffff", "run: funade build line"),
         ("nosuch 1.0, with which `line` was made", "none installed", "line@ffffff", "run: funade build line"),
     ]
 
@@ -418,6 +419,12 @@ def test_an_api_without_owner_or_fallback_is_refused(root: Path) -> None:
             "add fn.fallback(…) with a value for each field of its answer",
         ),
     ]
+
+
+def test_a_fallback_with_a_field_that_its_answer_lacks_is_told(root: Path) -> None:
+    toy.edit(root, "nodes", "fn.fallback(score=0.0, high=False)", "fn.fallback(score=0.0, high=False, low=True)")
+    findings = obligations.findings(toy.project(root).graph, None, 0)
+    assert [f.got for f in findings if not f.holds] == ["object contains unknown field `low`"]
 
 
 FRONT = """
@@ -528,7 +535,7 @@ def test_an_api_that_does_not_come_back_is_given_up(root: Path) -> None:
     here, candidate = staged(root)
     with (
         tempfile.TemporaryDirectory() as folder,
-        HostProcess(settings_of(here.store, candidate), Path(folder) / "one") as host,
+        HostProcess(here.store, candidate, Path(folder) / "one") as host,
     ):
         assert host.loaded() is None
         host.patience_s = 0.2

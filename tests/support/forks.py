@@ -148,8 +148,8 @@ def _import_all() -> None:
     import funade.cli.ship
     import funade.cli.versions
     import funade.project.project
-    import funade.project.specs
     import funade.release.switch
+    import funade.store.codecs
 
     _ = (importlib.resources, uuid, duckdb, numpy, pyarrow, funade)
 

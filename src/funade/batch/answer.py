@@ -34,13 +34,9 @@ class TableAnswers(NamedTuple):
 
 
 class TableApi:
-    """One api of one release, answering tables of rows.
+    """One api of one release, answering tables of rows with the columns of ``schema``.
 
-    Args:
-        api: the api.
-        release: the release's number.
-        schema: the rows' columns.
-        carried: those of them that stand beside the answers.
+    Those ``carried`` stand beside the answers.
     """
 
     def __init__(self, api: BoundApi, release: int, schema: pa.Schema, carried: Sequence[str]) -> None:
@@ -53,14 +49,7 @@ class TableApi:
         more = pa.schema([(FALLBACK, pa.string()), (RELEASE, pa.int64())])
         own = [pa.field(f.name, TYPES[f.type]) for f in self._gives]
         self.schema = pa.schema([*[schema.field(name) for name in self._carried], *own, *more])
-        self.refused_schema = pa.schema([*schema, *self.refused_columns(schema)])
-
-    @staticmethod
-    def refused_columns(schema: pa.Schema) -> list[Any]:
-        """The two columns added to refused rows, under free names: the row's number from 0, and the reason."""
-        names = {name.lower() for name in schema.names}
-        free = [next(n for n in (base, f"refused_{base}", f"funade_{base}") if n not in names) for base in _SAID]
-        return [pa.field(free[0], pa.int64()), pa.field(free[1], pa.string())]
+        self.refused_schema = pa.schema([*schema, *_refused_columns(schema)])
 
     def score(self, table: pa.Table, start: int) -> TableAnswers:
         """The answers for a table's rows; its first row has the number ``start``.
@@ -153,4 +142,8 @@ class TableApi:
         return pa.table([*rows.columns, *reasons], schema=self.refused_schema)
 
 
-_SAID = ("row", "reason")
+def _refused_columns(schema: pa.Schema) -> Iterator[Any]:
+    """The two columns added to refused rows, under free names: the row's number from 0, and the reason."""
+    names = {name.lower() for name in schema.names}
+    for base, kind in (("row", pa.int64()), ("reason", pa.string())):
+        yield pa.field(next(n for n in (base, f"refused_{base}", f"funade_{base}") if n not in names), kind)

@@ -16,6 +16,7 @@ from funade.batch.plan import Part, Piece
 from funade.batch.table import put
 from funade.batch.writer import written
 from funade.store.warehouse.query import whole
+from funade.store.warehouse.snapshots import as_schema
 
 ROWS = 1 << 13
 """Rows that the function is called with, fewer where they are long."""
@@ -90,7 +91,7 @@ def _read(piece: Piece, schema: pa.Schema) -> Iterator[pa.Table]:
             chosen = batch.slice(max(piece.skip - at, 0), max(stop - max(at, piece.skip), 0) if stop >= 0 else None)
             at += batch.num_rows
             if chosen.num_rows:
-                yield _as(pa.Table.from_batches([chosen]), schema)
+                yield as_schema(pa.Table.from_batches([chosen]), schema)
             if 0 <= stop <= at:
                 return
 
@@ -105,15 +106,6 @@ def _few(file: pq.ParquetFile, groups: list[int]) -> int:
         first = next(file.iter_batches(batch_size=_LEAST, row_groups=groups[:1], use_threads=False), None)
         length = max(length, first.nbytes / max(first.num_rows, 1) if first is not None else 0.0)
     return max(_LEAST, min(ROWS, int(_BYTES / max(length, 1.0))))
-
-
-def _as(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    have = set(table.column_names)
-    columns = [
-        table.column(field.name).cast(field.type) if field.name in have else pa.nulls(table.num_rows, field.type)
-        for field in schema
-    ]
-    return pa.table(columns, schema=schema)
 
 
 def _first(refused: pa.Table) -> str:

@@ -28,32 +28,26 @@ Tables = Mapping[str, Sequence[Path] | query.Select]
 class Query(msgspec.Struct, frozen=True):
     """One SELECT, the tables it may read and the file its rows go to, as a process is told of them.
 
-    ``selects``: tables that are themselves SELECTs: their text and the files they read.
+    ``sources``: of each table the files it reads and the text of its own SELECT ("" for one that is its files).
     """
 
     text: str
-    files: dict[str, list[str]]
-    selects: dict[str, tuple[str, list[str]]]
+    sources: dict[str, tuple[list[str], str]]
     path: str
 
     @classmethod
     def of(cls, text: str, tables: Tables, path: Path) -> Query:
         """The order to write the rows of ``text`` to ``path``."""
-        files, selects = {}, {}
-        for name, rows in tables.items():
-            if isinstance(rows, query.Select):
-                selects[name] = (rows.text, [str(file) for file in rows.paths])
-            else:
-                files[name] = [str(file) for file in rows]
-        return cls(text, files, selects, str(path))
+        selects = {name: t if isinstance(t, query.Select) else query.Select("", tuple(t)) for name, t in tables.items()}
+        return cls(text, {name: ([*map(str, s.paths)], s.text) for name, s in selects.items()}, str(path))
 
     @property
-    def tables(self) -> dict[str, Sequence[Path] | query.Select]:
+    def tables(self) -> Tables:
         """The tables by name."""
-        sources: dict[str, Sequence[Path] | query.Select] = {
-            name: query.Select(text, tuple(map(Path, files))) for name, (text, files) in self.selects.items()
+        paths = {name: tuple(map(Path, files)) for name, (files, _) in self.sources.items()}
+        return {
+            name: query.Select(text, paths[name]) if text else paths[name] for name, (_, text) in self.sources.items()
         }
-        return sources | {name: [Path(path) for path in files] for name, files in self.files.items()}
 
 
 def materialise(asked: Query) -> None:

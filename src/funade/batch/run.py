@@ -22,7 +22,7 @@ from funade.batch.plan import Plan, RunIdentity
 from funade.batch.query import Query, Tables
 from funade.batch.table import Manifest, Table, locked, put, room
 from funade.batch.worker import WorkOrder
-from funade.batch.workers import answered, materialised
+from funade.batch.workers import Pool, materialised
 from funade.batch.writer import written
 from funade.clock import Clock
 from funade.contract.table import plain
@@ -68,15 +68,9 @@ Report = Callable[[Progress], None]
 
 
 class Run:
-    """One run into one table.
+    """One run into one table: ``spec`` is the api as the release has it, ``asked`` says what it answers.
 
-    Args:
-        store: the project's store.
-        spec: the api, as the release has it.
-        asked: which release answers which rows.
-        source: where they are.
-        workers: processes at work at once.
-        most_refused: the share of rows (0…1) that may be refused.
+    So many ``workers`` are at work at once; ``most_refused`` is the share of rows (0…1) that may be refused.
     """
 
     def __init__(
@@ -159,17 +153,17 @@ class Run:
         waiting = [number for number in range(len(plan.parts)) if number not in earlier_parts]
         self._refuse(plan, done.values())
         begin = WorkOrder(str(table.folder / "run" / "plan.json"), str(folder))
-        with closing(answered(begin, waiting, self._workers)) as news:
-            for number, more in news:
-                if more == -1:
-                    points.passing("batch.part")
-                    whole = parts.done(folder, number)
-                    assert whole is not None  # it said so after it was written
-                    done[number] = whole
-                    self._refuse(plan, done.values())
+        with closing(Pool(begin, waiting)) as pool:
+            for number, more in pool.work(self._workers):
+                if more is not None:
+                    rows += more
+                    progress(Progress(rows, plan.rows, earlier))
                     continue
-                rows += more if more > 0 else more + 1
-                progress(Progress(rows, plan.rows, earlier))
+                points.passing("batch.part")
+                whole = parts.done(folder, number)
+                assert whole is not None  # it said so after it was written
+                done[number] = whole
+                self._refuse(plan, done.values())
         return done
 
     def _refuse(self, plan: Plan, done: Iterable[WrittenPart]) -> None:
@@ -188,29 +182,20 @@ class Run:
     # -- the table ---------------------------------------------------------------------------------
 
     def _show(self, plan: Plan, table: Table, folder: Path, done: Sequence[WrittenPart], now: Clock) -> None:
-        before = table.manifest()
-        named = [parts.names(part.part) for part in done]
-        files = tuple(f"{folder.name}/{name}" for name, _ in named)
-        refused = tuple(f"{folder.name}/{name}" for name, part in _kept_aside(named, done))
+        answers = tuple(f"{folder.name}/{parts.names(part.part)[0]}" for part in done)
+        with_refused = [part for part in done if part.refused or part.part == 0]  # the first one's has the columns
+        refused = tuple(f"{folder.name}/{parts.names(part.part)[1]}" for part in with_refused)
         if table.file is not None and table.refused_file is not None:
             joined([table.folder / name for name in refused], table.refused_file)
-            joined([table.folder / name for name in files], table.file)
+            joined([table.folder / name for name in answers], table.file)
             shutil.rmtree(table.folder / "run", ignore_errors=True)
             table.sweep(set())
             return
+        before, asked = table.manifest(), plan.asked
         if before is None or before.id != plan.id:
+            previous = before.id if before else ""
             counts = _counts(done)
-            manifest = Manifest(
-                plan.id,
-                plan.asked.api,
-                plan.asked.release,
-                now(),
-                *counts,
-                files,
-                refused,
-                before.id if before else "",
-            )
-            table.replace(manifest)
+            table.replace(Manifest(plan.id, asked.api, asked.release, now(), *counts, answers, refused, previous))
         shutil.rmtree(table.folder / "run", ignore_errors=True)
 
 
@@ -225,11 +210,6 @@ def joined(files: Sequence[Path], path: Path) -> None:
                     writer.add(pa.Table.from_batches([batch]))
         points.passing("batch.before")
     points.passing("batch.after")
-
-
-def _kept_aside(named: Sequence[tuple[str, str]], done: Sequence[WrittenPart]) -> list[tuple[str, WrittenPart]]:
-    """The files of refused rows: of parts that have some, and the first, which has the columns."""
-    return [(names[1], part) for names, part in zip(named, done, strict=True) if part.refused or part.part == 0]
 
 
 def _planned(table: Table) -> Plan | None:

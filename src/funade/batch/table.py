@@ -43,9 +43,7 @@ class Manifest(msgspec.Struct, frozen=True):
 class Table:
     """Where a table of answers lies: ``<store>/batch/<name>``, and for a file of its own below ``<store>/batch/.file``.
 
-    Args:
-        store: the store's folder.
-        into: the table's name, or the path of a Parquet file.
+    ``into`` is the table's name, or the path of a Parquet file.
     """
 
     def __init__(self, store: Path, into: str) -> None:
@@ -99,13 +97,8 @@ def files(store: Path, besides: Iterable[str] = ()) -> dict[str, list[Path]]:
     return {name: paths for name, paths in sources.items() if name.lower() not in hidden}
 
 
-def refuse_clash(into: str, kinds: Mapping[str, str], tables: Collection[str] = ()) -> None:
-    """Refuse a name that another table or node has; capitals do not count, for SQL does not tell them apart.
-
-    Args:
-        into: the table's name.
-        kinds: node → its kind.
-        tables: the tables of answers that are there.
+def refuse_clash(into: str, kinds: Mapping[str, str], tables: Collection[str]) -> None:
+    """Refuse a name that another table or node (in ``kinds``) has; capitals do not count, as SQL sees none.
 
     Raises:
         Misuse: a node bears the name, or that of the table of refused rows; a table does but for capitals.

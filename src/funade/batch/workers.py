@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 
 from funade.batch.query import Query
@@ -16,24 +16,8 @@ TRIES = 2
 
 _AROUND = Surroundings(own_session=True)  # Ctrl-C is for the run, which ends its processes itself
 
-News = Iterator[tuple[int, int]]
-"""(part, rows more of it), (part, -1) once it is whole, and (part, -rows - 1) for rows that are taken back."""
-
-
-def answered(order: WorkOrder, parts: Sequence[int], workers: int) -> Generator[tuple[int, int], None, None]:
-    """Have parts answered by so many processes; gives (part, rows more), and (part, -1) once that part is whole.
-
-    Rows that a process answered of a part which it did not finish are taken back: (part, -rows - 1).
-
-    Raises:
-        BuildFailed: the api's function raised; ``traceback`` has where.
-        AnswerError: what it gave is not what the contract says.
-        DiskFull: no room for a part.
-        ServeError: a process died twice at one part, or the release does not load.
-    """
-    with closing(Pool(order, parts)) as pool:
-        pool.begin(min(workers, len(parts)))
-        yield from pool.work()
+News = Iterator[tuple[int, int | None]]
+"""(part, rows more of it, fewer than 0 where a process did not finish it), and (part, None) once it is whole."""
 
 
 class PoolWorker:
@@ -51,31 +35,25 @@ class PoolWorker:
 
 
 class Pool:
-    """The processes of one run, and the parts that wait for them.
-
-    Args:
-        order: what each of them is begun with.
-        parts: the numbers of the parts to answer.
-    """
+    """The processes of one run, each begun with ``order``, and the parts that wait for them."""
 
     def __init__(self, order: WorkOrder, parts: Sequence[int]) -> None:
         self._order = order
         self._waiting = deque(parts)
-        self._tries = dict.fromkeys(parts, 0)
+        self._tries = Counter[int]()
         self._busy: list[PoolWorker] = []
         self._idle: list[PoolWorker] = []
 
-    def begin(self, count: int) -> None:
-        """Start so many processes more."""
-        for _ in range(count):
-            self._busy.append(PoolWorker(self._order))
-
-    def work(self) -> News:
-        """What happens until every part is answered.
+    def work(self, workers: int) -> News:
+        """Have every part answered by so many processes; gives what happens until then.
 
         Raises:
-            FunadeError: as ``answered``.
+            BuildFailed: the api's function raised; ``traceback`` has where.
+            AnswerError: what it gave is not what the contract says.
+            DiskFull: no room for a part.
+            ServeError: a process died twice at one part, or the release does not load.
         """
+        self._busy = [PoolWorker(self._order) for _ in range(min(workers, len(self._waiting)))]
         while self._busy:
             wait_any([worker.child for worker in self._busy])
             for worker in list(self._busy):
@@ -102,7 +80,7 @@ class Pool:
             return
         if isinstance(message, PartAnswered):
             worker.part = -1
-            yield message.part, -1
+            yield message.part, None
         if self._waiting:
             part = self._waiting.popleft()
             self._tries[part] += 1
@@ -114,12 +92,12 @@ class Pool:
     def _replaced(self, worker: PoolWorker) -> News:
         """Another process for one that died; its part is begun again."""
         if worker.part >= 0 and worker.rows:
-            yield worker.part, -worker.rows - 1
+            yield worker.part, -worker.rows
         self._refuse_death(worker)
         self._waiting.appendleft(worker.part)
         self._busy.remove(worker)
         worker.child.close()
-        self.begin(1)
+        self._busy.append(PoolWorker(self._order))
 
     def _refuse_death(self, worker: PoolWorker) -> None:
         death = worker.child.death()

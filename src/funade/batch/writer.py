@@ -17,13 +17,7 @@ _MOST_BYTES = 2 << 20
 
 
 class Writer:
-    """Writes tables, one after the other, as row groups of ``group`` rows, fewer where they are long.
-
-    Args:
-        path: the file.
-        schema: the columns of every table.
-        group: rows per row group at most.
-    """
+    """Writes tables, one after the other, as row groups of ``group`` rows, fewer where they are long."""
 
     def __init__(self, path: Path, schema: pa.Schema, group: int) -> None:
         self._path, self._schema = path, schema

@@ -85,7 +85,7 @@ class _Binding:
         from funade.store.warehouse import versions  # Arrow, only for who takes a table
 
         version = self.store.version(self.pins[name])
-        return versions.read(version, self.store.metadata, self.store.blobs, part=edge.part, form=edge.form)
+        return versions.read(version, self.store, part=edge.part, form=edge.form)
 
     def _artifact(self, name: str) -> Any:
         if name not in self.artifacts:

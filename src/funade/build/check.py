@@ -53,7 +53,7 @@ def check_version(version: Version, policies: Sequence[Policy], store: Store) ->
     Raises:
         BlobDamaged: as ``check``.
     """
-    paths = versions.paths(version, store.metadata, store.blobs)
+    paths = versions.paths(version, store)
     return check(paths, policies, blobs=store.blobs, dataset=version.node)
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
 import msgspec
 
-from funade.declare.period import Period, due, span
+from funade.declare.period import Period, chosen, due, span
 from funade.declare.policy import Every, Revised
 from funade.declare.spec import Spec
 from funade.store.records import Revision
@@ -24,17 +23,22 @@ class PeriodLoad(msgspec.Struct, frozen=True):
     bad_rows: int
 
 
-def wanted(spec: Spec, store: Store, zone: ZoneInfo, now: datetime) -> list[Period]:
-    """The periods that are due and not loaded, and those that may still be revised at their origin."""
+def periods_to_load(
+    spec: Spec, store: Store, zone: ZoneInfo, now: datetime, *, first: str, last: str, again: bool
+) -> list[Period]:
+    """The periods from ``first`` to ``last``, both included; those that are due, if neither is said.
+
+    Those that were loaded are among them only with ``again``, or while their origin may still revise them.
+    """
     every = spec.policy(Every)
     assert every is not None  # declared: a source has its rhythm
     there = {r.period for r in store.metadata.revisions(spec.name)}
-    revised = spec.policy(Revised)
-    since = now - span(revised.within) if revised else None
-    return [p for p in due(every, zone, now) if p.name not in there or (since is not None and p.end > since)]
-
-
-def unloaded(spec: Spec, store: Store, periods: Iterable[Period]) -> list[Period]:
-    """Those of the periods that were never loaded."""
-    there = {r.period for r in store.metadata.revisions(spec.name)}
-    return [p for p in periods if p.name not in there]
+    periods = list(due(every, zone, now))
+    if not first and not last and not again:
+        revised = spec.policy(Revised)
+        since = now - span(revised.within) if revised else None
+        return [p for p in periods if p.name not in there or (since is not None and p.end > since)]
+    if not last and not periods:
+        return []
+    named = chosen(every, zone, first, last or periods[-1].name, now=now)
+    return named if again else [p for p in named if p.name not in there]

@@ -26,6 +26,7 @@ from funade.fingerprint.importing import user_traceback
 from funade.plan.plan import Plan, Step, bound
 from funade.store import codecs
 from funade.store.codecs.onnx import parity
+from funade.store.naming import short
 from funade.store.records import Artifact, Build, RowSet, Version
 from funade.store.store import Store
 from funade.store.warehouse import query, snapshots, versions
@@ -151,7 +152,7 @@ def _queried(spec: Spec, text: Any, rows: Mapping[str, pa.Table]) -> pa.Table:
     what = f"dataset `{spec.name}`"
     if not isinstance(text, str):
         raise ResultRefused(f"{what} expected SQL text, got {type(text).__name__}", at=spec.place)
-    return snapshots.sql(text, rows, place=spec.place, what=what)
+    return query.sql(text, rows, place=spec.place, what=what)
 
 
 def _rows(
@@ -160,11 +161,11 @@ def _rows(
     """The rows an edge takes, those of an answer edge answered by its api."""
     store = around.store
     interval = versions.interval_of(edge, version, end, around.zone)
-    table = versions.read(version, store.metadata, store.blobs, interval=interval, part=edge.part)
+    table = versions.read(version, store, interval=interval, part=edge.part)
     if (edge.window or edge.part) and not table.num_rows:
         raise WindowEmpty(
             f"`{edge.parameter}` expected rows of `{edge.node}` {edge.window or edge.part}, got none",
-            at=f"{edge.node}@{version.id[:6]}" + (f", which ends at {version.end}" if version.end else ""),
+            at=short(edge.node, version.id) + (f", which ends at {version.end}" if version.end else ""),
             do="load more periods, or widen the window" if edge.window else _SPLIT_ONCE,
         )
     if not edge.api:

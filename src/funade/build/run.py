@@ -9,7 +9,8 @@ import msgspec
 
 from funade.build.context import BuildContext
 from funade.errors import CheckFailed, NotBuilt
-from funade.plan.plan import Plan, Step, short, unbuilt
+from funade.plan.plan import Plan, Step, unbuilt
+from funade.store.naming import short
 from funade.store.records import CheckRecord, Finding, Version
 
 

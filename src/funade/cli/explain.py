@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from funade.cli.output import JSON, as_json, local, number, project, say
+from funade.store.naming import short
 
 if TYPE_CHECKING:
     from funade.explain.explain import Ancestor, Explanation
@@ -66,4 +67,4 @@ def _part(part: Ancestor) -> None:
     facts += [f"periods {part.periods[0]} to {part.periods[1]}"] if part.periods else []
     facts += [f"data to {local(part.end)} UTC"] if part.end else []
     beside = f" ({', '.join(facts)})" if facts else ""
-    say(f"  from     {part.kind} {part.node}@{part.version[:6]}, made {local(part.made_at)} UTC{beside}")
+    say(f"  from     {part.kind} {short(part.node, part.version)}, made {local(part.made_at)} UTC{beside}")

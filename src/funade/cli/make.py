@@ -15,6 +15,7 @@ from funade.declare.period import Period
 from funade.declare.spec import Spec
 from funade.errors import FunadeError, Misuse
 from funade.project.project import Project
+from funade.store.naming import short
 
 
 @click.command()
@@ -94,13 +95,13 @@ def build(nodes: tuple[str, ...], settings: tuple[str, ...], again: bool) -> Non
                 there += 1
                 continue
             made += 1
-            say(f"built {version.node}@{version.id[:6]}  {seconds(built.seconds)}{_facts(built)}")
+            say(f"built {short(version.node, version.id)}  {seconds(built.seconds)}{_facts(built)}")
             for warning in here.graph[version.node].warnings:
                 say(f"  warning: {warning}")
     if made == 0:
         say(f"nothing to build: {count(there, 'version')} of the present recipe {'is' if there == 1 else 'are'} there")
     elif (attempt or again) and version.kind != "evaluation":
-        say(f"an attempt: nothing uses it until you say  funade stage {version.node}@{version.id[:6]}")
+        say(f"an attempt: nothing uses it until you say  funade stage {short(version.node, version.id)}")
 
 
 def _facts(built: Built) -> str:

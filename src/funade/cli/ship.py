@@ -12,6 +12,7 @@ from funade.project.project import Project
 from funade.project.views import releases as views
 from funade.project.views.nodes import stale_dependants
 from funade.project.views.releases import PinChange
+from funade.store.naming import short
 from funade.store.records import Candidate, Finding
 
 BECAUSE = click.option("--because", default="", metavar="REASON", help="Override what does not hold; kept for good.")
@@ -34,7 +35,7 @@ def stage(versions: tuple[str, ...]) -> None:
 def _hold(here: Project, text: str) -> None:
     hold = here.hold(text)
     inputs = f", and with it {count(len(hold.pins), 'input')}" if hold.pins else ""
-    say(f"holding {hold.node}@{hold.version[:6]}{inputs}")
+    say(f"holding {short(hold.node, hold.version)}{inputs}")
     for node in stale_dependants(here, hold.node):
         say(f"  {node} is stale; run: funade build {node}")
 

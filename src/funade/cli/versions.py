@@ -10,6 +10,7 @@ from funade.cli.output import JSON, as_json, count, local, number, project, say,
 from funade.project.project import Project
 from funade.project.views import versions
 from funade.project.views.versions import BuildComparison, ComparedBuild, VersionView
+from funade.store.naming import short
 from funade.store.records import Artifact, Revision
 
 
@@ -34,7 +35,7 @@ def compare(node: str, json: bool) -> None:
 def _cells(row: ComparedBuild, view: BuildComparison) -> Sequence[object]:
     build = row.build
     return (
-        f"{build.node}@{build.version[:6]}",
+        short(build.node, build.version),
         ("attempt" if build.attempt else "build") + ("" if build.state == "built" else ", failed"),
         local(build.started_at),
         seconds(build.seconds),
@@ -93,7 +94,7 @@ def _show_bad_rows(here: Project, text: str) -> None:
         say(f"{part.title}: {count(part.count, 'row')}")
         table(part.columns, part.rows)
     if not parts:
-        say(f"{version.node}@{version.id[:6]} has no bad rows")
+        say(f"{short(version.node, version.id)} has no bad rows")
 
 
 def _lines(view: VersionView) -> Iterator[str]:

@@ -10,7 +10,8 @@ import msgspec
 from funade.declare.spec import Spec
 from funade.declare.window import Window
 from funade.digest import canonical, of_value
-from funade.plan.plan import Step, short
+from funade.plan.plan import Step
+from funade.store.naming import short
 from funade.store.records import Revision, Version
 
 

@@ -228,12 +228,6 @@ def newest(node: str, metadata: Metadata) -> Version | None:
     """
     versions, builds = metadata.versions(node), metadata.builds(node)
     attempts = {b.version for b in builds if b.attempt} - {b.version for b in builds if not b.attempt}
-    current = metadata.current() if attempts else None
-    release = metadata.release(current.after) if current else None
+    release = metadata.current_release() if attempts else None
     attempts.discard(release.pins.get(node, "") if release else "")
     return next((v for v in reversed(versions) if v.id not in attempts), next(reversed(versions), None))
-
-
-def short(node: str, version: str) -> str:
-    """``eta@3f9c2e``, or ``eta@nothing``."""
-    return f"{node}@{version[:6] or 'nothing'}"

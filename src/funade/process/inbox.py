@@ -12,10 +12,7 @@ _PIECE = 1 << 16
 class Inbox:
     """Whole lines as they arrive; what a sender began and did not finish is dropped.
 
-    ``open`` turns false when no more can arrive.
-
-    Args:
-        file: the open file to read from, which stays its owner's.
+    ``open`` turns false when no more can arrive. The open ``file`` stays its owner's.
     """
 
     def __init__(self, file: int) -> None:

@@ -22,21 +22,17 @@ from funade.store.warehouse import versions
 class BatchOrder:
     """What a batch is to do.
 
-    Args:
-        api: the api that answers.
-        rows: a node, a table of answers or a SELECT.
-        into: the table, by name, or the path of a Parquet file.
-        keep: columns of the contract that stand beside the answers as well.
-        most_refused: the share of rows (0…1) that may be refused.
-        workers: processes at work at once; one for each core unless given.
+    ``rows`` are a node, a table of answers or a SELECT; ``into`` is a table, by name, or the path of a Parquet file;
+    ``keep`` are columns of the contract that stand beside the answers as well. ``most_refused`` is the share of rows
+    (0…1) that may be refused; ``workers`` are at work at once, one for each core where it is None.
     """
 
     api: str
     rows: str
     into: str
-    keep: tuple[str, ...] = ()
-    most_refused: float = 0.01
-    workers: int | None = None
+    keep: tuple[str, ...]
+    most_refused: float
+    workers: int | None
 
 
 def answer(order: BatchOrder, present: Present, told: Callable[[Progress], None]) -> Summary:
@@ -79,7 +75,7 @@ def _source(present: Present, text: str) -> RowSource:
         return RowSource({text: answers[text][0].parent.name}, answers, f'SELECT * FROM "{text}"')
     if text in present.graph.specs or text.isidentifier():
         version = present.pick("batch", text, "source", "dataset")
-        paths = versions.paths(version, present.store.metadata, present.store.blobs)
+        paths = versions.paths(version, present.store)
         return RowSource({text: version.id}, {text: paths})
     tables = present.tables()
     origin = {name: version.id for name, version in tables.items()}

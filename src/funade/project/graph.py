@@ -6,11 +6,14 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from funade.declare.graph import Graph
+import msgspec
+
+from funade.declare.graph import Graph, specs_of
 from funade.declare.node import Node
-from funade.declare.policy import Every, Time
+from funade.declare.policy import Every, Onnx, Time
 from funade.declare.spec import Spec
 from funade.errors import ProjectError
+from funade.fingerprint.fingerprint import symbol_reach
 from funade.project import graph_cache
 from funade.project.config import FILE, ProjectSection
 
@@ -20,11 +23,7 @@ def read_graph(
 ) -> Graph:
     """Every node as plain data; kept in the folder ``cache`` while no file of the project changes.
 
-    Args:
-        root: the project's folder.
-        section: ``[project]`` of its configuration.
-        cache: a folder of this machine.
-        declared: gives the imported nodes; called only where the cache has no graph.
+    ``declared`` gives the imported nodes; it is called only where the cache has no graph.
 
     Raises:
         ProjectError: there is no node, or one is dated and the project has no time zone.
@@ -33,12 +32,30 @@ def read_graph(
     key = graph_cache.key(root)
     specs = graph_cache.read(cache, key, root)
     if specs is None:
-        from funade.project.specs import specs_of_nodes
-
-        specs = specs_of_nodes(root, list(declared()))
+        specs = _declared(list(declared()), root)
         graph_cache.write(cache, key, root, specs)
     _check(specs, section, root)
     return Graph(specs)
+
+
+def _declared(nodes: Sequence[Node[Any, Any]], root: Path) -> list[Spec]:
+    by_name = {node.name: node for node in nodes}
+    specs = [_with_codec(spec, by_name[spec.name], root) for spec in specs_of(nodes, root)]
+    # As the graph's cache will have them: a bound declared as 0 is 0.0 from the first use on, so digests never differ.
+    return msgspec.json.decode(msgspec.json.encode(specs), type=list[Spec])
+
+
+def _with_codec(spec: Spec, node: Node[Any, Any], root: Path) -> Spec:
+    """A model's codec, and what its artifacts need to be loaded again, follow from its annotated return type."""
+    if spec.kind != "model":
+        return spec
+    from funade.store import codecs  # NumPy, which a cached graph does not need
+
+    codec = codecs.codec_for(node.returns, place=spec.place, what=f"model `{spec.name}`")
+    if spec.policy(Onnx) is not None:
+        codec = codecs.converted(codec, place=spec.place, what=f"model `{spec.name}`")
+    classes = symbol_reach(node.returns, root=root) if codec == "python" else {}
+    return msgspec.structs.replace(spec, codec=codec, runtime=codecs.runtime(codec, node.returns), classes=classes)
 
 
 def _check(specs: Sequence[Spec], section: ProjectSection, root: Path) -> None:

@@ -15,13 +15,7 @@ from funade.project.config import FILE
 
 @dataclass(frozen=True)
 class Places:
-    """Where places and secrets are looked up.
-
-    Args:
-        root: the project's folder, to which places are relative.
-        locations: ``[places]``, name → location.
-        environ: the environment; its ``FUNADE_PLACE_NAME`` goes before ``locations``.
-    """
+    """Where places and secrets are looked up: the environment goes before the ``locations`` of ``[places]``."""
 
     root: Path
     locations: Mapping[str, str]

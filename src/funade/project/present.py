@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import uuid
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from typing import Any
 
 from funade.clock import Clock
 from funade.declare.graph import Graph
 from funade.errors import Misuse, NotBuilt
 from funade.plan import plan as plans
-from funade.plan.plan import Plan
+from funade.plan.plan import Plan, check_settings
 from funade.plan.status import Status, status
-from funade.project.attempt import Attempt
 from funade.project.config import Config
 from funade.store.records import Hold, Pins, Release, Version
 from funade.store.store import Store
+
+Attempt = dict[str, dict[str, Any]]
+"""Node → its ``settings`` and, for one made again, a mark that no other recipe has; empty for a build as usual."""
 
 
 class Present:
     """A project as one command sees it. It is not kept for the next command: the store has moved on by then.
 
-    Args:
-        config: the project's configuration.
-        store: where versions are.
-        graph: gives the graph; called when a node is first looked for.
-        clock: gives the time of records that no function makes.
+    ``graph`` is called when a node is first looked for.
     """
 
     def __init__(self, config: Config, store: Store, graph: Callable[[], Graph], clock: Clock) -> None:
@@ -51,8 +51,7 @@ class Present:
     @cached_property
     def current(self) -> Release | None:
         """The current release; None before the first."""
-        switch = self.store.metadata.current()
-        return self.store.metadata.release(switch.after) if switch else None
+        return self.store.metadata.current_release()
 
     @property
     def released(self) -> Pins:
@@ -145,3 +144,28 @@ class Present:
                 do="see them: funade releases",
             )
         return self.store.version(pin)
+
+
+def attempt(graph: Graph, targets: Sequence[str], settings: Mapping[str, Any], *, again: bool) -> Attempt:
+    """What a build with settings, or once more, adds to the recipe of its one target.
+
+    Raises:
+        Misuse: there is not exactly one target, or it is a source or an api.
+        SettingError: a setting names nothing, or its value has another type than its default.
+    """
+    if not settings and not again:
+        return {}
+    if len(targets) != 1:
+        raise Misuse(
+            "an attempt expected one node, got " + (", ".join(targets) or "none"),
+            do="name it: funade build NODE --set k=v",
+        )
+    node = targets[0]
+    kind = graph[node].kind
+    if kind in ("source", "api"):
+        raise Misuse(
+            f"an attempt expected a node that is built, got {kind} `{node}`",
+            do=f"run: funade load {node} --again" if kind == "source" else "",
+        )
+    check_settings(graph, {node: settings}, place="--set")
+    return {node: {"settings": dict(settings)} | ({"again": uuid.uuid4().hex} if again else {})}

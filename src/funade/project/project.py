@@ -27,11 +27,10 @@ from funade.plan import plan as plans
 from funade.plan.status import Status
 from funade.project import config as configs
 from funade.project import graph_cache
-from funade.project.attempt import attempt
 from funade.project.config import Config
 from funade.project.graph import read_graph
 from funade.project.places import Places
-from funade.project.present import Present
+from funade.project.present import Present, attempt
 from funade.store import address
 from funade.store.records import Build, Candidate, Hold, Pins, Release, Switch, Version
 from funade.store.store import Store
@@ -49,10 +48,8 @@ if TYPE_CHECKING:
 class Project:
     """A project's graph and store, and what can be done with them.
 
-    Args:
-        root: the folder with ``funade.toml``.
-        clock: gives the time of every record.
-        environ: where profile, places and secrets are looked up; the process's environment unless given.
+    ``root`` is the folder with ``funade.toml``. Profile, places and secrets are looked up in ``environ``, the process's
+    environment unless given.
     """
 
     def __init__(self, root: Path, *, clock: Clock = clocks.system, environ: Mapping[str, str] | None = None) -> None:
@@ -112,7 +109,7 @@ class Project:
 
     def periods(self, spec: Spec, first: str = "", last: str = "", *, again: bool = False) -> list[Period]:
         """The periods that ``load`` would bring in."""
-        from funade.project.periods import periods_to_load
+        from funade.build.due import periods_to_load
 
         return periods_to_load(spec, self.store, self.zone, self.clock(), first=first, last=last, again=again)
 

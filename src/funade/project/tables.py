@@ -15,8 +15,9 @@ from funade.predictions import table as predictions
 from funade.project.present import Present
 from funade.store.records import Version
 from funade.store.store import Store
-from funade.store.warehouse import snapshots, versions
+from funade.store.warehouse import versions
 from funade.store.warehouse.frames import from_arrow
+from funade.store.warehouse.query import sql as run_sql
 
 
 def rows(version: Version, store: Store, *, last: int | None, zone: ZoneInfo, form: Form) -> Any:
@@ -26,7 +27,7 @@ def rows(version: Version, store: Store, *, last: int | None, zone: ZoneInfo, fo
         Misuse: the last days of rows without a time.
     """
     interval = None if last is None else _last_days(version, last, zone)
-    return versions.read(version, store.metadata, store.blobs, interval=interval, form=form)
+    return versions.read(version, store, interval=interval, form=form)
 
 
 def sql(query: str, present: Present, form: Form) -> Any:
@@ -37,12 +38,12 @@ def sql(query: str, present: Present, form: Form) -> Any:
         **answers.files(store.local, besides=present.graph.specs),
         **node_files(present.tables(), store),
     }
-    return from_arrow(snapshots.sql(query, tables), form)
+    return from_arrow(run_sql(query, tables), form)
 
 
 def node_files(tables: dict[str, Version], store: Store) -> dict[str, list[Path]]:
     """Node → the Parquet files of its version."""
-    return {name: versions.paths(version, store.metadata, store.blobs) for name, version in tables.items()}
+    return {name: versions.paths(version, store) for name, version in tables.items()}
 
 
 def _last_days(version: Version, days: int, zone: ZoneInfo) -> Interval:

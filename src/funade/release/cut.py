@@ -8,6 +8,7 @@ import msgspec
 
 from funade.declare.graph import Graph
 from funade.errors import HoldsDisagree
+from funade.store.naming import short
 from funade.store.ports.metadata import Metadata
 from funade.store.records import Hold, Pins, Version
 
@@ -29,14 +30,14 @@ class Disagreement(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         if self.code:
-            return f"release expected one state of `{self.needs}`, got another in `{self.node}@{self.version[:6]}`"
-        wanted, had = _short(self.needs, self.pinned), _short(self.needs, self.had)
+            return f"release expected one state of `{self.needs}`, got another in `{self.at}`"
+        wanted, had = short(self.needs, self.pinned), short(self.needs, self.had)
         return f"release expected `{self.node}` built from `{wanted}`, got `{had}`"
 
     @property
     def at(self) -> str:
         """The version that disagrees."""
-        return f"{self.node}@{self.version[:6]}"
+        return short(self.node, self.version)
 
 
 def disagreements(pins: Pins, graph: Graph, metadata: Metadata) -> list[Disagreement]:
@@ -62,7 +63,7 @@ def mending(version: Version, pins: Pins, metadata: Metadata) -> str:
     """The command that replaces a version by one that fits the pins: one that exists, or a new build."""
     for other in reversed(metadata.versions(version.node)):
         if other.inputs and all(pins.get(node) == had for node, had in other.inputs.items()):
-            return f"run: funade stage {_short(other.node, other.id)}"
+            return f"run: funade stage {short(other.node, other.id)}"
     return f"run: funade build {version.node}"
 
 
@@ -118,8 +119,8 @@ def check_holds(hold: Hold, others: Iterable[Hold], metadata: Metadata) -> None:
         for node in has:
             if node in wants and wants[node] != has[node]:
                 raise HoldsDisagree(
-                    f"hold of `{_short(hold.node, hold.version)}` expected `{_short(node, wants[node])}`, "
-                    f"got `{_short(node, has[node])}` held with `{_short(other.node, other.version)}`",
+                    f"hold of `{short(hold.node, hold.version)}` expected `{short(node, wants[node])}`, "
+                    f"got `{short(node, has[node])}` held with `{short(other.node, other.version)}`",
                     do=_room(other, wants, metadata),
                 )
 
@@ -129,9 +130,5 @@ def _room(other: Hold, wants: Mapping[str, str], metadata: Metadata) -> str:
     for version in reversed(metadata.versions(other.node)):
         has = {**closure(version, metadata), other.node: version.id}
         if version.id != other.version and all(wants.get(node, had) == had for node, had in has.items()):
-            return f"run: funade stage {_short(version.node, version.id)}"
+            return f"run: funade stage {short(version.node, version.id)}"
     return f"run: funade unstage {other.node}"
-
-
-def _short(node: str, version: str) -> str:
-    return f"{node}@{version[:6] or 'nothing'}"

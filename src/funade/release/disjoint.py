@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Literal
 from zoneinfo import ZoneInfo
 
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from funade.clock import to_minute
 from funade.declare.graph import Graph
 from funade.declare.spec import Edge, Spec
 from funade.declare.window import Interval
-from funade.digest import SHORT
+from funade.store.naming import short
 from funade.store.records import Finding, Pins, RowSet, Version
 from funade.store.store import Store
 from funade.store.warehouse import query, versions
@@ -40,7 +41,7 @@ class Proofs:
     """Proofs about rows of one store; each pair of row sets is looked at once."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        self.store = store
         self._known: dict[tuple[RowSet, RowSet], Proof] = {}
 
     def of(self, rows: RowSet, version: Version) -> Proof:
@@ -51,7 +52,7 @@ class Proofs:
 
     def _proof(self, rows: RowSet, fit: RowSet) -> Proof:
         if (rows, fit) not in self._known:
-            self._known[rows, fit] = prove(rows, fit, self._store)
+            self._known[rows, fit] = prove(rows, fit, self.store)
         return self._known[rows, fit]
 
 
@@ -69,7 +70,7 @@ def prove(rows: RowSet, fit: RowSet, store: Store) -> Proof:
     if fit.reach is not None:
         begin = _begin(rows, fit.reach, store)
         if begin is not None and begin >= fit.reach:
-            return Proof("disjoint", f"they begin {_shown(begin)}, the fit ends {_shown(fit.reach)}")
+            return Proof("disjoint", f"they begin {to_minute(begin)}, the fit ends {to_minute(fit.reach)}")
     return _by_key(rows, fit, store)
 
 
@@ -114,9 +115,9 @@ def findings(pairs: Iterable[Meeting], graph: Graph, proofs: Proofs) -> Iterator
     yield from (finding for _, finding in worst.values())
 
 
-def seen_by(rows: RowSet, nodes: set[str], pins: Pins, graph: Graph, store: Store, proofs: Proofs) -> str:
+def seen_by(rows: RowSet, nodes: set[str], pins: Pins, graph: Graph, proofs: Proofs) -> str:
     """Why rows cannot judge another release's nodes ("its `line` …"); "" when they can."""
-    for fitted in _fitted(nodes, pins, graph, store):
+    for fitted in _fitted(nodes, pins, graph, proofs.store):
         proof = proofs.of(rows, fitted)
         if proof.state != "disjoint":
             how = f"saw {proof.how}" if proof.state == "common" else "may have seen the rows"
@@ -159,8 +160,8 @@ def _of_one_version(rows: RowSet, fit: RowSet, store: Store) -> Proof:
     if rows.interval and fit.interval and not rows.interval.overlaps(fit.interval):
         return Proof("disjoint", "another window of one version")
     common = msgspec.structs.replace(rows, interval=_both(rows.interval, fit.interval), part=rows.part or fit.part)
-    count = _read(common, store).num_rows
-    where = f"`{rows.node}@{rows.version[:SHORT]}`"
+    count = versions.rows(common, store).num_rows
+    where = f"`{short(rows.node, rows.version)}`"
     return Proof("common", f"{count} common rows of {where}") if count else Proof("disjoint", "no common row")
 
 
@@ -180,8 +181,7 @@ def _begin(rows: RowSet, reach: datetime, store: Store) -> datetime | None:
     version = store.version(rows.version)
     if not version.time:
         return None
-
-    column = _read(rows, store).column(version.time)
+    column = versions.rows(rows, store).column(version.time)
     if column.null_count or not len(column):
         return None
     first: datetime = pc.min(column).as_py()
@@ -192,7 +192,7 @@ def _by_key(rows: RowSet, fit: RowSet, store: Store) -> Proof:
     if not rows.key or rows.key != fit.key:
         return Proof("unproven", "no proof: neither time nor a common key tells them apart")
     names = ", ".join(rows.key)
-    count = common_keys(_keys(rows, store), _keys(fit, store))
+    count = common_keys(*(versions.rows(r, store).select(list(r.key)) for r in (rows, fit)))
     if count is None:
         return Proof("unproven", f"no proof: their keys ({names}) are of different types")
     return Proof("common", f"{count} rows of a common key ({names})") if count else Proof("disjoint", "no common key")
@@ -218,16 +218,3 @@ def _kind(type_: pa.DataType) -> str:
     if pa.types.is_integer(type_):
         return "integer"
     return "text" if pa.types.is_string(type_) or pa.types.is_large_string(type_) else str(type_)
-
-
-def _keys(rows: RowSet, store: Store) -> pa.Table:
-    return _read(rows, store).select(list(rows.key))
-
-
-def _read(rows: RowSet, store: Store) -> Any:
-    version = store.version(rows.version)
-    return versions.read(version, store.metadata, store.blobs, interval=rows.interval, part=rows.part)
-
-
-def _shown(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -17,12 +17,12 @@ from funade.errors import FunadeError, GateClosed
 from funade.process.child import ChildFailed
 from funade.release import bars, disjoint, obligations, pins
 from funade.release.bars import Comparison
-from funade.release.host import HostProcess, settings_of
+from funade.release.host import HostProcess
 from funade.release.host_process import RehearsalResult, Warm, WarmResult
 from funade.release.rehearsal import Contender, Rehearsal
 from funade.release.rehearsal import rehearse as rehearsed
 from funade.store.codecs.onnx.parity import DO
-from funade.store.records import Candidate, Finding, GoldenRows, Release
+from funade.store.records import Candidate, Finding, Release
 from funade.store.store import Store
 
 FINAL = frozenset({"cut", "loads"})
@@ -58,16 +58,18 @@ def judge(candidate: Candidate, current: Release | None, store: Store, *, now: C
         ),
         *obligations.findings(ours.graph, theirs.graph if theirs else None, theirs.release if theirs else 0),
     ]
-    numbers = [r.number for r in store.metadata.releases()]
-    judged = GateReport(tuple(findings), {}, (), max(numbers, default=0) + 1)
+    golden: dict[str, str] = {}
+    rehearsal = Rehearsal(None, (), ())
     try:
         with tempfile.TemporaryDirectory(prefix="funade-") as folder:
-            rehearsal = rehearsed(ours, theirs, store, proofs, Path(folder))
+            rehearsal = rehearsed(ours, theirs, proofs, Path(folder))
     except FunadeError as error:
-        judged = msgspec.structs.replace(judged, findings=(*findings, _unmade("loads", error)))
+        findings.append(_unmade("loads", error))
     else:
-        judged = _with(judged, rehearsal, ours, store)
-    return msgspec.structs.replace(judged, findings=tuple(map(_plain, judged.findings)))
+        findings += _rehearsed(rehearsal, ours)
+        golden = {a.api: store.blobs.put_bytes(msgspec.json.encode(a.golden)) for a in rehearsal.apis if a.golden}
+    number = max((r.number for r in store.metadata.releases()), default=0) + 1
+    return GateReport(tuple(map(_plain, findings)), golden, rehearsal.compared, number, _tracebacks(rehearsal))
 
 
 def refuse(judged: GateReport, candidate: Candidate, current: Release | None, *, because: str) -> None:
@@ -108,7 +110,7 @@ def rehearse(release: Release, store: Store) -> Difference | None:
         return Difference(f"its candidate `{release.candidate[:SHORT]}` is not in the store", loads=False)
     with tempfile.TemporaryDirectory(prefix="funade-") as folder:
         golden = tuple(release.golden.values())
-        with HostProcess(settings_of(store, candidate, golden), Path(folder) / "release") as host:
+        with HostProcess(store, candidate, Path(folder) / "release", golden=golden) as host:
             host.ask(Warm())
             unloaded = host.loaded()
             if unloaded is not None:
@@ -139,25 +141,17 @@ def _unmade(check: str, error: FunadeError) -> Finding:
     )
 
 
-def _with(judged: GateReport, rehearsal: Rehearsal, ours: Contender, store: Store) -> GateReport:
+def _rehearsed(rehearsal: Rehearsal, ours: Contender) -> Iterator[Finding]:
+    for compared in rehearsal.compared:
+        yield from bars.findings(ours.graph[compared.evaluation], compared)
+    yield _loads(rehearsal, ours.candidate)
+    for api in rehearsal.apis:
+        yield from _answers(api, ours.graph)
+
+
+def _tracebacks(rehearsal: Rehearsal) -> tuple[str, ...]:
     troubles = [rehearsal.trouble, *(t for api in rehearsal.apis for t in (api.refused, api.failed))]
-    golden_rows = {api.api: api.golden for api in rehearsal.apis if api.golden is not None}
-    return msgspec.structs.replace(
-        judged,
-        findings=(
-            *judged.findings,
-            *(f for compared in rehearsal.compared for f in bars.findings(ours.graph[compared.evaluation], compared)),
-            _loads(rehearsal, ours.candidate),
-            *(f for api in rehearsal.apis for f in _answers(api, ours.graph)),
-        ),
-        golden={name: store.blobs.put_bytes(_encoded(golden)) for name, golden in golden_rows.items()},
-        compared=rehearsal.compared,
-        tracebacks=tuple(t.traceback for t in troubles if t is not None and t.traceback),
-    )
-
-
-def _encoded(golden: GoldenRows) -> bytes:
-    return msgspec.json.encode(golden)
+    return tuple(t.traceback for t in troubles if t is not None and t.traceback)
 
 
 def _loads(rehearsal: Rehearsal, candidate: Candidate) -> Finding:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def draw(api: BoundApi, rows: pa.Table, key: Sequence[str]) -> list[Request]:
         return []
     hashed = _by_hash(rows, [k for k in key if k in rows.column_names] or names)
     accepted = _accepted(api, rows.select(names))
-    drawn = _first(DRAWN, (request for n in hashed for request in accepted(n)))
+    drawn = islice((request for n in hashed for request in accepted(n)), DRAWN)
     return unique([*drawn, *_extremes(rows.select(names), accepted)])
 
 
@@ -109,10 +110,6 @@ def _plain(request: Request) -> Request:
     """JSON values: NaN is missing, times are text."""
     plain: Request = msgspec.to_builtins(request)
     return {name: None if value != value else value for name, value in plain.items()}
-
-
-def _first(count: int, requests: Iterator[Request]) -> list[Request]:
-    return [request for request, _ in zip(requests, range(count), strict=False)]
 
 
 def _extremes(rows: pa.Table, accepted: _Accepted) -> list[Request]:

@@ -20,17 +20,15 @@ PATIENCE_S = 120.0
 
 
 class HostProcess:
-    """A process that hosts one candidate on its own code; requests are answered in order.
+    """A process that hosts one candidate of a store on its own code; requests are answered in order.
 
-    Args:
-        settings: what it hosts.
-        folder: where it works; made here.
-        patience_s: seconds until an answer counts as none.
+    It works in ``folder``, which is made here. An answer counts as none after ``patience_s`` seconds.
     """
 
-    def __init__(self, settings: HostSettings, folder: Path, *, patience_s: float = PATIENCE_S) -> None:
+    def __init__(self, store: Store, candidate: Candidate, folder: Path, *, golden: tuple[str, ...] = ()) -> None:
         folder.mkdir(parents=True)
-        self.patience_s = patience_s
+        self.patience_s = PATIENCE_S
+        settings = HostSettings(store.address, candidate, golden)
         self._child = Child("funade.release.host_process", settings, Surroundings(folder=folder, keeps_errors=True))
 
     def __enter__(self) -> HostProcess:
@@ -58,8 +56,3 @@ class HostProcess:
             ChildFailed: there is none.
         """
         return self._child.hear(kind, self.patience_s)
-
-
-def settings_of(store: Store, candidate: Candidate, golden: tuple[str, ...] = ()) -> HostSettings:
-    """What a process hosts of a store."""
-    return HostSettings(store.address, candidate, golden)

@@ -160,7 +160,8 @@ class CandidateHost:
         if isinstance(request, Answer):
             return self._answered(request)
         if isinstance(request, Judge):
-            return self._numbers(request)
+            metrics, failed = _attempt(lambda: self._metrics(request), self.folder)
+            return EvaluationResult(metrics or {}, failed)
         return WarmResult(_attempt(self.loaded.warm, self.folder)[1])
 
     def _rehearsed(self, name: str, rows: str, key: tuple[str, ...]) -> RehearsalResult:
@@ -249,10 +250,6 @@ class CandidateHost:
             replaced=replaced,
             artifacts=models,
         )[name]
-
-    def _numbers(self, request: Judge) -> EvaluationResult:
-        metrics, failed = _attempt(lambda: self._metrics(request), self.folder)
-        return EvaluationResult(metrics or {}, failed)
 
     def _metrics(self, request: Judge) -> dict[str, float | None]:
         spec = self.loaded.graph[request.evaluation]

@@ -42,15 +42,22 @@ def _owner(spec: Spec) -> Finding:
 
 
 def _fallback(spec: Spec) -> Finding:
-    declared = spec.policy(Fallback) is not None  # that it keeps the contract was checked where it was declared
+    fallback = spec.policy(Fallback)
+    wrong = "none" if fallback is None else _stray(fallback, spec)
     return Finding(
         check="fallback",
         expected=f"a fallback of `{spec.name}` that keeps its contract",
-        got="one that does" if declared else "none",
-        holds=declared,
+        got=wrong or "one that does",
+        holds=not wrong,
         at=spec.place,
         do="add fn.fallback(…) with a value for each field of its answer",
     )
+
+
+def _stray(fallback: Fallback, spec: Spec) -> str:
+    """Which field of a fallback its answer does not have; that the others hold is checked where it is declared."""
+    fields = {field.name for field in spec.contract.gives_fields} if spec.contract else set()
+    return next((f"object contains unknown field `{name}`" for name in fallback.answer if name not in fields), "")
 
 
 def _contract(old: Spec, graph: Graph, current: Graph | None, release: int) -> Iterator[Finding]:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 
 import msgspec
 
+from funade.clock import to_minute
 from funade.declare.graph import Graph, deprecations
 from funade.declare.period import span
 from funade.declare.policy import Fresh
 from funade.declare.spec import Spec
-from funade.digest import SHORT
 from funade.errors import DeclarationError
 from funade.release import cut
+from funade.store.codecs import installed
+from funade.store.naming import short
 from funade.store.records import Candidate, Finding, Version
 from funade.store.store import Store
 
@@ -33,14 +34,10 @@ def findings(candidate: Candidate, graph: Graph, store: Store, now: datetime) ->
 
 def _cut(candidate: Candidate, graph: Graph, store: Store) -> Iterator[Finding]:
     problems = [*_absent(candidate, graph, store), *_disagreeing(candidate, graph, store)]
-    yield from problems or [
-        Finding(
-            check="cut",
-            expected="every version made from the other pinned versions",
-            got=f"{len(candidate.pins)} that agree",
-            holds=True,
-        )
-    ]
+    yield from problems
+    if not problems:
+        expected = "every version made from the other pinned versions"
+        yield Finding("cut", expected, f"{len(candidate.pins)} that agree", holds=True)
 
 
 def _absent(candidate: Candidate, graph: Graph, store: Store) -> Iterator[Finding]:
@@ -48,7 +45,7 @@ def _absent(candidate: Candidate, graph: Graph, store: Store) -> Iterator[Findin
         pinned = candidate.pins.get(name, "")
         version = store.metadata.version(pinned)
         if version is None or version.node != name:
-            expected = f"`{name}@{pinned[:SHORT]}` in the store" if pinned else f"a version of `{name}`"
+            expected = f"`{short(name, pinned)}` in the store" if pinned else f"a version of `{name}`"
             got = "none" if version is None else f"a version of `{version.node}`"
             do = f"run: funade build {name}" if graph[name].kind not in ("source", "api") else "run: funade stage"
             yield Finding(check="cut", expected=expected, got=got, holds=False, at=graph[name].place, do=do)
@@ -68,82 +65,36 @@ def _deprecated(graph: Graph, now: datetime) -> Iterator[Finding]:
             lines = deprecations([spec, *needed], now.date())
         except DeclarationError as error:
             expected, _, got = error.what.partition(" expected ")[2].partition(", got ")
-            yield Finding(
-                check="deprecated",
-                expected=f"`{spec.name}` to use {expected}",
-                got=got,
-                holds=False,
-                at=error.at,
-                do=error.do,
-            )
+            expected = f"`{spec.name}` to use {expected}"
+            yield Finding("deprecated", expected, got, holds=False, at=error.at, do=error.do)
         else:
-            yield from (
-                Finding(check="deprecated", expected="a node in use", got=line.split(" - at ")[0], holds=True)
-                for line in lines
-            )
+            for line in lines:
+                yield Finding("deprecated", "a node in use", line.split(" - at ")[0], holds=True)
 
 
 def _runtime(version: Version) -> Iterator[Finding]:
-    needed: dict[str, str] = version.recipe.get("runtime", {})
-    for name, wanted in needed.items():
+    for name, wanted in version.recipe.get("runtime", {}).items():
         there = installed(name)
         if there != wanted:
-            yield Finding(
-                check="runtime",
-                expected=f"{name} {wanted}, with which `{version.node}` was made",
-                got=there or "none installed",
-                holds=False,
-                at=_short(version),
-                do=f"run: funade build {version.node}",
-            )
-
-
-def installed(name: str) -> str:
-    """The installed version of a distribution, or of ``python`` its minor; "" where there is none."""
-    from importlib import metadata
-
-    if name == "python":
-        return f"{sys.version_info.major}.{sys.version_info.minor}"
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return ""
+            expected = f"{name} {wanted}, with which `{version.node}` was made"
+            at, do = short(version.node, version.id), f"run: funade build {version.node}"
+            yield Finding("runtime", expected, there or "none installed", holds=False, at=at, do=do)
 
 
 def _data(spec: Spec, version: Version, store: Store) -> Iterator[Finding]:
     if spec.kind != "dataset" or not spec.checks:
         return
-    done = store.metadata.checked(version.id, spec.checks_digest)
+    done, at = store.metadata.checked(version.id, spec.checks_digest), short(version.node, version.id)
     if done is None:
-        yield Finding(
-            check="data",
-            expected="data checks under its present policies",
-            got="none",
-            holds=False,
-            at=_short(version),
-            do=f"run: funade build {spec.name}",
-        )
+        expected, do = "data checks under its present policies", f"run: funade build {spec.name}"
+        yield Finding("data", expected, "none", holds=False, at=at, do=do)
         return
     bad = [f for f in done.findings if not f.holds]
-    yield from (
-        Finding(
-            check="data",
-            expected=finding.expected,
-            got=finding.got,
-            holds=False,
-            at=_short(version),
-            do=f"see them: funade show {_short(version)} --bad",
-        )
-        for finding in bad
-    )
+    for finding in bad:
+        do = f"see them: funade show {at} --bad"
+        yield Finding("data", finding.expected, finding.got, holds=False, at=at, do=do)
     if not bad:
-        yield Finding(
-            check="data",
-            expected=f"{len(done.findings)} data checks to hold",
-            got="no bad row",
-            holds=True,
-            at=_short(version),
-        )
+        yield Finding("data", f"{len(done.findings)} data checks to hold", "no bad row", holds=True, at=at)
 
 
 def _fresh(spec: Spec, version: Version, now: datetime) -> Iterator[Finding]:
@@ -153,17 +104,9 @@ def _fresh(spec: Spec, version: Version, now: datetime) -> Iterator[Finding]:
     end = version.end
     yield Finding(
         check="fresh",
-        expected=f"data that ends at most {policy.within} before {_shown(now)}",
-        got=f"an end at {_shown(end)}" if end else "no end, for its rows carry no time",
+        expected=f"data that ends at most {policy.within} before {to_minute(now)}",
+        got=f"an end at {to_minute(end)}" if end else "no end, for its rows carry no time",
         holds=end is not None and now - end <= span(policy.within),
-        at=_short(version),
+        at=short(version.node, version.id),
         do="run: funade load && funade build && funade stage",
     )
-
-
-def _shown(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
-
-
-def _short(version: Version) -> str:
-    return f"{version.node}@{version.id[:SHORT]}"

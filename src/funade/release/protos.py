@@ -18,7 +18,7 @@ def protos(metadata: Metadata, apis: Sequence[str] = (), *, candidate: bool = Fa
         CutIncomplete: nothing is released (or staged).
         Misuse: there is no such api.
     """
-    newest = _candidate(metadata, latest=candidate)
+    newest = _candidate(metadata) if candidate else _released(metadata)
     known = {spec.name: spec for spec in newest.specs if spec.kind == "api" and spec.contract is not None}
     texts = {}
     for api in apis or known:
@@ -33,14 +33,15 @@ def protos(metadata: Metadata, apis: Sequence[str] = (), *, candidate: bool = Fa
     return texts
 
 
-def _candidate(metadata: Metadata, *, latest: bool) -> Candidate:
-    if latest:
-        record = metadata.latest_candidate()
-        if record is None:
-            raise CutIncomplete("export expected a candidate, got none", do="run: funade stage")
-        return record
-    switch = metadata.current()
-    release = metadata.release(switch.after) if switch else None
+def _candidate(metadata: Metadata) -> Candidate:
+    record = metadata.latest_candidate()
+    if record is None:
+        raise CutIncomplete("export expected a candidate, got none", do="run: funade stage")
+    return record
+
+
+def _released(metadata: Metadata) -> Candidate:
+    release = metadata.current_release()
     record = metadata.candidate(release.candidate) if release else None
     if record is None:
         raise CutIncomplete("export expected a release, got none", do="run: funade release, or say --candidate")

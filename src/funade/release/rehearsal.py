@@ -15,7 +15,7 @@ from funade.process.child import ChildFailed
 from funade.process.error_report import ErrorReport
 from funade.release import disjoint
 from funade.release.bars import Comparison
-from funade.release.host import HostProcess, settings_of
+from funade.release.host import HostProcess
 from funade.release.host_process import (
     Answer,
     EvaluationResult,
@@ -48,25 +48,27 @@ class Rehearsal(msgspec.Struct, frozen=True):
 
 
 class _EvaluationPlan(msgspec.Struct):
-    """One evaluation of the candidate: its inputs with the files of their rows, and what keeps it from comparing."""
+    """One evaluation of the candidate: its inputs with the files of their rows, and what keeps it from comparing.
+
+    ``refused``: how many of the rows the current release refuses.
+    """
 
     spec: Spec
     version: Version
     inputs: list[tuple[Edge, RowSet, str]]
+    refused: int = 0
     why: str = ""
     answered: dict[str, str] = {}
     numbers: dict[str, float | None] | None = None
 
 
-def rehearse(
-    ours: Contender, theirs: Contender | None, store: Store, proofs: disjoint.Proofs, folder: Path
-) -> Rehearsal:
+def rehearse(ours: Contender, theirs: Contender | None, proofs: disjoint.Proofs, folder: Path) -> Rehearsal:
     """Rehearse the candidate and compare it with the current release; each has a process, both run at once.
 
     ``folder`` takes the rows that both are asked about.
     """
-    with HostProcess(settings_of(store, ours.candidate), folder / "candidate") as mine:
-        judged = _side_by_side(ours, theirs, store, proofs, folder)
+    with HostProcess(proofs.store, ours.candidate, folder / "candidate") as mine:
+        judged = _side_by_side(ours, theirs, proofs, folder)
         asked = _ask_numbers(mine, judged, theirs)
         mine.ask(Rehearse(_golden_rows(judged)))  # alone on the machine by now, for it is timed
         trouble = mine.loaded()
@@ -80,13 +82,13 @@ def rehearse(
 
 
 def _side_by_side(
-    ours: Contender, theirs: Contender | None, store: Store, proofs: disjoint.Proofs, folder: Path
+    ours: Contender, theirs: Contender | None, proofs: disjoint.Proofs, folder: Path
 ) -> list[_EvaluationPlan]:
     if theirs is None:
-        return list(_judged(ours, store, folder))
-    with HostProcess(settings_of(store, theirs.candidate), folder / "current") as other:
-        judged = list(_judged(ours, store, folder))
-        _replay(other, judged, ours, theirs, store, proofs)
+        return list(_judged(ours, proofs.store, folder))
+    with HostProcess(proofs.store, theirs.candidate, folder / "current") as other:
+        judged = list(_judged(ours, proofs.store, folder))
+        _replay(other, judged, ours, theirs, proofs)
     return judged
 
 
@@ -100,10 +102,8 @@ def _judged(ours: Contender, store: Store, folder: Path) -> Iterator[_Evaluation
         inputs = []
         for edge, rows, _ in disjoint.judging(spec, version, ours.graph, store, zone):
             if rows not in files:
-                rows_version = store.version(rows.version)
-                table = versions.read(rows_version, store.metadata, store.blobs, interval=rows.interval, part=rows.part)
                 files[rows] = str(folder / f"rows-{len(files)}.parquet")
-                pq.write_table(table, files[rows])
+                pq.write_table(versions.rows(rows, store), files[rows])
             inputs.append((edge, rows, files[rows]))
         yield _EvaluationPlan(spec, version, inputs)
 
@@ -119,17 +119,12 @@ def _golden_rows(judged: list[_EvaluationPlan]) -> dict[str, tuple[str, tuple[st
 
 
 def _replay(
-    other: HostProcess,
-    judged: list[_EvaluationPlan],
-    ours: Contender,
-    theirs: Contender,
-    store: Store,
-    proofs: disjoint.Proofs,
+    other: HostProcess, judged: list[_EvaluationPlan], ours: Contender, theirs: Contender, proofs: disjoint.Proofs
 ) -> None:
     """The current release's answers for every evaluation that can be compared."""
     waiting = []
     for judging in judged:
-        judging.why = _incomparable(judging, ours, theirs, store, proofs)
+        judging.why = _incomparable(judging, ours, theirs, proofs)
         for edge, _, file in judging.inputs if not judging.why else ():
             judging.answered[edge.parameter] = file
             if edge.api:
@@ -137,20 +132,19 @@ def _replay(
                 other.ask(Answer(edge.api, file, into, edge.replaced))
                 waiting.append((judging, edge, into))
     trouble = other.loaded() if waiting else None
-    refused: dict[str, int] = {}
     for judging, edge, into in waiting:
         try:
             answered = other.answer(ReplayedRows) if trouble is None else ReplayedRows(failed=trouble)
         except ChildFailed as failed:
             answered = ReplayedRows(failed=failed.report)
         _take(judging, edge, answered, into)
-        refused[judging.spec.name] = refused.get(judging.spec.name, 0) + answered.refused
     for judging in judged:
-        if not judging.why and refused.get(judging.spec.name, 0) != judging.version.refused:
-            judging.why = f"it refuses {refused[judging.spec.name]} of the rows, not {judging.version.refused}"
+        if not judging.why and judging.refused != judging.version.refused:
+            judging.why = f"it refuses {judging.refused} of the rows, not {judging.version.refused}"
 
 
 def _take(judging: _EvaluationPlan, edge: Edge, answered: ReplayedRows, into: str) -> None:
+    judging.refused += answered.refused
     if answered.failed is not None:
         judging.why = judging.why or f"its `{edge.api}` fails on the rows ({answered.failed.what})"
     elif answered.absent and edge.replaced:
@@ -161,16 +155,14 @@ def _take(judging: _EvaluationPlan, edge: Edge, answered: ReplayedRows, into: st
         judging.answered[edge.parameter] = into
 
 
-def _incomparable(
-    judging: _EvaluationPlan, ours: Contender, theirs: Contender, store: Store, proofs: disjoint.Proofs
-) -> str:
+def _incomparable(judging: _EvaluationPlan, ours: Contender, theirs: Contender, proofs: disjoint.Proofs) -> str:
     """Why the current release cannot be judged by an evaluation of the candidate; "" when it can."""
     spec, old, pins = judging.spec, theirs.graph, theirs.candidate.pins
     if spec.places or spec.secrets:
         return "the evaluation asks for a place or a secret, which the gate does not give"
     direct = {e.node for e in spec.edges if not e.api and ours.graph[e.node].kind in ("model", "threshold")}
     for node in sorted(direct):
-        version = store.metadata.version(pins.get(node, ""))
+        version = proofs.store.metadata.version(pins.get(node, ""))
         if version is None:
             return f"it has no `{node}`"
         if version.classes != ours.graph[node].classes:
@@ -182,7 +174,7 @@ def _incomparable(
             return f"the contract of `{edge.api}` changed"
         replaced = {p: n for p, n in edge.replaced.items() if n in old.specs}
         nodes = old.behind(edge.api, replaced) if edge.api else direct
-        seen = "" if edge.trust else disjoint.seen_by(rows, nodes, pins, old, store, proofs)
+        seen = "" if edge.trust else disjoint.seen_by(rows, nodes, pins, old, proofs)
         if seen:
             return seen
     return ""

@@ -16,6 +16,7 @@ from funade.plan.differences import differences
 from funade.plan.plan import Plan
 from funade.release import cut
 from funade.store import code_snapshot
+from funade.store.naming import short
 from funade.store.ports.metadata import Metadata
 from funade.store.records import Candidate, Hold, Version
 from funade.store.store import Store
@@ -41,14 +42,7 @@ def candidate(
 ) -> Candidate:
     """Write the candidate: holds, and of every other node of the line the version of its present recipe.
 
-    Args:
-        steps: the plan, holds included.
-        graph: the nodes.
-        store: where the versions are and the candidate goes.
-        root: the project's folder.
-        files: the files that make the code snapshot.
-        timezone: the project's.
-        now: when.
+    ``steps`` is the plan, holds included; ``files``, below the project's folder ``root``, make the code snapshot.
 
     Raises:
         CutIncomplete: there is no api, or a node of the line is not built; names the command.
@@ -62,22 +56,14 @@ def candidate(
     for name in line:
         if steps[name].spec.kind in ("api", "source") and store.metadata.version(pins[name]) is None:
             store.metadata.add_version(plans.unbuilt(steps[name], store.metadata, now))
-    refuse(cut.disagreements(pins, graph, store.metadata))
+    pairs = cut.disagreements(pins, graph, store.metadata)
+    if pairs:
+        raise CutInconsistent(str(pairs[0]), at=pairs[0].at, do=pairs[0].do, pairs=pairs)
     snapshot = code_snapshot.keep(store.blobs, root, files)
     specs = tuple(graph[name] for name in line)
     settings = {name: steps[name].settings for name in line}
     content = of_value([pins, msgspec.to_builtins(specs), snapshot, settings, timezone])
     return store.metadata.add_candidate(Candidate(content, pins, specs, snapshot, settings, timezone, now))
-
-
-def refuse(pairs: Sequence[cut.Disagreement]) -> None:
-    """Refuse a cut with pairs that disagree.
-
-    Raises:
-        CutInconsistent: names the first pair; ``pairs`` holds all.
-    """
-    if pairs:
-        raise CutInconsistent(str(pairs[0]), at=pairs[0].at, do=pairs[0].do, pairs=list(pairs))
 
 
 def _check_built(steps: Plan, line: Sequence[str], graph: Graph, metadata: Metadata) -> None:
@@ -102,8 +88,8 @@ def _check_built(steps: Plan, line: Sequence[str], graph: Graph, metadata: Metad
     old = newest[missing[0]]
     why = "; ".join(differences(old, first)) if old else ""
     raise CutIncomplete(
-        f"release expected `{plans.short(missing[0], first.version)}` built, got "
-        + (f"`{plans.short(old.node, old.id)}` ({why})" if old else "none"),
+        f"release expected `{short(missing[0], first.version)}` built, got "
+        + (f"`{short(old.node, old.id)}` ({why})" if old else "none"),
         at=first.spec.place,
         do=do,
         pairs=pairs,

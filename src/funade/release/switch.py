@@ -29,7 +29,7 @@ def release(store: Store, *, because: str, who: str, now: Clock) -> tuple[Releas
     if candidate is None:
         raise CutIncomplete("release expected a candidate, got none", do="run: funade stage")
     switch = metadata.current()
-    current = metadata.release(switch.after) if switch else None
+    current = metadata.current_release()
     if current is not None and _same(candidate, current, store):
         return current, None
     from funade.release import gate  # NumPy and Arrow, only where there is something to judge
@@ -99,17 +99,17 @@ def _rehearsed(target: Release, store: Store, because: str) -> None:
 def _target(store: Store, switch: Switch, number: int | None) -> Release:
     if number is None:
         # Back from a rollback means one further back, not forth again.
-        earlier = [r.number for r in store.metadata.releases() if r.number < switch.after]
+        earlier = [record for record in store.metadata.releases() if record.number < switch.after]
         if not earlier:
-            raise RollbackRefused(
-                f"rollback expected a release before {switch.after}, got none", do="see them: funade releases"
-            )
-        number = earlier[-1]
+            raise _no_target(f"a release before {switch.after}, got none")
+        return earlier[-1]
     record = store.metadata.release(number)
     if record is None:
-        raise RollbackRefused(f"rollback expected a release, got {number}", do="see them: funade releases")
+        raise _no_target(f"a release, got {number}")
     if number == switch.after:
-        raise RollbackRefused(
-            f"rollback expected another release than the current one, got {number}", do="see them: funade releases"
-        )
+        raise _no_target(f"another release than the current one, got {number}")
     return record
+
+
+def _no_target(expected: str) -> RollbackRefused:
+    return RollbackRefused(f"rollback expected {expected}", do="see them: funade releases")

@@ -68,9 +68,7 @@ def _records(metadata: Metadata) -> Iterator[Problem]:
 def _lacking(subject: str, role: str, pins: Pins, ids: set[str]) -> Iterator[Problem]:
     for node, id in pins.items():
         if id and id not in ids:
-            yield Problem(
-                "record", subject, f"expected its {role} `{node}@{id[:SHORT]}`, got no such version", _RESTORE
-            )
+            yield Problem("record", subject, f"expected its {role} `{short(node, id)}`, got no such version", _RESTORE)
 
 
 def _bytes(blobs: Blobs, digest: str, holders: list[str]) -> Iterator[Problem]:

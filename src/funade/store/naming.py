@@ -12,8 +12,8 @@ LEAST = 4
 
 
 def short(node: str, id: str) -> str:
-    """``node@3f9c2e``."""
-    return f"{node}@{id[:SHORT]}"
+    """``eta@3f9c2e``, or ``eta@nothing``."""
+    return f"{node}@{id[:SHORT] or 'nothing'}"
 
 
 def parse(text: str) -> tuple[str, str]:

@@ -11,6 +11,7 @@ from funade import clock as clocks
 from funade.clock import Clock
 from funade.errors import NotBuilt
 from funade.store import address as addresses
+from funade.store.naming import short
 from funade.store.ports.blobs import Blobs
 from funade.store.ports.metadata import Metadata
 from funade.store.ports.predictions import PredictionStore
@@ -86,7 +87,7 @@ class Store:
         version = self.version(id)
         if version.artifact is None:
             raise NotBuilt(
-                f"{version.kind} `{version.node}` expected an artifact, got none", at=f"{version.node}@{id[:6]}"
+                f"{version.kind} `{version.node}` expected an artifact, got none", at=short(version.node, id)
             )
         artifact = codecs.original(version.artifact) if native else version.artifact
         return codecs.decode(artifact, self.blobs, project_types=tuple(project_types))

@@ -206,6 +206,11 @@ class MemoryMetadata:
         with self._lock:
             return self._switches[-1] if self._switches else None
 
+    def current_release(self) -> Release | None:
+        """The release that answers now; None before the first."""
+        with self._lock:
+            return self._releases[self._switches[-1].after - 1] if self._switches else None
+
     def release(self, number: int) -> Release | None:
         """The release of this number."""
         with self._lock:

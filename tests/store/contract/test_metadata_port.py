@@ -219,7 +219,7 @@ def test_a_release_is_numbered_switched_to_and_ends_the_holds_it_ships(metadata:
     of = candidate("11", eta=a.id, limit="7" * 64)
     made = ship(metadata, of, 0, frozenset({"eta", "limit"}))
     assert made == Switch(1, None, 1, "release", NOW, "ann") == metadata.current()
-    assert metadata.release(1) == msgspec.structs.replace(release(of), number=1)
+    assert metadata.release(1) == msgspec.structs.replace(release(of), number=1) == metadata.current_release()
     assert metadata.releases() == [metadata.release(1)]
     assert metadata.release(2) is None
     assert list(metadata.holds()) == ["limit"]  # held at another version by now

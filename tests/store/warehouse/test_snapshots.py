@@ -17,6 +17,7 @@ from funade.errors import BlobDamaged, ResultRefused, StoreError
 from funade.store.blobs import BlobFolder
 from funade.store.records import Artifact
 from funade.store.warehouse import snapshots
+from funade.store.warehouse.query import sql
 
 MARCH = dt.datetime(2022, 3, 1, tzinfo=dt.UTC)
 DAY = dt.timedelta(days=1)
@@ -122,14 +123,14 @@ def test_a_row_without_time_lies_in_no_interval(blobs: BlobFolder) -> None:
 def test_a_column_that_some_files_lack_is_missing_there(blobs: BlobFolder) -> None:
     paths = kept(blobs, days(0, 1)) + kept(blobs, days(1, 2).append_column("tip", pa.array([5])))
     assert snapshots.read(paths).column("tip").to_pylist() == [None, 5]
-    assert snapshots.sql("SELECT tip FROM rides", {"rides": paths}).column("tip").to_pylist() == [None, 5]
+    assert sql("SELECT tip FROM rides", {"rides": paths}).column("tip").to_pylist() == [None, 5]
 
 
 def test_a_period_without_rows_or_columns_changes_nothing(blobs: BlobFolder) -> None:
     paths = kept(blobs, days(0, 2)) + kept(blobs, pa.table({})) + kept(blobs, days(2, 3))
     assert rides(snapshots.read(paths)) == [0, 1, 2]
     assert rides(snapshots.read(paths, interval=Interval(MARCH + DAY, None), time="at")) == [1, 2]
-    assert rides(snapshots.sql("SELECT * FROM rides", {"rides": paths})) == [0, 1, 2]
+    assert rides(sql("SELECT * FROM rides", {"rides": paths})) == [0, 1, 2]
 
 
 def test_whole_numbers_widen_and_all_missing_columns_take_the_type_of_the_others(blobs: BlobFolder) -> None:
@@ -237,13 +238,13 @@ def test_a_file_that_is_gone_is_one_line(tmp_path: Path) -> None:
 
 def test_sql_joins_files_and_tables_by_name(blobs: BlobFolder) -> None:
     tables = {"rides": kept(blobs, days(0, 3)), 'my "tips"': pa.table({"ride": [1, 2], "tip": [5, 6]})}
-    result = snapshots.sql('SELECT ride, tip FROM rides JOIN "my ""tips""" USING (ride) ORDER BY ride DESC', tables)
+    result = sql('SELECT ride, tip FROM rides JOIN "my ""tips""" USING (ride) ORDER BY ride DESC', tables)
     assert result.to_pylist() == [{"ride": 2, "tip": 6}, {"ride": 1, "tip": 5}]
 
 
 def test_sql_keeps_the_order_of_rows_and_speaks_utc(blobs: BlobFolder) -> None:
     paths = kept(blobs, days(5, 7)) + kept(blobs, days(0, 2))
-    result = snapshots.sql('SELECT ride, "at" FROM rides', {"rides": paths})
+    result = sql('SELECT ride, "at" FROM rides', {"rides": paths})
     assert rides(result) == [5, 6, 0, 1]
     assert result.schema.field("at").type == pa.timestamp("us", tz="UTC")
 
@@ -251,7 +252,7 @@ def test_sql_keeps_the_order_of_rows_and_speaks_utc(blobs: BlobFolder) -> None:
 def test_sql_over_a_store_in_a_folder_with_an_odd_name(tmp_path: Path) -> None:
     blobs = BlobFolder(tmp_path / "a'b [1]*?=x" / "day=5")
     paths = kept(blobs, days(0, 2))
-    assert snapshots.sql("SELECT * FROM rides", {"rides": paths}).column_names == ["at", "ride"]
+    assert sql("SELECT * FROM rides", {"rides": paths}).column_names == ["at", "ride"]
 
 
 SECRET = {"leak": pa.table({"x": [1]})}
@@ -283,7 +284,7 @@ def test_sql_sees_nothing_but_its_tables(blobs: BlobFolder, tmp_path: Path, quer
     file = tmp_path / "secret.csv"
     file.write_text("password\n1\n")
     with pytest.raises(ResultRefused) as caught:
-        snapshots.sql(query.replace("{file}", str(file)), {"rides": kept(blobs, days(0, 1))}, place="x.py:1", what="d")
+        sql(query.replace("{file}", str(file)), {"rides": kept(blobs, days(0, 1))}, place="x.py:1", what="d")
     assert str(caught.value).startswith(("d expected SQL that runs, got ", "d expected one SELECT, got "))
     assert "\n" not in str(caught.value)
     assert file.read_text() == "password\n1\n"
@@ -291,7 +292,7 @@ def test_sql_sees_nothing_but_its_tables(blobs: BlobFolder, tmp_path: Path, quer
 
 def test_sql_that_does_not_run_says_why_in_one_line(blobs: BlobFolder) -> None:
     with pytest.raises(ResultRefused) as caught:
-        snapshots.sql("SELECT fare FROM rides", {"rides": kept(blobs, days(0, 1))}, place="x.py:1", what="dataset `d`")
+        sql("SELECT fare FROM rides", {"rides": kept(blobs, days(0, 1))}, place="x.py:1", what="dataset `d`")
     assert str(caught.value) == (
         'dataset `d` expected SQL that runs, got Binder Error: Referenced column "fare" not found in FROM clause!'
         " - at x.py:1"
@@ -301,15 +302,15 @@ def test_sql_that_does_not_run_says_why_in_one_line(blobs: BlobFolder) -> None:
 def test_sql_finds_nan_among_equal_numbers(blobs: BlobFolder) -> None:
     paths = kept(blobs, pa.table({"x": [float("nan"), 0.0, 0.0]}))
     counts = "count(*) FILTER (isnan(x)) AS nan, count(*) FILTER (x > 0) AS more"
-    assert snapshots.sql(f"SELECT {counts} FROM t", {"t": paths}).to_pylist() == [{"nan": 1, "more": 1}]
-    assert snapshots.sql("SELECT * FROM t WHERE isnan(x)", {"t": paths}).num_rows == 1
+    assert sql(f"SELECT {counts} FROM t", {"t": paths}).to_pylist() == [{"nan": 1, "more": 1}]
+    assert sql("SELECT * FROM t WHERE isnan(x)", {"t": paths}).num_rows == 1
 
 
 def test_unsigned_numbers_and_odd_names_survive_the_file(blobs: BlobFolder) -> None:
     table = pa.table({"a.b": pa.array([2**64 - 1], pa.uint64()), "c \"d' 日本": ["x"], "n": pa.nulls(1)})
     (path,) = kept(blobs, table)
     assert snapshots.read([path]).equals(table)
-    assert snapshots.sql('SELECT "a.b" FROM t', {"t": [path]}).column(0).to_pylist() == [2**64 - 1]
+    assert sql('SELECT "a.b" FROM t', {"t": [path]}).column(0).to_pylist() == [2**64 - 1]
 
 
 def test_a_table_written_elsewhere_is_read_too(tmp_path: Path) -> None:

@@ -59,6 +59,8 @@ CODECS: tuple[Codec, ...] = (LightgbmModel(), XgboostModel(), PythonClass(), Sko
 ONNX: Codec = OnnxModel()
 """Never chosen by a class: a policy asks for it."""
 
+_BY_NAME = {codec.name: codec for codec in (*CODECS, ONNX)}
+
 
 def codec_for(annotation: object, *, place: str, what: str = "model") -> str:
     """The name of the codec that keeps what an annotated function returns.
@@ -130,10 +132,17 @@ def runtime(codec: str, cls: type) -> dict[str, str]:
     Raises:
         CodecError: one is not installed.
     """
-    needed = _named(codec).distributions(cls)
-    return {"python": f"{sys.version_info.major}.{sys.version_info.minor}"} | {
-        name: _installed(name) for name in needed
-    }
+    return {name: _needed(name) for name in ("python", *_named(codec).distributions(cls))}
+
+
+def installed(name: str) -> str:
+    """The installed version of a distribution, or of ``python`` its minor; "" where there is none."""
+    if name == "python":
+        return f"{sys.version_info.major}.{sys.version_info.minor}"
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return ""
 
 
 def encode(
@@ -187,20 +196,18 @@ def decode(artifact: Artifact, blobs: Blobs, *, project_types: Sequence[str] = (
 
 
 def _named(name: str) -> Codec:
-    for codec in (*CODECS, ONNX):
-        if codec.name == name:
-            return codec
-    raise CodecError(f"artifact expected codec {', '.join(c.name for c in (*CODECS, ONNX))}, got `{name}`")
+    codec = _BY_NAME.get(name)
+    if codec is None:
+        raise CodecError(f"artifact expected codec {', '.join(_BY_NAME)}, got `{name}`")
+    return codec
 
 
 @functools.cache
-def _installed(name: str) -> str:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        raise CodecError(
-            f"codec expected distribution `{name}`, got none installed", do=f"run: pip install {name}"
-        ) from None
+def _needed(name: str) -> str:
+    version = installed(name)
+    if not version:
+        raise CodecError(f"codec expected distribution `{name}`, got none installed", do=f"run: pip install {name}")
+    return version
 
 
 @contextmanager

@@ -20,6 +20,9 @@ class _Class(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     module: str
     qualname: str
 
+    def __str__(self) -> str:
+        return f"{self.module}.{self.qualname}"
+
 
 class PythonClass:
     """Any class of the project with a method ``save(self, dir: Path)`` and a class method ``load(dir: Path)``.
@@ -33,7 +36,8 @@ class PythonClass:
 
     def fits(self, cls: type) -> bool:
         """Whether the class has both methods and is no library's."""
-        return cls.__module__.partition(".")[0] not in _LIBRARIES and _keeps_itself(cls)
+        methods = (getattr(cls, name, None) for name in ("save", "load"))
+        return cls.__module__.partition(".")[0] not in _LIBRARIES and all(map(callable, methods))
 
     def distributions(self, cls: type) -> tuple[str, ...]:
         """None: what the class needs is its own affair."""
@@ -44,9 +48,7 @@ class PythonClass:
         cls = type(value)
         named = _Class(cls.__module__, cls.__qualname__)
         if _class_named(named, project_types) is not cls:
-            raise CodecError(
-                f"expected class `{_full_name(named)}` at its module's top level, got another of that name"
-            )
+            raise CodecError(f"expected class `{named}` at its module's top level, got another of that name")
         (folder / FILE).write_bytes(msgspec.json.encode(named))
         (folder / FOLDER).mkdir()
         value.save(folder / FOLDER)
@@ -67,28 +69,19 @@ class PythonClass:
         return value
 
 
-def _keeps_itself(cls: type) -> bool:
-    return callable(getattr(cls, "save", None)) and callable(getattr(cls, "load", None))
-
-
-def _full_name(named: _Class) -> str:
-    return f"{named.module}.{named.qualname}"
-
-
 def _class_named(named: _Class, project_types: Sequence[str]) -> Any:
     """The class of that name: the project's own (or a notebook's), and one that keeps itself."""
-    name = _full_name(named)
     if named.module.partition(".")[0] not in {*project_types, "__main__"}:
         owners = ", ".join(project_types) or "the project"
-        raise CodecError(f"expected a class of {owners}, got `{name}`", do="wrap it in a class of the project")
+        raise CodecError(f"expected a class of {owners}, got `{named}`", do="wrap it in a class of the project")
     try:
         cls: Any = importlib.import_module(named.module)
         for part in named.qualname.split("."):
             cls = getattr(cls, part)
     except (ImportError, AttributeError) as error:
         raise CodecError(
-            f"expected class `{name}` in the project's code, got none", do="define it at a module's top level"
+            f"expected class `{named}` in the project's code, got none", do="define it at a module's top level"
         ) from error
     if not isinstance(cls, type) or cls.__module__ != named.module or not PythonClass().fits(cls):
-        raise CodecError(f"expected class `{name}` with save and load, got another thing of that name")
+        raise CodecError(f"expected class `{named}` with save and load, got another thing of that name")
     return cls

@@ -118,6 +118,9 @@ class Releases(Protocol):
     def current(self) -> Switch | None:
         """The last switch: ``after`` is the release that answers now."""
 
+    def current_release(self) -> Release | None:
+        """The release that answers now; None before the first."""
+
     def release(self, number: int) -> Release | None:
         """The release of this number."""
 

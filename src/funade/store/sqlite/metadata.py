@@ -218,6 +218,11 @@ class SqliteMetadata:
         """The last switch: ``after`` is the release that answers now."""
         return self._one(Switch, _CURRENT)
 
+    def current_release(self) -> Release | None:
+        """The release that answers now; None before the first."""
+        switch = self.current()
+        return self.release(switch.after) if switch else None
+
     def release(self, number: int) -> Release | None:
         """The release of this number."""
         return self._one(Release, "SELECT record FROM releases WHERE number = ?", (number,))

@@ -42,9 +42,9 @@ def to_kept(column: pa.ChunkedArray, zone: str, where: ColumnPlace) -> pa.Chunke
     """
     if isinstance(column.type, pa.BaseExtensionType):
         column = _storage(column, where)
-    if pa.types.is_dictionary(column.type) or pa.types.is_run_end_encoded(column.type):
+    if types.is_dictionary(column.type) or types.is_run_end_encoded(column.type):
         column = _cast(column, column.type.value_type, where)
-    if pa.types.is_timestamp(column.type):
+    if types.is_timestamp(column.type):
         return _utc(column, zone, where)
     wanted = _type(column.type, where)
     return column if wanted == column.type else _cast(column, wanted, where)
@@ -71,11 +71,10 @@ def _utc(column: pa.ChunkedArray, zone: str, where: ColumnPlace) -> pa.ChunkedAr
 
 def _type(kind: pa.DataType, where: ColumnPlace) -> pa.DataType:
     """The kept type that stands for a type."""
-    types = pa.types
-    for test, wanted in _replaced():
+    for test, wanted in _REPLACED:
         if test(kind):
             return wanted
-    if any(test(kind) for test in (types.is_list, types.is_large_list, types.is_list_view, types.is_large_list_view)):
+    if any(test(kind) for test in _LISTS):
         return pa.list_(_type(kind.value_type, where))
     if types.is_fixed_size_list(kind):
         return pa.list_(_type(kind.value_type, where), kind.list_size)
@@ -83,7 +82,7 @@ def _type(kind: pa.DataType, where: ColumnPlace) -> pa.DataType:
         return pa.struct([(field.name, _type(field.type, where)) for field in kind.fields])
     if types.is_timestamp(kind) and kind.tz is not None:
         return MOMENT
-    if any(test(kind) for test in _plain()):
+    if any(test(kind) for test in _PLAIN):
         return kind
     raise _unkept(kind, where)
 
@@ -92,30 +91,28 @@ def _unkept(kind: pa.DataType, where: ColumnPlace) -> ResultRefused:
     return where.refusal("of a plain type", str(kind), "convert it, for instance to text")
 
 
-def _replaced() -> tuple[tuple[Callable[[Any], bool], Any], ...]:
-    return (
-        (pa.types.is_large_string, pa.string()),
-        (pa.types.is_string_view, pa.string()),
-        (pa.types.is_large_binary, pa.binary()),
-        (pa.types.is_binary_view, pa.binary()),
-        (pa.types.is_fixed_size_binary, pa.binary()),
-        (pa.types.is_date64, pa.date32()),
-        (pa.types.is_time, pa.time64("us")),
-        (pa.types.is_float16, pa.float32()),
-        (pa.types.is_duration, pa.duration("us")),
-    )
-
-
-def _plain() -> tuple[Callable[[Any], bool], ...]:
-    return (
-        types.is_boolean, types.is_integer, types.is_floating, types.is_string, types.is_binary, types.is_date32,
-        types.is_decimal128, types.is_null,
-    )  # fmt: skip
+_Test = Callable[[Any], bool]
+_REPLACED: tuple[tuple[_Test, pa.DataType], ...] = (
+    (types.is_large_string, pa.string()),
+    (types.is_string_view, pa.string()),
+    (types.is_large_binary, pa.binary()),
+    (types.is_binary_view, pa.binary()),
+    (types.is_fixed_size_binary, pa.binary()),
+    (types.is_date64, pa.date32()),
+    (types.is_time, pa.time64("us")),
+    (types.is_float16, pa.float32()),
+    (types.is_duration, pa.duration("us")),
+)
+_LISTS: tuple[_Test, ...] = (types.is_list, types.is_large_list, types.is_list_view, types.is_large_list_view)
+_PLAIN: tuple[_Test, ...] = (
+    types.is_boolean, types.is_integer, types.is_floating, types.is_string, types.is_binary, types.is_date32,
+    types.is_decimal128, types.is_null,
+)  # fmt: skip
 
 
 def _cast(column: pa.ChunkedArray, wanted: pa.DataType, where: ColumnPlace) -> pa.ChunkedArray:
     pieces = [chunk.slice(at, _PIECE) for chunk in column.chunks for at in range(0, len(chunk), _PIECE)]
-    safe = not (pa.types.is_duration(wanted) or pa.types.is_time(wanted))
+    safe = not (types.is_duration(wanted) or types.is_time(wanted))
     try:
         return pa.chunked_array([piece.cast(wanted, safe=safe) for piece in pieces], wanted)
     except pa.ArrowException as error:

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeAlias
 
 import duckdb
 import msgspec
@@ -23,9 +24,10 @@ class Select(msgspec.Struct, frozen=True):
     paths: tuple[Path, ...]
 
 
-def sql(
-    query: str, tables: Mapping[str, Sequence[Path] | pa.Table | Select], *, place: str = "", what: str = "query"
-) -> pa.Table:
+Rows: TypeAlias = Sequence[Path] | pa.Table | Select
+
+
+def sql(query: str, tables: Mapping[str, Rows], *, place: str = "", what: str = "query") -> pa.Table:
     """The rows of one SELECT over Parquet files or Arrow tables by name.
 
     It may read these and nothing else: no other file, no network, no extension, no variable of Python's. It speaks
@@ -44,13 +46,7 @@ def sql(
 
 @contextmanager
 def streamed(
-    query: str,
-    tables: Mapping[str, Sequence[Path] | pa.Table | Select],
-    *,
-    rows: int,
-    memory_mb: int,
-    spill: Path,
-    what: str = "query",
+    query: str, tables: Mapping[str, Rows], *, rows: int, memory_mb: int, spill: Path, what: str
 ) -> Iterator[pa.RecordBatchReader]:
     """The rows of one SELECT as ``sql`` gives them, ``rows`` at a time.
 
@@ -152,7 +148,7 @@ def _number(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
 
 @contextmanager
 def _confined(
-    tables: Mapping[str, Sequence[Path] | pa.Table | Select], limits: Mapping[str, str] | None = None
+    tables: Mapping[str, Rows], limits: Mapping[str, str] | None = None
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """A DuckDB that sees these tables by name and nothing else of the machine."""
     connection = memory()
@@ -173,7 +169,7 @@ def _confined(
         connection.close()
 
 
-def _paths(rows: Sequence[Path] | pa.Table | Select) -> Sequence[Path]:
+def _paths(rows: Rows) -> Sequence[Path]:
     return rows.paths if isinstance(rows, Select) else rows if isinstance(rows, Sequence) else ()
 
 

@@ -8,13 +8,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import types
 
+from funade.contract.arrow import MOMENT
 from funade.contract.form import Form
 from funade.declare.policy import Split
 from funade.declare.window import Interval
@@ -22,7 +22,6 @@ from funade.errors import StoreError
 from funade.store.ports.blobs import Blobs
 from funade.store.records import Artifact
 from funade.store.warehouse import frames
-from funade.store.warehouse.query import sql as sql
 from funade.store.warehouse.query import whole
 
 FILE = "rows.parquet"
@@ -43,12 +42,8 @@ def write(blobs: Blobs, table: pa.Table) -> Artifact:
 def keep(blobs: Blobs, table: pa.Table) -> str:
     """The digest of a table's Parquet bytes, which are now a blob."""
     with blobs.writing() as path:
-        pq.write_table(
-            table.replace_schema_metadata(None).combine_chunks(),
-            path,
-            row_group_size=ROW_GROUP,
-            **packing(table),
-        )
+        plain = table.replace_schema_metadata(None).combine_chunks()
+        pq.write_table(plain, path, row_group_size=ROW_GROUP, **packing(table))
         return blobs.adopt(path)
 
 
@@ -57,9 +52,7 @@ def packing(table: pa.Table) -> dict[str, Any]:
     return {
         "version": "2.6",
         "compression": "zstd",
-        "use_dictionary": [
-            field.name for field, column in zip(table.schema, table.columns, strict=True) if _repeats(column)
-        ],
+        "use_dictionary": [n for n, column in zip(table.column_names, table.columns, strict=True) if _repeats(column)],
         "write_statistics": _bounded(table.schema),
         "write_page_checksum": True,
     }
@@ -73,7 +66,6 @@ def read(
     part: str = "",
     split: Split | None = None,
     form: Form = "arrow",
-    connection: duckdb.DuckDBPyConnection | None = None,
 ) -> Any:
     """Rows of Parquet files as ``form``, file after file and row after row.
 
@@ -91,11 +83,10 @@ def read(
     if interval is not None and not str(schema.field(time).type).startswith("timestamp"):
         raise StoreError(f"rows expected timestamps in the time column `{time}`, got {schema.field(time).type}")
     _require(schema, split.by if part and split else "", "split")
-    pieces = (_part(_cast(table, schema), part, split) for table in _tables(paths, interval, time))
-    if form == "reader":
-        return _reader(schema, pieces)
-
-    return frames.from_arrow(pa.concat_tables(pieces), form, connection=connection)
+    pieces = (_part(as_schema(table, schema), part, split) for table in _tables(paths, interval, time))
+    if form == "reader":  # file by file, when they are asked for
+        return pa.RecordBatchReader.from_batches(schema, (batch for piece in pieces for batch in piece.to_batches()))
+    return frames.from_arrow(pa.concat_tables(pieces), form)
 
 
 def schema_of(paths: Sequence[Path]) -> pa.Schema:
@@ -179,21 +170,17 @@ def _dated(interval: Interval | None, time: str) -> Any:
     """The condition that a row's time lies in the interval; None where every row is wanted."""
     if interval is None:
         return None
-
     column = pc.field(time)
     condition = ~column.is_null()
     if interval.start is not None:
-        condition = condition & (column >= _moment(interval.start))
+        condition = condition & (column >= pa.scalar(interval.start, MOMENT))
     if interval.end is not None:
-        condition = condition & (column < _moment(interval.end))
+        condition = condition & (column < pa.scalar(interval.end, MOMENT))
     return condition
 
 
-def _moment(moment: datetime) -> pa.Scalar[Any]:
-    return pa.scalar(moment, pa.timestamp("us", tz="UTC"))
-
-
-def _cast(table: pa.Table, schema: pa.Schema) -> pa.Table:
+def as_schema(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """The table with the columns of a schema, in their types; one that it lacks is missing there."""
     if table.schema.equals(schema):
         return table
     have = set(table.column_names)
@@ -208,16 +195,10 @@ def _part(table: pa.Table, part: str, split: Split | None) -> pa.Table:
     """The rows of one part; every row where no part is asked for."""
     if not part or split is None:
         return table
-
     groups = table.column(split.by).combine_chunks().dictionary_encode("encode")
     test = np.array([is_test(value, split.test) for value in groups.dictionary.to_pylist()], dtype=bool)
     mask = test[groups.indices.to_numpy()] if len(test) else np.zeros(0, dtype=bool)
     return table.filter(pa.array(mask if part == "test" else ~mask))
-
-
-def _reader(schema: pa.Schema, pieces: Iterator[pa.Table]) -> pa.RecordBatchReader:
-    """Batches read file by file, when they are asked for."""
-    return pa.RecordBatchReader.from_batches(schema, (batch for piece in pieces for batch in piece.to_batches()))
 
 
 def _require(schema: pa.Schema, column: str, role: str) -> None:

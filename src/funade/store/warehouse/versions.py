@@ -8,47 +8,46 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
+import pyarrow as pa
 
 from funade.contract.form import Form
 from funade.declare.policy import Split
 from funade.declare.spec import Edge
 from funade.declare.window import Interval
 from funade.errors import NotBuilt, ResultRefused
-from funade.store.ports.blobs import Blobs
-from funade.store.ports.metadata import Metadata
+from funade.store.naming import short
 from funade.store.records import RowSet, Version
+from funade.store.store import Store
 from funade.store.warehouse import snapshots
 
 
-def paths(version: Version, metadata: Metadata, blobs: Blobs) -> list[Path]:
+def paths(version: Version, store: Store) -> list[Path]:
     """The Parquet files of a source's or dataset's version, in order of time."""
     if version.kind == "source":
-        return [blobs.path(r.digest) for r in metadata.revisions(version.node, up_to=version.sequence)]
+        return [store.blobs.path(r.digest) for r in store.metadata.revisions(version.node, up_to=version.sequence)]
     if version.artifact is None:
-        raise NotBuilt(
-            f"{version.kind} `{version.node}` expected rows, got none", at=f"{version.node}@{version.id[:6]}"
-        )
-    return [blobs.path(digest) for digest in version.artifact.files.values()]
+        raise NotBuilt(f"{version.kind} `{version.node}` expected rows, got none", at=short(version.node, version.id))
+    return [store.blobs.path(digest) for digest in version.artifact.files.values()]
 
 
 def read(
-    version: Version,
-    metadata: Metadata,
-    blobs: Blobs,
-    *,
-    interval: Interval | None = None,
-    part: str = "",
-    form: Form = "arrow",
+    version: Version, store: Store, *, interval: Interval | None = None, part: str = "", form: Form = "arrow"
 ) -> Any:
     """The version's rows in ``interval`` and ``part``, in the frame asked for; times are UTC."""
     return snapshots.read(
-        paths(version, metadata, blobs),
+        paths(version, store),
         interval=interval,
         time=version.time,
         part=part,
         split=split_of(version) if part else None,
         form=form or "pandas",
     )
+
+
+def rows(of: RowSet, store: Store) -> pa.Table:
+    """The rows of a set, read from their version."""
+    table: pa.Table = read(store.version(of.version), store, interval=of.interval, part=of.part)
+    return table
 
 
 def split_of(version: Version) -> Split | None:
@@ -69,13 +68,13 @@ def interval_of(edge: Edge, version: Version, end: datetime | None, zone: ZoneIn
     if not version.time:
         raise ResultRefused(
             f"{version.kind} `{version.node}` expected a time column under a window, got none",
-            at=f"{version.node}@{version.id[:6]}",
+            at=short(version.node, version.id),
             do='keep the column in the result, or declare fn.time("column")',
         )
     if end is None and not edge.window.first_date:
         raise ResultRefused(
             f"{version.kind} `{version.node}` expected an end that days count back from, got none",
-            at=f"{version.node}@{version.id[:6]}",
+            at=short(version.node, version.id),
             do='choose its rows by dates: .between("2022-01-01", "2022-02-01")',
         )
     return edge.window.interval(end or version.made_at, zone)  # dates look at no end
