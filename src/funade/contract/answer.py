@@ -40,11 +40,12 @@ class AnswerSchema:
     def judge(self, columns: Columns, rows: int, *, api: str = "") -> tuple[Columns, dict[int, Fault]]:
         """The columns in the contract's order and types, and the rows whose values break it: row → what is wrong.
 
-        A field with a default may be left out. Numbers, bools and dates change their type only where nothing is lost.
-        In a row that is named, the values are of no meaning; its code is ``NAN`` where a number is not finite.
+        The columns have ``rows`` values each, as ``from_frame`` sees to. One of a field with a default may be left out.
+        Numbers, bools and dates change their type only where nothing is lost. In a row that is named, the values are of
+        no meaning; its code is ``NAN`` where a number is not finite.
 
         Raises:
-            AnswerError: another number of rows, a missing or extra column, a column of another type.
+            AnswerError: a missing or extra column, or a column of another type.
         """
         extra = [name for name in columns if name not in self._names]
         if extra:
@@ -57,8 +58,6 @@ class AnswerSchema:
         for target, coerce in self._coercions:
             field = target.field
             array = _values(field, columns, rows, api)
-            if array.ndim != 1 or len(array) != rows:
-                raise _wrong_length(api, field.name, array, rows)
             result = coerce(target, array)
             if result is None:
                 kind = array.dtype if array.dtype != object else _kinds(array)
@@ -134,15 +133,6 @@ def wrong(faults: Mapping[int, Fault], api: str, *, do: str = REMEDY) -> AnswerE
 
 def _who(api: str) -> str:
     return f"api `{api}`" if api else "the api"
-
-
-def _wrong_length(api: str, name: str, array: Array, rows: int) -> AnswerError:
-    if array.ndim != 1:
-        return AnswerError(
-            f"{_who(api)} answered `{name}` with shape {array.shape}, expected one value for each of {rows} rows"
-        )
-    do = "return one answer per row, in the batch's order"
-    return AnswerError(f"{_who(api)} answered {len(array)} rows, expected {rows}", do=do)
 
 
 def _values(field: Field, columns: Columns, rows: int, api: str) -> Array:

@@ -74,21 +74,19 @@ def to_numpy(column: pa.Array | pa.ChunkedArray) -> Array:
     """
     kind, complete = column.type, column.null_count == 0
     if types.is_timestamp(kind):
-        return _plain(column).astype("datetime64[us]", copy=False)
+        return raw_numpy(column).astype("datetime64[us]", copy=False)
     if types.is_date(kind):
-        return _plain(column).astype("datetime64[D]", copy=False)
-    if types.is_boolean(kind) and complete:
-        return _plain(column)
+        return raw_numpy(column).astype("datetime64[D]", copy=False)
+    if types.is_string(kind) or (types.is_boolean(kind) and complete):
+        return raw_numpy(column)
     if types.is_floating(kind) or (types.is_integer(kind) and not complete):
-        return _plain(column).astype(np.float64, copy=False)
+        return raw_numpy(column).astype(np.float64, copy=False)
     if types.is_integer(kind):
-        return _plain(column).astype(np.uint64 if types.is_uint64(kind) else np.int64, copy=False)
-    if types.is_string(kind):
-        return _plain(column)
+        return raw_numpy(column).astype(np.uint64 if types.is_uint64(kind) else np.int64, copy=False)
     return as_objects(column.to_pylist())
 
 
-def _plain(column: pa.Array | pa.ChunkedArray) -> Array:
+def raw_numpy(column: pa.Array | pa.ChunkedArray) -> Array:
     """The column as Arrow itself makes NumPy of it."""
     array: Array = column.to_numpy(zero_copy_only=False)
     return array

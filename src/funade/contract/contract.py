@@ -33,6 +33,9 @@ def unit(text: str) -> Unit:
     return Unit(text)
 
 
+_MAY_BE_MISSING = "write `| None = None` for a value that may be missing"
+
+
 class Default(msgspec.Struct, frozen=True):
     """What stands for a missing value of a request, as an annotation."""
 
@@ -46,9 +49,7 @@ def default(value: Any) -> Default:
         DeclarationError: no value.
     """
     if value is None:
-        raise DeclarationError(
-            "default expected a value, got None", do="write `| None = None` for a value that may be missing"
-        )
+        raise DeclarationError("default expected a value, got None", do=_MAY_BE_MISSING)
     return Default(value)
 
 
@@ -100,11 +101,9 @@ def fields_of(struct: type[msgspec.Struct], *, place: str) -> tuple[Field, ...]:
         info = inspect.type_info(struct)
         hints = typing.get_type_hints(struct, include_extras=True)
     except (NameError, TypeError) as error:
-        raise DeclarationError(
-            f"struct `{struct.__name__}` expected annotations that can be read, got: {error}",
-            at=place,
-            do="define its types at the top of a module" if isinstance(error, NameError) else "change the annotation",
-        ) from None
+        remedy = "define its types at the top of a module" if isinstance(error, NameError) else "change the annotation"
+        what = f"struct `{struct.__name__}` expected annotations that can be read, got: {error}"
+        raise DeclarationError(what, at=place, do=remedy) from None
     assert isinstance(info, inspect.StructType)
     if info.array_like or info.tag_field is not None or not info.fields:
         got = "array_like" if info.array_like else "a tag" if info.tag_field is not None else "none"
@@ -120,15 +119,11 @@ def _field(struct: type[msgspec.Struct], info: Any, hint: Any, place: str) -> Fi
     if facts is None:
         raise DeclarationError(f"{label} expected {_SUPPORTED}, got {_shown(hint)}", at=place, do=_remedy(info.type))
     if info.encode_name != info.name:
-        raise DeclarationError(
-            f"{label} expected one name, got `{info.encode_name}` in JSON",
-            at=place,
-            do=f"call the field `{info.encode_name}`",
-        )
+        what = f"{label} expected one name, got `{info.encode_name}` in JSON"
+        raise DeclarationError(what, at=place, do=f"call the field `{info.encode_name}`")
     if info.default_factory is not msgspec.NODEFAULT:
-        raise DeclarationError(
-            f"{label} expected a constant default, got default_factory", at=place, do="write = value"
-        )
+        what = f"{label} expected a constant default, got default_factory"
+        raise DeclarationError(what, at=place, do="write = value")
     required = info.required
     if info.default is not msgspec.NODEFAULT:
         facts["default"] = _default(label, info.default, hint, facts, place)
@@ -196,14 +191,12 @@ def _default(label: str, value: Any, hint: Any, facts: dict[str, Any], place: st
             raise msgspec.ValidationError("not finite")
         msgspec.convert(msgspec.to_builtins(value), hint)
     except (msgspec.ValidationError, TypeError):
-        optional = value is None or (isinstance(value, float) and math.isnan(value))
-        raise DeclarationError(
-            f"{label} expected a default that a client could send, got {value!r}",
-            at=place,
-            do="write `| None = None` for a value that may be missing"
-            if optional
-            else "change the default or the bounds",
-        ) from None
+        missing = value is None or (isinstance(value, float) and math.isnan(value))
+        remedy = (
+            "write `| None = None` for a value that may be missing" if missing else "change the default or the bounds"
+        )
+        what = f"{label} expected a default that a client could send, got {value!r}"
+        raise DeclarationError(what, at=place, do=remedy) from None
     if isinstance(value, enum.Enum):
         return value.value
     if isinstance(value, datetime | date):

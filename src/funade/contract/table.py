@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from funade.contract.arrays import Array
+from funade.contract.arrow import raw_numpy
 from funade.contract.batch import Batch
 from funade.contract.columns import column, dtype_of, nans
 from funade.contract.defaults import value_of
@@ -152,30 +153,25 @@ def _one_array(chunked: pa.ChunkedArray | pa.Array) -> pa.Array:
 def _missing(array: pa.Array) -> Array | None:
     """Where a value is null or NaN; None where none is."""
     if pa.types.is_floating(array.type):
-        return nans(_plain(array))  # null reads as NaN
+        return nans(raw_numpy(array))  # null reads as NaN
     if array.null_count == 0:
         return None
-    return _plain(array.is_null())
+    return raw_numpy(array.is_null())
 
 
 _Values = tuple[Array, Array | None]
 """Values, whatever they are where one is missing, and where they are in doubt (None: nowhere)."""
 
 
-def _plain(array: pa.Array) -> Array:
-    values: Array = array.to_numpy(zero_copy_only=False)
-    return values
-
-
 def _filled(array: pa.Array, value: Any = 0) -> Array:
-    return _plain(array.fill_null(value) if array.null_count else array)
+    return raw_numpy(array.fill_null(value) if array.null_count else array)
 
 
 def _floats(field: Field, array: pa.Array, zone: ZoneInfo) -> _Values | None:
     types = pa.types
     if not (types.is_integer(array.type) or types.is_float32(array.type) or types.is_float64(array.type)):
         return None
-    values = (_filled(array) if types.is_integer(array.type) else _plain(array)).astype(np.float64, copy=False)
+    values = (_filled(array) if types.is_integer(array.type) else raw_numpy(array)).astype(np.float64, copy=False)
     return values, _outside(field, values)
 
 
@@ -186,7 +182,7 @@ def _ints(field: Field, array: pa.Array, zone: ZoneInfo) -> _Values | None:
         values = numbers.astype(np.int64, copy=False)
         doubt = numbers > 2**63 - 1 if types.is_uint64(array.type) else None
     elif types.is_float32(array.type) or types.is_float64(array.type):
-        numbers = _plain(array).astype(np.float64, copy=False)
+        numbers = raw_numpy(array).astype(np.float64, copy=False)
         fits = (numbers >= -(2.0**63)) & (numbers < 2.0**63)
         fits &= np.floor(numbers) == numbers
         values, doubt = np.where(fits, numbers, 0.0).astype(np.int64), ~fits
@@ -235,7 +231,7 @@ def _texts(field: Field, array: pa.Array, zone: ZoneInfo) -> _Values | None:
         right = pc.is_in(text, value_set=pa.array(field.values, text.type))
     elif field.pattern is not None or field.min_length is not None or field.max_length is not None:
         right = _measured(field, text)
-    return _plain(text), None if right is None else ~_filled(right, True)
+    return raw_numpy(text), None if right is None else ~_filled(right, True)
 
 
 def _measured(field: Field, text: pa.Array) -> Any:

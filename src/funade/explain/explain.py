@@ -111,15 +111,15 @@ def replayed(store: Store, rows: Sequence[Mapping[str, Any]]) -> list[ReplayedAn
                 by_release.setdefault(row["release"], []).append(index)
         for release, indexes in by_release.items():
             logged = [_logged(rows[i], *files[rows[i]["prediction"]]) for i in indexes]
-            for i, answer in zip(indexes, _again(store, release, logged), strict=True):
+            for i, answer in zip(indexes, _replayed(store, release, logged), strict=True):
                 answers[i] = answer
     return answers
 
 
-def _again(store: Store, release: int, rows: Sequence[LoggedRow]) -> Sequence[ReplayedAnswer]:
+def _replayed(store: Store, release: int, rows: Sequence[LoggedRow]) -> Sequence[ReplayedAnswer]:
     if store.metadata.release(release) is None:
         return [ReplayedAnswer(why=f"release {release} is not in the store")] * len(rows)
-    return replay(store.address, rows)
+    return replay(store.address, release, rows)
 
 
 def _files(store: Store, rows: Sequence[Mapping[str, Any]], folder: Path) -> dict[str, tuple[str, int]]:
@@ -135,7 +135,7 @@ def _files(store: Store, rows: Sequence[Mapping[str, Any]], folder: Path) -> dic
 
 
 def _logged(row: Mapping[str, Any], file: str, place: int) -> LoggedRow:
-    return LoggedRow(row["release"], row["api"], file, place, row["fallback"] or "")
+    return LoggedRow(row["api"], file, place, row["fallback"] or "")
 
 
 def _parts(api: str, candidate: Candidate, store: Store) -> Iterator[Ancestor]:

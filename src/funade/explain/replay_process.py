@@ -35,7 +35,6 @@ _LONGEST = 400
 class LoggedRow(msgspec.Struct, frozen=True):
     """A logged row: a Parquet file of the rows that were answered together, and its place there."""
 
-    release: int
     api: str
     rows: str
     place: int
@@ -43,9 +42,10 @@ class LoggedRow(msgspec.Struct, frozen=True):
 
 
 class ReplaySettings(msgspec.Struct, frozen=True):
-    """What to answer again, from the store with that address."""
+    """What to answer again, from the store with that address: rows of one release."""
 
     store: str
+    release: int
     rows: tuple[LoggedRow, ...]
 
 
@@ -63,14 +63,14 @@ class ReplayedAnswers(msgspec.Struct, frozen=True, tag=True):
     answers: tuple[ReplayedAnswer, ...]
 
 
-def replay(store: str, rows: Sequence[LoggedRow]) -> Sequence[ReplayedAnswer]:
+def replay(store: str, release: int, rows: Sequence[LoggedRow]) -> Sequence[ReplayedAnswer]:
     """Answer rows of one release again, in a process of its own that imports that release's code."""
-    settings = ReplaySettings(store, tuple(rows))
+    settings = ReplaySettings(store, release, tuple(rows))
     with closing(Child("funade.explain.replay_process", settings, Surroundings(keeps_errors=True))) as child:
         try:
             return child.hear(ReplayedAnswers, PATIENCE_S + len(rows)).answers
         except ChildFailed as failed:
-            return [ReplayedAnswer(why=f"release {rows[0].release} did not load: {failed}"[:_LONGEST])] * len(rows)
+            return [ReplayedAnswer(why=f"release {release} did not load: {failed}"[:_LONGEST])] * len(rows)
 
 
 def columns(values: pa.StructArray, fields: Sequence[Field]) -> Columns:
@@ -136,7 +136,7 @@ def _same(left: Any, right: Any) -> bool:
 
 def main(settings: ReplaySettings, parent: Parent) -> None:
     """Answer the rows."""
-    loaded = load_release({"store": settings.store, "release": settings.rows[0].release})
+    loaded = load_release({"store": settings.store, "release": settings.release})
     parent.send(ReplayedAnswers(tuple(_answer(loaded.apis[row.api], row) for row in settings.rows)))
 
 
