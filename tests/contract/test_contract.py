@@ -529,9 +529,9 @@ def test_a_field_pair_without_a_break_loses_no_value(kind: str, data: st.DataObj
 
 
 def test_openapi_says_what_a_client_may_send_and_gets() -> None:
-    document = openapi({"screen": contract_of(Ride, Verdict, place="x")}, title="taxi", version="41")
+    document = openapi({"screen": contract_of(Ride, Verdict, place="x")}, version="41")
     assert document["openapi"] == "3.1.0"
-    assert document["info"] == {"title": "taxi", "version": "41"}
+    assert document["info"] == {"title": "funade", "version": "41"}
     path = document["paths"]["/v1/screen"]
     assert set(path) == {"post", "get"}
     assert {"200", "400", "415", "422", "500", "503", "504"} <= set(path["post"]["responses"])

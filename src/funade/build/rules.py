@@ -45,7 +45,7 @@ def rule_of(policy: Policy, schema: pa.Schema, rows: int) -> Rule | Finding:
     columns = policy.columns if isinstance(policy, NotNull | Unique) else (policy.column,)
     missing = next((column for column in columns if column not in schema.names), None)
     if missing is not None and (rows or schema.names):
-        got = few(schema.names) or "no column"
+        got = _few(schema.names) or "no column"
         return Finding(
             check=name, expected=f"a column `{missing}`", got=got, holds=False, do=closest(missing, schema.names)
         )
@@ -65,7 +65,7 @@ def expectation(policy: Policy) -> str:
     if isinstance(policy, Within):
         return f"`{policy.column}` {_range(policy.least, policy.greatest)}"
     if isinstance(policy, OneOf):
-        return f"`{policy.column}` one of {few([repr(value) for value in policy.values])}"
+        return f"`{policy.column}` one of {_few([repr(value) for value in policy.values])}"
     if isinstance(policy, NotNull):
         return f"{_listed(policy.columns)} in every row"
     if isinstance(policy, Unique):
@@ -74,9 +74,9 @@ def expectation(policy: Policy) -> str:
     return f"at least {policy.least} rows" if policy.most is None else f"{policy.least} to {policy.most} rows"
 
 
-def few(words: Sequence[str], most: int = 8) -> str:
-    """The first words, and how many there are when that is not all."""
-    return ", ".join(words[:most]) + (f", … ({len(words)} in all)" if len(words) > most else "")
+def _few(words: Sequence[str]) -> str:
+    """The first eight words, and how many there are when that is not all."""
+    return ", ".join(words[:8]) + (f", … ({len(words)} in all)" if len(words) > 8 else "")
 
 
 def _range(least: float | None, greatest: float | None) -> str:

@@ -23,14 +23,12 @@ class Paths(NamedTuple):
     schemas: Mapping[str, Schema] = {}
 
 
-def openapi(
-    contracts: Mapping[str, Contract], *, title: str = "funade", version: str = "", parts: Iterable[Paths] = ()
-) -> dict[str, Any]:
+def openapi(contracts: Mapping[str, Contract], *, version: str = "", parts: Iterable[Paths] = ()) -> dict[str, Any]:
     """The document of what a server answers: ``POST`` and ``GET /v1/<api>`` for each contract, and other ``parts``."""
     sections = [_apis(contracts), *parts]
     return {
         "openapi": "3.1.0",
-        "info": {"title": title, "version": version},
+        "info": {"title": "funade", "version": version},
         "paths": {path: dict(item) for part in sections for path, item in part.paths.items()},
         "components": {
             "schemas": {"Error": _ERROR} | {name: schema for part in sections for name, schema in part.schemas.items()},

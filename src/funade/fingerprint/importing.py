@@ -22,13 +22,13 @@ from funade.errors import DeclarationError, FunadeError, ProjectError, UserCodeE
 SKIPPED = frozenset({".venv", "venv", "site-packages", "node_modules", "__pycache__", "build", "dist"})
 
 
-def project_files(root: Path, suffix: str = ".py") -> list[Path]:
-    """Every file of the project ending so, sorted; hidden, environment and build folders and a store are left out."""
+def project_files(root: Path) -> list[Path]:
+    """Every Python file of the project, sorted; hidden, environment and build folders and a store are left out."""
     paths: list[Path] = []
     for where, names, files in os.walk(root):
         folder = Path(where)
         names[:] = [n for n in names if not n.startswith(".") and n not in SKIPPED and not _is_store(folder / n)]
-        paths.extend(folder / f for f in files if f.endswith(suffix))
+        paths.extend(folder / f for f in files if f.endswith(".py"))
     return sorted(paths)
 
 
