@@ -174,7 +174,7 @@ class LogWriter:
                 self._open_file()
             points.passing("log.before")
             try:
-                self._size += _written(self._file, pieces)
+                self._size += _write_all(self._file, pieces)
             except OSError:
                 self._take_back()
                 raise
@@ -264,7 +264,7 @@ def _groups(noted: Sequence[_Waiting]) -> list[list[_Waiting]]:
     return list(groups.values())
 
 
-def _written(file: int, pieces: Sequence[wal.Piece]) -> int:
+def _write_all(file: int, pieces: Sequence[wal.Piece]) -> int:
     """Write all of it; returns how many bytes."""
     done = 0
     for first in range(0, len(pieces), _AT_ONCE):

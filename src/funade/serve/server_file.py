@@ -60,10 +60,10 @@ class ServerFile:
 
 def servers(folder: Path) -> list[ServerState]:
     """The servers that live now, by port."""
-    found = []
+    living = []
     for path in sorted(folder.glob("*.json")):
         with contextlib.suppress(OSError, msgspec.DecodeError):
             server = msgspec.json.decode(path.read_bytes(), type=ServerState)
             if disk.is_locked(path.with_suffix(".lock")):
-                found.append(server)
-    return found
+                living.append(server)
+    return living

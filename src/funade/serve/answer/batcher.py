@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -114,15 +114,17 @@ class Batcher:
             result.guards,
         )
         if self._durable:
-            self._keep(answered, requests, result)
+            self._keep(answered, requests, lambda: self._send(requests, numbers, result))
         else:
             self._recorder.note(answered)
-            self._send(requests, answered.numbers, result)
+            self._send(requests, numbers, result)
 
-    def _keep(self, answered: Record, requests: Sequence[AnswerRequest], result: BatchResult) -> None:
+    def _keep(self, answered: Record, requests: Sequence[AnswerRequest], send: Callable[[], None]) -> None:
+        """Send answers once they are on the disk; where they cannot be kept, the requests are refused."""
+
         def then(kept: bool) -> None:
             if kept:
-                self._send(requests, answered.numbers, result)
+                send()
             else:
                 self._lost(requests)
 
@@ -191,24 +193,20 @@ class Batcher:
     def _note(self) -> None:
         """Log and count what the fallback answered in this turn of the loop; what is durable is answered then."""
         substitutes, self._substitutes = self._substitutes, []
-        answered = self._record_of(substitutes)
-        if not self._durable:
-            self._recorder.note(answered)
-            return
-
-        def then(kept: bool) -> None:
-            if not kept:
-                self._lost([substitute.request for substitute in substitutes])
-                return
-            for substitute in substitutes:
-                if not substitute.request.done:
-                    self._send_fallback(substitute)
-
-        self._recorder.keep(answered, then)
-
-    def _record_of(self, substitutes: Sequence[_Substitute]) -> Record:
-        assert self._fallback is not None
         requests = [substitute.request for substitute in substitutes]
+        answered = self._record_of(requests, substitutes)
+        if self._durable:
+            self._keep(answered, requests, lambda: self._send_fallbacks(substitutes))
+        else:
+            self._recorder.note(answered)
+
+    def _send_fallbacks(self, substitutes: Sequence[_Substitute]) -> None:
+        for substitute in substitutes:
+            if not substitute.request.done:
+                self._send_fallback(substitute)
+
+    def _record_of(self, requests: Sequence[AnswerRequest], substitutes: Sequence[_Substitute]) -> Record:
+        assert self._fallback is not None
         counts = [len(request.rows) for request in requests]
         rows = sum(counts)
         batch = self.api.take([row for request in requests for row in request.rows])

@@ -129,14 +129,14 @@ def _fixed(session: Any, path: Path) -> int:
 
 def _taken(inputs: list[_TensorIn], session: Any) -> Iterator[tuple[str, Any]]:
     """Fields by the inputs' names; a single matrix's by the names of its columns."""
-    for one in inputs:
-        kind = _type(one.dtype)
-        if one.width is None or (one.width == 1 and len(inputs) > 1):
-            yield one.name, kind
+    for tensor in inputs:
+        kind = _type(tensor.dtype)
+        if tensor.width is None or (tensor.width == 1 and len(inputs) > 1):
+            yield tensor.name, kind
         elif len(inputs) == 1:
-            yield from ((name, kind) for name in _names(session, one.width))
+            yield from ((name, kind) for name in _names(session, tensor.width))
         else:
-            yield from ((f"{one.name}_{index}", kind) for index in range(one.width))
+            yield from ((f"{tensor.name}_{index}", kind) for index in range(tensor.width))
 
 
 def _names(session: Any, width: int) -> list[str]:
@@ -159,7 +159,7 @@ def _type(dtype: str) -> Any:
 
 def _blank(inputs: list[_TensorIn], takes: tuple[ModelColumn, ...], count: int) -> Columns:
     """Rows of nothing: zeros, no text."""
-    dtypes = [one.dtype for one in inputs for _ in range(one.width or 1)]
+    dtypes = [tensor.dtype for tensor in inputs for _ in range(tensor.width or 1)]
     return {
         column.name: np.full(count, "", object) if dtype == "object" else np.zeros(count, dtype)
         for column, dtype in zip(takes, dtypes, strict=True)
@@ -168,15 +168,15 @@ def _blank(inputs: list[_TensorIn], takes: tuple[ModelColumn, ...], count: int) 
 
 def _feed(inputs: list[_TensorIn], rows: Columns, takes: tuple[ModelColumn, ...]) -> dict[str, Any]:
     feed, at = {}, 0
-    for one in inputs:
-        taken = [rows[column.name] for column in takes[at : at + (one.width or 1)]]
+    for tensor in inputs:
+        taken = [rows[column.name] for column in takes[at : at + (tensor.width or 1)]]
         at += len(taken)
         with np.errstate(over="ignore"):
-            if one.width is None:
-                feed[one.name] = taken[0].astype(one.dtype, copy=False)
+            if tensor.width is None:
+                feed[tensor.name] = taken[0].astype(tensor.dtype, copy=False)
             else:
-                flat = np.concatenate(taken, dtype=one.dtype, casting="unsafe")
-                feed[one.name] = np.ascontiguousarray(flat.reshape(len(taken), -1).T)
+                flat = np.concatenate(taken, dtype=tensor.dtype, casting="unsafe")
+                feed[tensor.name] = np.ascontiguousarray(flat.reshape(len(taken), -1).T)
     return feed
 
 
@@ -211,11 +211,11 @@ def _output(put: Any, found: Any, count: int, path: Path) -> _TensorOut:
 
 
 def _given(outputs: list[_TensorOut]) -> Iterator[tuple[str, Any]]:
-    for one in outputs:
-        if one.number == 1 and not one.keys:
-            yield one.name, one.type
+    for output in outputs:
+        if output.number == 1 and not output.keys:
+            yield output.name, output.type
         else:
-            yield from ((f"{one.name}_{key}", one.type) for key in one.keys or range(one.number))
+            yield from ((f"{output.name}_{key}", output.type) for key in output.keys or range(output.number))
 
 
 def _split(output: _TensorOut, found: Any) -> list[Any]:

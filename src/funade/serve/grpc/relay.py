@@ -238,9 +238,7 @@ class ClientEnd(_End):
     def data_received(self, data: bytes) -> None:
         """Pass on."""
         self.heard = True
-        other = self._far.transport
-        if other is not None:
-            other.write(data)
+        super().data_received(data)
 
     def connection_lost(self, error: Exception | None) -> None:
         """Closed."""

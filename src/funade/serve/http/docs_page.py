@@ -35,11 +35,11 @@ def routes(runtime: Runtime, parts: Callable[[], Iterable[Paths]]) -> list[Route
         contracts = {name: api.contract for name, api in runtime.loaded.apis.items()}
         return openapi(contracts, version=str(runtime.loaded.release), parts=(_part(), *parts()))
 
-    told = cache(lambda: msgspec.json.encode(document()))
-    shown = cache(lambda: page(runtime.loaded.apis, runtime.loaded.release, document()).encode())
+    json = cache(lambda: msgspec.json.encode(document()))
+    html = cache(lambda: page(runtime.loaded.apis, runtime.loaded.release, document()).encode())
     return [
-        Route(b"GET", "/openapi.json", "open", lambda _, exchange: exchange.page(200, told())),
-        Route(b"GET", "/docs", "open", lambda _, exchange: exchange.page(200, shown(), _GUARD, HTML)),
+        Route(b"GET", "/openapi.json", "open", lambda _, exchange: exchange.page(200, json())),
+        Route(b"GET", "/docs", "open", lambda _, exchange: exchange.page(200, html(), _GUARD, HTML)),
     ]
 
 
@@ -186,9 +186,9 @@ def _code(text: str) -> str:
 def _paths(document: Mapping[str, Any]) -> str:
     rows = "".join(
         f'<tr><td><code><span class="verb">{method.upper()}</span> {escape(path)}</code></td>'
-        f"<td>{_code(found['summary'])}</td></tr>"
+        f"<td>{_code(described['summary'])}</td></tr>"
         for path, item in document["paths"].items()
-        for method, found in item.items()
+        for method, described in item.items()
     )
     table = f'<div class="wide"><table class="fields"><tbody>{rows}</tbody></table></div>'
     return f'<section id="all-paths"><h2>All paths</h2>{table}</section>'

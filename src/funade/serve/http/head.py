@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import httptools
@@ -29,9 +28,12 @@ _MOST_WITHIN_MS = 3_600_000
 
 
 class Head:
-    """One request's method, path and the headers that matter; ``within_s`` is None where no time limit is asked."""
+    """One request's method, path and the headers that matter, by their names in lower case.
 
-    __slots__ = ("_count", "_found", "_size", "_twice", "expect", "method", "url", "version", "within_s")
+    ``within_s`` is None where no time limit is asked.
+    """
+
+    __slots__ = ("_count", "_size", "_twice", "expect", "headers", "method", "url", "version", "within_s")
 
     def __init__(self) -> None:
         self.method = b""
@@ -41,7 +43,7 @@ class Head:
         self.within_s: float | None = None
         self._count = 0
         self._size = 0
-        self._found: dict[bytes, bytes] = {}
+        self.headers: dict[bytes, bytes] = {}
         self._twice = b""
 
     def take(self, name: bytes, value: bytes) -> None:
@@ -50,9 +52,9 @@ class Head:
         self._size += len(name) + len(value)
         name = name.lower()
         if name in KEPT:
-            if name in self._found:
+            if name in self.headers:
                 self._twice = name
-            self._found[name] = value
+            self.headers[name] = value
 
     def path(self) -> bytes:
         """The path without its query."""
@@ -65,24 +67,19 @@ class Head:
         return url.partition(b"?")[0] if b"?" in url else url
 
     @property
-    def found(self) -> Mapping[bytes, bytes]:
-        """The headers that were kept, by their names in lower case."""
-        return self._found
-
-    @property
     def length(self) -> int:
         """The body's length as the head says it; -1 where it does not."""
-        return int(self._found.get(b"content-length", b"-1"))
+        return int(self.headers.get(b"content-length", b"-1"))
 
     @property
     def has_body(self) -> bool:
         """Whether a body follows."""
-        return b"transfer-encoding" in self._found or self._found.get(b"content-length", b"0") != b"0"
+        return b"transfer-encoding" in self.headers or self.headers.get(b"content-length", b"0") != b"0"
 
     def plain(self) -> bytes:
         """The head as if nothing but what matters had been sent; no protocol is asked for."""
         lines = [b"%b %b HTTP/%b" % (self.method, self.url, self.version.encode())]
-        lines += [b"%b: %b" % item for item in self._found.items()]
+        lines += [b"%b: %b" % item for item in self.headers.items()]
         return b"\r\n".join([*lines, b"", b""])
 
     def refusal(self, limits: Limits, hosts: frozenset[bytes] | None) -> Refusal | None:
@@ -99,17 +96,17 @@ class Head:
 
     def wrong_content(self) -> Refusal | None:
         """Why the body cannot be read as JSON, going by the head."""
-        kind = self._found.get(b"content-type", _JSON)
+        kind = self.headers.get(b"content-type", _JSON)
         if kind != _JSON and kind.partition(b";")[0].strip().lower() != _JSON:
             shown = kind.decode("latin-1")[:60]
             return 415, f"content-type expected application/json, got {shown}; send content-type: application/json"
-        encoding = self._found.get(b"content-encoding")
+        encoding = self.headers.get(b"content-encoding")
         if encoding is not None and encoding.lower() != b"identity":
             return 415, "content-encoding expected none; send the body uncompressed"
         return None
 
     def _host(self, hosts: frozenset[bytes] | None) -> Refusal | None:
-        host = self._found.get(b"host")
+        host = self.headers.get(b"host")
         if host is None:
             return (400, "header `host` expected, got none") if self.version == "1.1" else None
         match = _HOST.fullmatch(host)
@@ -117,13 +114,13 @@ class Head:
             return 400, "header `host` expected a name or address, got another value"
         if hosts is not None and match[1].lower() not in hosts:
             return 421, "this server does not answer for that host; list it in the server's `hosts`"
-        origin = self._found.get(b"origin")
+        origin = self.headers.get(b"origin")
         if origin is not None and origin.partition(b"://")[2].lower() != host.lower():
             return 403, "a web page of another origin may not ask this server"
         return None
 
     def _framing(self, limits: Limits) -> Refusal | None:
-        coding, length = self._found.get(b"transfer-encoding"), self._found.get(b"content-length")
+        coding, length = self.headers.get(b"transfer-encoding"), self.headers.get(b"content-length")
         if coding is not None:
             if length is not None or self.version == "1.0":
                 return 400, "request expected either content-length or transfer-encoding: chunked (HTTP/1.1)"
@@ -134,12 +131,12 @@ class Head:
         return None
 
     def _asked(self) -> Refusal | None:
-        expect = self._found.get(b"expect")
+        expect = self.headers.get(b"expect")
         if expect is not None:
             if expect.lower() != b"100-continue":
                 return 417, "expect expected 100-continue, got another value"
             self.expect = self.version == "1.1"
-        within = self._found.get(b"funade-timeout-ms")
+        within = self.headers.get(b"funade-timeout-ms")
         if within is not None:
             if not within.isdigit() or len(within) > 9:
                 return 400, "header `funade-timeout-ms` expected whole milliseconds, got another value"

@@ -212,7 +212,7 @@ def _made(meter: Meter, release: int, open_metrics: bool) -> bytes:
 def _failed(folder: Path) -> bool:
     """Whether the supervisor says that a newer release did not come up."""
     try:
-        said = msgspec.json.decode(folder.with_name(f"{folder.name}.json").read_bytes(), type=ServerState)
+        state = msgspec.json.decode(folder.with_name(f"{folder.name}.json").read_bytes(), type=ServerState)
     except (OSError, msgspec.DecodeError):
         return False
-    return bool(said.failed)
+    return bool(state.failed)

@@ -75,7 +75,7 @@ class Routes:
 
     def may_ask(self, exchange: Exchange, head: Head) -> bool:
         """Whether whoever sent this head may ask for answers; if not, the request is refused."""
-        refusal = self._runtime.tokens.refusal("predict", head.found.get(b"authorization"))
+        refusal = self._runtime.tokens.refusal("predict", head.headers.get(b"authorization"))
         if refusal is not None:
             self.refuse(exchange, *refusal)
         return refusal is None
@@ -88,7 +88,7 @@ class Routes:
         exchange.page(status, error_json(error), extra)
 
     def _let(self, route: Route, exchange: Exchange, head: Head, names: Mapping[str, str], body: bytes) -> None:
-        refusal = self._runtime.tokens.refusal(route.role, head.found.get(b"authorization"))
+        refusal = self._runtime.tokens.refusal(route.role, head.headers.get(b"authorization"))
         if refusal is not None:
             self.refuse(exchange, *refusal)
             return
@@ -98,7 +98,7 @@ class Routes:
             self.refuse(exchange, 400, "query expected at most 100 keys, got more")
             return
         try:
-            route.respond(PageRequest(names, query, head.found, body, head.within_s), exchange)
+            route.respond(PageRequest(names, query, head.headers, body, head.within_s), exchange)
         except Exception as error:  # a defect of one page is not its neighbours'
             self._runtime.recorder.events.failed(route.path, error)
             if not exchange.done:

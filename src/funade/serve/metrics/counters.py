@@ -70,8 +70,8 @@ class Counters(msgspec.Struct):
 
     def buried(self) -> Counters:
         """What stays of a worker that has ended: what it counted, not what it held."""
-        kept = {name: msgspec.structs.replace(counters, waiting=0) for name, counters in self.apis.items()}
-        return msgspec.structs.replace(self, apis=kept, pids=(), ended=1)
+        apis = {name: msgspec.structs.replace(counters, waiting=0) for name, counters in self.apis.items()}
+        return msgspec.structs.replace(self, apis=apis, pids=(), ended=1)
 
 
 def bump(counts: dict[str, int], label: str, number: int) -> None:

@@ -69,15 +69,15 @@ def total(folder: Path, *, wait: bool = True) -> Counters:
     with disk.alone(folder / _LOCK, wait=wait):
         living, dead = [], {}
         for path in sorted(folder.glob(f"*{_ENDING}")):
-            counts, alive = _look(path)
+            worker, alive = _look(path)
             if alive:
-                living.append(counts)
+                living.append(worker)
             else:
-                dead[path] = counts
-        found = _bury(folder / "ended", dead)
-    for counts in living:
-        found.add(counts)
-    return found
+                dead[path] = worker
+        counts = _bury(folder / "ended", dead)
+    for worker in living:
+        counts.add(worker)
+    return counts
 
 
 def clear(folder: Path) -> None:
@@ -103,10 +103,10 @@ def _look(path: Path) -> tuple[Counters, bool]:
     try:
         alive = disk.locked(file)
         for _ in range(_TRIES):
-            found = [_place(file, place) for place in (0, 1)]
-            if not alive or all(body is not None for _, body in found):
+            places = [_place(file, place) for place in (0, 1)]
+            if not alive or all(body is not None for _, body in places):
                 break  # else it was written while it was read, and what is whole may be the older
-        _, body = max(((turn, body) for turn, body in found if body is not None), default=(0, b""))
+        _, body = max(((turn, body) for turn, body in places if body is not None), default=(0, b""))
         return decode(body) if body else Counters(), alive
     finally:
         os.close(file)

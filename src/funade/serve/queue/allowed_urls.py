@@ -54,21 +54,21 @@ def target(url: str) -> Target:
     return Target(parts.scheme, parts.hostname.rstrip("."), _port(parts), parts.path or "/", parts.query)
 
 
-def prefixes(given: Sequence[str]) -> tuple[Target, ...]:
+def prefixes(urls: Sequence[str]) -> tuple[Target, ...]:
     """The URLs that callbacks must begin with, taken apart.
 
     Raises:
         ServeError: one is no URL, or has a query.
     """
-    found = []
-    for url in given:
+    targets = []
+    for url in urls:
         try:
-            found.append(target(url))
-            if found[-1].query:
+            targets.append(target(url))
+            if targets[-1].query:
                 raise ValueError("a URL without a query")
         except ValueError as error:
             raise ServeError(f"[queue] expected `callbacks` of {error}, got {url!r}") from None
-    return tuple(found)
+    return tuple(targets)
 
 
 def refusal(url: str, allowed: Sequence[Target]) -> str:

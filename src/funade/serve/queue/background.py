@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
@@ -36,34 +37,34 @@ class BackgroundThread:
         self._asked.put(None)
 
     def _work(self) -> None:
-        while True:
+        closed = False
+        while not closed:
             groups: dict[Act[Any, Any], list[tuple[Any, Callable[[Any], None]]]] = {}
-            asked = self._asked.get()
-            for _ in range(_MOST):
+            for asked in self._batch():
                 if asked is None:
-                    break
-                act, item, then = asked
-                groups.setdefault(act, []).append((item, then))
-                try:
-                    asked = self._asked.get_nowait()
-                except Empty:
-                    break
-            else:
-                if asked is not None:
-                    self._asked.put(asked)
+                    closed = True
+                else:
+                    act, item, then = asked
+                    groups.setdefault(act, []).append((item, then))
             for act, group in groups.items():
                 self._do(act, group)
-            if asked is None:
-                return
+
+    def _batch(self) -> list[tuple[Act[Any, Any], Any, Callable[[Any], None]] | None]:
+        """What is asked next and whatever else waits by then, in order."""
+        batch = [self._asked.get()]
+        with contextlib.suppress(Empty):
+            while len(batch) < _MOST:
+                batch.append(self._asked.get_nowait())
+        return batch
 
     def _do(self, act: Act[Any, Any], group: list[tuple[Any, Callable[[Any], None]]]) -> None:
         try:
-            found: Sequence[Any] = act([item for item, _ in group])
+            results: Sequence[Any] = act([item for item, _ in group])
         except Exception as error:
-            found = [error] * len(group)
-        self._loop.call_soon_threadsafe(self._tell, [then for _, then in group], found)
+            results = [error] * len(group)
+        self._loop.call_soon_threadsafe(self._tell, [then for _, then in group], results)
 
-    def _tell(self, thens: list[Callable[[Any], None]], found: Sequence[Any]) -> None:
+    def _tell(self, thens: list[Callable[[Any], None]], results: Sequence[Any]) -> None:
         self.waiting -= len(thens)
-        for then, one in zip(thens, found, strict=True):
-            then(one)
+        for then, result in zip(thens, results, strict=True):
+            then(result)

@@ -43,10 +43,6 @@ class CallbackSender:
         self._down: dict[str, float] = {}
         self._closing = False
 
-    def due(self) -> bool:
-        """Whether there is any to deliver."""
-        return self._calls.due()
-
     def wake(self) -> None:
         """There is something to deliver; called on any thread."""
         if self._loop is None:
@@ -68,24 +64,20 @@ class CallbackSender:
             await self._due.wait()
             self._due.clear()
             try:
-                while (
-                    not self._closing
-                    and (admission := _MOST - len(self._telling))
-                    and self.due()
-                    and self._begin(admission)
-                ):
+                while not self._closing and self._calls.due() and self._begin(_MOST - len(self._telling)):
                     pass
             except FunadeError as error:
                 self._events.failed("callbacks", error)
                 await asyncio.sleep(_PAUSE_S)
 
     def _begin(self, most: int) -> int:
-        found = self._calls.claim(most)
-        for call in found:
+        """Tell so many at most of those who are due; how many."""
+        calls = self._calls.claim(most) if most else []
+        for call in calls:
             telling = asyncio.get_running_loop().create_task(self._tell(call))
             self._telling.add(telling)
             telling.add_done_callback(self._told)
-        return len(found)
+        return len(calls)
 
     def _told(self, telling: asyncio.Task[None]) -> None:
         self._telling.discard(telling)
@@ -151,8 +143,8 @@ async def _address(where: Target, *, private: bool) -> str:
     """The address to connect to: looked up once, so that what is checked is what is reached."""
     if not where.named and where.host != "localhost":
         return where.host
-    found = await asyncio.get_running_loop().getaddrinfo(where.host, where.port, type=socket.SOCK_STREAM)
-    addresses = [str(place[4][0]) for place in found]
+    places = await asyncio.get_running_loop().getaddrinfo(where.host, where.port, type=socket.SOCK_STREAM)
+    addresses = [str(place[4][0]) for place in places]
     reached = [a for a in addresses if not where.named or may_reach(a, private=private)]
     if not reached:
         raise ValueError(f"the name leads to an address that callbacks may not reach ({addresses[0]})")

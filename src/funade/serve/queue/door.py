@@ -96,7 +96,7 @@ class QueueDoor:
 
     def _see(self, waiting: list[list[str]]) -> list[_QueueState]:
         ended = self._queue.ended(waiting[0]) if waiting[0] else []
-        return [_QueueState(self._queue.due(), ended, self._callbacks.due())]
+        return [_QueueState(self._queue.due(), ended, self._queue.callbacks.due())]
 
     def _seen(self, seen: _QueueState | Exception) -> None:
         self._looking = False

@@ -45,11 +45,10 @@ def _look() -> Operation:
         "description": "Seconds to wait for the answer, at most 60.",
         "schema": {"type": "string", "pattern": r"^([0-5]?[0-9](\.[0-9]{1,3})?|60)s?$"},
     }
-    told = response("What is known of it.", ref("queue.Request"))
     return operation(
         "queue.look",
         "A request that was left in the queue, with its answer once there is one.",
-        {200: told},
+        {200: response("What is known of it.", ref("queue.Request"))},
         refused=(401, 404),
         role="submit",
         parameters=[id, wait],

@@ -43,7 +43,6 @@ from funade.serve.queue import door as queue_door
 from funade.serve.tls import Tls
 from funade.serve.tokens.tokens import Tokens
 from funade.serve.worker import endpoints
-from funade.store.ports.predictions import PredictionWriter
 from funade.store.store import Store
 
 _LOOK_S = 0.02
@@ -116,14 +115,12 @@ class Worker:
     def _recorder(self, loaded: ServableRelease) -> Recorder:
         mark = os.urandom(6).hex()
         meter = Meter(mark, self._begin.folder, loaded.apis)
-        return Recorder(mark, meter, self._events, self._log(loaded, mark))
-
-    def _log(self, loaded: ServableRelease, mark: str) -> PredictionWriter | None:
-        if not self._settings.store:
-            return None
-        without = {name: api.unlogged for name, api in loaded.apis.items()}
-        predictions = Store.open(self._settings.store).predictions
-        return predictions.writer(mark, loaded.release, without, self._loop, self._events)
+        log = None
+        if self._settings.store:
+            without = {name: api.unlogged for name, api in loaded.apis.items()}
+            predictions = Store.open(self._settings.store).predictions
+            log = predictions.writer(mark, loaded.release, without, self._loop, self._events)
+        return Recorder(mark, meter, self._events, log)
 
     def fail(self, report: ErrorReport) -> None:
         """The release did not come up: say so and end."""
@@ -145,14 +142,14 @@ class Worker:
         elif isinstance(message, Retire):
             self._wind_down(handing=True)
         elif isinstance(message, Stop):
-            self._wind_down(handing=False)
+            self.stop()
 
     def _orphaned(self) -> None:
         """The supervisor is gone: finish what is begun and end."""
         if not self._doors:
             os._exit(1)
         self._events.event("supervisor gone")
-        self._wind_down(handing=False)
+        self.stop()
 
     def _hand(self, file: int, unread: bytes) -> None:
         points.passing("swap.handing")
