@@ -30,7 +30,7 @@ from funade.serve.grpc import typed as grpc_typed
 from funade.serve.grpc.door import guarded
 from funade.serve.grpc.stream import StreamMethods
 from funade.serve.oip import grpc as oip_grpc
-from funade.serve.oip.proto import MESSAGES, SERVICE
+from funade.serve.oip.grpc import MESSAGES, SERVICE
 from funade.serve.queue import grpc as queue_rpc
 from funade.serve.queue.submit import Submitter
 from funade.store.queue_records import Receipt, Submission

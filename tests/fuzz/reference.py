@@ -11,7 +11,7 @@ import numpy as np
 
 from funade.contract.field import Field
 from funade.contract.wire import Wire, numbers
-from funade.serve.oip.proto import CONTENTS
+from funade.serve.oip.grpc import CONTENTS
 from fuzz.protobuf import FIXED64, LENGTH, VARINT, Broken, Part, parts
 
 Row = dict[str, Any]

@@ -13,7 +13,7 @@ import grpc
 import pytest
 
 from funade.serve.grpc import call as rpc
-from funade.serve.oip.proto import MESSAGES
+from funade.serve.oip.grpc import MESSAGES
 from fuzz import fuzzing, http2, live
 from fuzz import grpc as fuzz_grpc
 from fuzz.grpc import CORPUS, opened

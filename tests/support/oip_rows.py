@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 
 from funade.contract.field import Contract
-from funade.serve.oip.proto import MESSAGES
+from funade.serve.oip.grpc import MESSAGES
 from funade.serve.oip.tensor import datatype_of
 from support.client import Client
 

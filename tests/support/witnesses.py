@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import grpc
 from grpc_reflection.v1alpha import reflection_pb2 as pb
 
-from funade.serve.oip import proto as oip_proto
+from funade.serve.oip import grpc as oip_grpc
 from support.client import Client, Response
 from support.scripts.grpc_steady import OPTIONS
 
@@ -137,14 +137,14 @@ def _rpc(what: str, asked: float, call: Any, request: Any) -> Seen:
 
 
 def _message(kind: str, **given: Any) -> Any:
-    return oip_proto.MESSAGES[kind](**given)
+    return oip_grpc.MESSAGES[kind](**given)
 
 
 def _model(channel: grpc.Channel, method: str) -> Any:
     return channel.unary_unary(
-        f"/{oip_proto.SERVICE}/{method}",
+        f"/{oip_grpc.SERVICE}/{method}",
         request_serializer=lambda message: message.SerializeToString(),
-        response_deserializer=oip_proto.MESSAGES[f"{method}Response"].FromString,
+        response_deserializer=oip_grpc.MESSAGES[f"{method}Response"].FromString,
     )
 
 

@@ -14,7 +14,7 @@ from funade.contract import proto
 from funade.contract.wire import wire
 from funade.serve.answer.admit import before
 from funade.serve.grpc.typed import messages
-from funade.serve.oip.proto import MESSAGES, SERVICE
+from funade.serve.oip.grpc import MESSAGES, SERVICE
 from funade.serve.queue import grpc as queue_grpc
 from support.client import Client, Response
 from support.metrics import scrape, summed

@@ -16,8 +16,7 @@ from hypothesis import strategies as st
 from funade.serve.answer.request import ApiAnswers, Notes
 from funade.serve.answer.runtime import Runtime
 from funade.serve.grpc import call as rpc
-from funade.serve.oip.grpc import services
-from funade.serve.oip.proto import FILE, MESSAGES
+from funade.serve.oip.grpc import FILE, MESSAGES, services
 from support import stock
 from support.release import TENSORS, release
 from support.runtimes import runtime_of

@@ -61,16 +61,19 @@ class AnswerRequest(IncomingRequest, Protocol):
     """A request that is answered.
 
     ``rows`` are instances of the api's request struct, ``single`` says whether they came as one object, and
-    ``within_s`` is how many seconds the client waits, None where it does not say: ``read`` fills them in. ``done`` says
-    that it was answered or that nobody waits any more; ``since`` is when it came (``time.monotonic``).
+    ``within_s`` is how many seconds the client waits, None where it does not say: ``read`` fills them in. ``since`` is
+    when it came (``time.monotonic``).
     """
 
     rows: list[Any]
     single: bool
     within_s: float | None
-    done: bool
     timer: asyncio.TimerHandle | None
     since: float
+
+    @property
+    def done(self) -> bool:
+        """Whether it was answered, or nobody waits any more."""
 
     def write(self, answers: ApiAnswers, start: int, stop: int) -> Any:
         """Rows [start, stop) as this door sends them; called where the api's function runs."""

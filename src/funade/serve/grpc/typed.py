@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
-import time
 from collections.abc import Callable, Sequence
 from itertools import islice
 from operator import attrgetter
@@ -21,9 +19,10 @@ from funade.contract.wire import wire as wire_numbers
 from funade.errors import ContractViolation
 from funade.serve.answer.admit import admit
 from funade.serve.answer.api import Api
-from funade.serve.answer.request import PLAIN, ApiAnswers, Notes
+from funade.serve.answer.request import ApiAnswers
 from funade.serve.answer.runtime import Runtime
 from funade.serve.grpc import call as rpc
+from funade.serve.grpc.exchange import GrpcExchange, Trailers
 from funade.serve.grpc.messages import messages as messages_of
 
 _MOST_ROWS = 100_000
@@ -43,69 +42,6 @@ def service(runtime: Runtime) -> rpc.Service:
 def wire_of(runtime: Runtime, api: str) -> Wire:
     """The numbers of an api's fields; a release made before numbers were kept gets those of its own order."""
     return wire_numbers(api, runtime.loaded.apis[api].contract, runtime.loaded.wires.get(api))
-
-
-class Trailers:
-    """What ends every answer of a worker."""
-
-    def __init__(self, runtime: Runtime) -> None:
-        self._release = (("funade-release", str(runtime.loaded.release)), ("funade-arm", "current"))
-        self._prediction = runtime.recorder.prediction
-
-    def of(self, number: int, notes: Notes = PLAIN) -> rpc.Metadata:
-        """Release, arm, prediction id, and what else is to be said."""
-        trailers = (*self._release, ("funade-prediction", self._prediction(number)))
-        if notes is PLAIN:
-            return trailers
-        return trailers + tuple((f"funade-{n}", plain(t)) for n, t in zip(notes._fields, notes, strict=True) if t)
-
-    def refused(self, path: str) -> rpc.Metadata:
-        """Of a refusal: release, and the path of the value where there is one."""
-        return (*self._release, ("funade-path", plain(path))) if path else self._release
-
-
-def plain(text: str) -> str:
-    """Text as metadata can carry it: printable ASCII."""
-    shown = "".join(c if c.isprintable() else " " for c in text)
-    return shown if shown.isascii() else shown.encode("ascii", "backslashreplace").decode()
-
-
-class GrpcExchange:
-    """One call that asks for answers; subclasses read its message and write the answer."""
-
-    __slots__ = ("_call", "_trailers", "rows", "since", "single", "timer", "within_s")
-    door = "grpc"
-
-    def __init__(self, call: rpc.Call, trailers: Trailers) -> None:
-        self._call = call
-        self._trailers = trailers
-        self.rows: list[Any] = []
-        self.single = False
-        self.within_s: float | None = None
-        self.timer: asyncio.TimerHandle | None = None
-        self.since = time.monotonic()
-
-    @property
-    def done(self) -> bool:
-        """Whether it was answered or nobody waits any more."""
-        return self._call.done
-
-    @done.setter
-    def done(self, yes: bool) -> None:
-        self._call.done = yes
-
-    def answer(self, body: bytes, number: int, notes: Notes = PLAIN) -> None:
-        """Reply with predictions."""
-        if self.timer is not None:
-            self.timer.cancel()
-        self._call.reply(body, self._trailers.of(number, notes))
-
-    def refuse(self, status: int, error: str, path: str = "") -> None:
-        """End the call with an error; what breaks the contract has its path in the text as well."""
-        if self.timer is not None:
-            self.timer.cancel()
-        text = f"{error} - at {path}" if status == 422 else error
-        self._call.fail(rpc.STATUSES.get(status, rpc.INTERNAL), text, self._trailers.refused(path))
 
 
 class TypedExchange(GrpcExchange):

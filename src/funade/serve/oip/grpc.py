@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from google.protobuf.message import DecodeError
@@ -14,11 +15,26 @@ from funade.serve.answer.recorder import Recorder
 from funade.serve.answer.request import PLAIN, ApiAnswers, Notes
 from funade.serve.answer.runtime import Runtime
 from funade.serve.grpc import call as rpc
-from funade.serve.grpc.typed import GrpcExchange, Trailers
+from funade.serve.grpc.exchange import GrpcExchange, Trailers
+from funade.serve.grpc.messages import messages
 from funade.serve.metrics.meter import Meter
 from funade.serve.oip.model import NOT_HERE, PLATFORM, SERVER, Model, models, parameters, unknown_model, within
-from funade.serve.oip.proto import CONTENTS, FILE, MESSAGES, SERVICE
 from funade.serve.oip.tensor import Tensor, TensorColumn, wrong
+
+SERVICE = "inference.GRPCInferenceService"
+
+FILE = Path(__file__).with_name("open_inference.binpb").read_bytes()
+"""The file's serialised ``FileDescriptorProto``; ``tests/support/protoc.py`` compiles it."""
+
+MESSAGES = messages(FILE)
+"""Name → class of each outermost message."""
+
+CONTENTS = {
+    "BOOL": "bool_contents", "INT8": "int_contents", "INT16": "int_contents", "INT32": "int_contents",
+    "INT64": "int64_contents", "UINT8": "uint_contents", "UINT16": "uint_contents", "UINT32": "uint_contents",
+    "UINT64": "uint64_contents", "FP32": "fp32_contents", "FP64": "fp64_contents", "BYTES": "bytes_contents",
+}  # fmt: skip
+"""Datatype → the list of ``InferTensorContents`` that holds its values."""
 
 
 def services(runtime: Runtime) -> list[rpc.Service]:

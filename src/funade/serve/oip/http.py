@@ -44,10 +44,6 @@ class HttpInfer:
         """Whether it is answered, or nobody waits any more."""
         return self._exchange.done
 
-    @done.setter
-    def done(self, value: bool) -> None:
-        self._exchange.done = value
-
     @property
     def timer(self) -> asyncio.TimerHandle | None:
         """What answers when its time is over."""
