@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from funade.contract.arrays import Array
-from funade.contract.batch import PackedFields
 from funade.predictions import wal
 from funade.store.prediction_record import DOORS, Record
 
@@ -30,8 +29,9 @@ def framed(records: Sequence[Record], release: int, fields: Mapping[str, frozens
         if without.isdisjoint(parts[0].names):
             names = tuple(["q:" + name for name in parts[0].names])
             blocks.append(wal.PackedColumns(names, parts[0].kind, [part.data for part in parts]))
-        else:
-            columns |= _unpacked(parts, "q:", without)
+        else:  # some of the block are not kept
+            tables = [dict(zip(part.names, part.columns(), strict=True)) for part in parts]
+            columns |= _columns(tables, "q:", without)
     order = ["q:" + name for name in first.request.names if name not in without]
     return wal.framed(first.api, release, rows, columns, blocks, order)
 
@@ -40,11 +40,6 @@ def _columns(tables: Sequence[Mapping[str, Array]], letter: str, without: frozen
     pieces = zip(*[table.values() for table in tables], strict=True)
     named = zip(tables[0], pieces, strict=True)
     return {letter + name: _joined(arrays) for name, arrays in named if name not in without}
-
-
-def _unpacked(parts: Sequence[PackedFields], letter: str, without: frozenset[str]) -> dict[str, Array]:
-    """The columns of a block of which some are not kept."""
-    return _columns([dict(zip(part.names, part.columns(), strict=True)) for part in parts], letter, without)
 
 
 def _joined(arrays: Sequence[Array]) -> Array:

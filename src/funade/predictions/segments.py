@@ -77,17 +77,14 @@ def of_folder(folder: Path) -> Iterator[Segment]:
     for path in sorted(folder.glob("*.parquet")):
         if path.name not in replaced and (path.name in names or not path.name.startswith(_PREFIX)):
             shape = _SHAPE.search(path.name)
-            marks = _marks(path.name, names)
+            origin = names.get(path.name)
+            marks = origin.marks if origin is not None else frozenset([path.name.partition(".")[0]])
             yield Segment(folder.parent.name[4:], folder.name[4:], path, marks, shape[1] if shape else path.name)
 
 
 def is_joined(segment: Segment) -> bool:
     """Whether it was made of others."""
     return segment.path.name.startswith(_PREFIX)
-
-
-def _marks(name: str, names: dict[str, SegmentOrigin]) -> frozenset[str]:
-    return names[name].marks if name in names else frozenset([name.partition(".")[0]])
 
 
 def put(folder: Path, name: str, made: Path) -> None:

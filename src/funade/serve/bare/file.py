@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import keyword
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -81,7 +82,7 @@ def kind_of(path: Path) -> str:
         head = file.read(64)
     if not head:
         raise ServeError(f"`{path}` expected a model, got an empty file", do="write it again")
-    if _pickled(head) or path.suffix in (".pkl", ".pickle", ".joblib"):
+    if head.startswith(_PICKLES) or path.suffix in (".pkl", ".pickle", ".joblib"):
         raise ServeError(
             f"`{path}` expected an ONNX or LightGBM text file, got a pickle, which runs code when it is read",
             do="export the model to ONNX, or return it from a model node of a project",
@@ -97,10 +98,7 @@ def kind_of(path: Path) -> str:
     )
 
 
-def _pickled(head: bytes) -> bool:
-    return head[0] == 0x80 and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")
-
-
+_PICKLES = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 _OTHERS = (
     (b"PK", "a zip archive (of PyTorch, Keras or skops?)"),
     (b"\x89HDF", "an HDF5 file (of Keras?)"),
@@ -118,8 +116,6 @@ def needed(name: str) -> Any:
     Raises:
         ServeError: it is not installed.
     """
-    import importlib
-
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:

@@ -98,7 +98,7 @@ class _Run:
 
 
 def _input(put: Any, path: Path) -> _TensorIn:
-    dtype, shape = _DTYPES.get(_element(put.type), ""), list(put.shape)
+    dtype, shape = _DTYPES.get(put.type.removeprefix("tensor(").rstrip(")"), ""), list(put.shape)
     told = f"`{path}` expected inputs of one value or one list of values a row, got `{put.name}`"
     if not dtype or not put.type.startswith("tensor("):
         raise ServeError(f"{told} of type {put.type}", do=PROJECT)
@@ -109,10 +109,6 @@ def _input(put: Any, path: Path) -> _TensorIn:
     if len(shape) == 2 and not (isinstance(shape[1], int) and shape[1] > 0):
         raise ServeError(f"{told} of shape {_shown(shape)}", do="export it with a fixed number of features")
     return _TensorIn(put.name, dtype, shape[1] if len(shape) == 2 else None)
-
-
-def _element(kind: str) -> str:
-    return kind.partition("(")[2].rstrip(")")
 
 
 def _shown(shape: Sequence[Any]) -> str:

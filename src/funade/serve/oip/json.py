@@ -98,10 +98,8 @@ def _words(message: str) -> str:
         return f"expected field `{match[1]}`, got none"
     if message.startswith("JSON is malformed: "):
         return f"expected JSON, got {message[19:]}"
-    return {"Input data was truncated": "expected JSON, got a truncated body"}.get(message, _lower(message))
-
-
-def _lower(message: str) -> str:
+    if message == "Input data was truncated":
+        return "expected JSON, got a truncated body"
     if message.startswith("Expected"):
         return f"e{message[1:]}"
     return f"expected numbers in range, got: {message[:1].lower()}{message[1:]}"
