@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -114,7 +115,7 @@ class Batcher:
             result.guards,
         )
         if self._durable:
-            self._keep(answered, requests, lambda: self._send(requests, numbers, result))
+            self._keep(answered, requests, partial(self._send, requests, numbers, result))
         else:
             self._recorder.note(answered)
             self._send(requests, numbers, result)
@@ -196,7 +197,7 @@ class Batcher:
         requests = [substitute.request for substitute in substitutes]
         answered = self._record_of(requests, substitutes)
         if self._durable:
-            self._keep(answered, requests, lambda: self._send_fallbacks(substitutes))
+            self._keep(answered, requests, partial(self._send_fallbacks, substitutes))
         else:
             self._recorder.note(answered)
 

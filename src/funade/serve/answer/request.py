@@ -22,6 +22,10 @@ class Notes(NamedTuple):
     guard: str = ""
     defaults: str = ""
 
+    def headers(self) -> list[tuple[str, str]]:
+        """What there is to say, each by the name of its header."""
+        return [(f"funade-{name}", text) for name, text in zip(self._fields, self, strict=True) if text]
+
 
 PLAIN = Notes()
 

@@ -23,7 +23,7 @@ class Trailers:
         trailers = (*self._release, ("funade-prediction", self._prediction(number)))
         if notes is PLAIN:
             return trailers
-        return trailers + tuple((f"funade-{n}", _plain(t)) for n, t in zip(notes._fields, notes, strict=True) if t)
+        return (*trailers, *((name, _plain(text)) for name, text in notes.headers()))
 
     def refused(self, path: str) -> rpc.Metadata:
         """Of a refusal: release, and the path of the value where there is one."""

@@ -80,7 +80,7 @@ class Responses:
 
 
 def _lines(notes: Notes) -> str:
-    return "".join(f"funade-{name}: {text}\r\n" for name, text in zip(notes._fields, notes, strict=True) if text)
+    return "".join(f"{name}: {text}\r\n" for name, text in notes.headers())
 
 
 def error_json(error: str, path: str = "") -> bytes:

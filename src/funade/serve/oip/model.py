@@ -165,5 +165,4 @@ def within(asked_s: float | None, microseconds: Any, path: str) -> float | None:
 
 def parameters(prediction: str, release: str, notes: Notes) -> dict[str, str]:
     """What an answer says besides its tensors, by the names of HTTP's headers."""
-    texts = {f"funade-{name}": text for name, text in zip(notes._fields, notes, strict=True) if text}
-    return {"funade-release": release, "funade-prediction": prediction, **texts}
+    return {"funade-release": release, "funade-prediction": prediction, **dict(notes.headers())}

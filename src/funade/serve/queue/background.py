@@ -32,6 +32,10 @@ class BackgroundThread:
         self.waiting += 1
         self._asked.put((act, item, then))
 
+    def call(self, act: Callable[[], R], then: Callable[[R | Exception], None]) -> None:
+        """Have ``act`` done by itself; ``then`` is called as by ``ask``."""
+        self.ask(lambda _: [act()], None, then)
+
     def close(self) -> None:
         """End the thread after what it was asked."""
         self._asked.put(None)

@@ -66,7 +66,7 @@ class Consumer:
                 return
             rows = min(rows, _CROWDED_ROWS)
         self._claiming, self._last = True, now
-        self._writer.ask(self._claim, rows, self._claimed)
+        self._writer.call(lambda: self._queue.claim(rows), self._claimed)
 
     def feed(self) -> None:
         """Give claimed requests to their apis as far as there is room."""
@@ -84,7 +84,8 @@ class Consumer:
         now = time.monotonic()
         if (self._held or self._fed) and now - self._renewed > self._queue.rules.lease_s / 4:
             self._renewed = now
-            self._writer.ask(self._renew, [exchange.claim.id for exchange in (*self._held, *self._fed)], self._renewal)
+            ids = [exchange.claim.id for exchange in (*self._held, *self._fed)]
+            self._writer.call(lambda: self._queue.renew(ids), self._renewal)
         self.feed()
 
     def stop(self) -> None:
@@ -100,9 +101,6 @@ class Consumer:
             exchange.give_back("the worker ended before it answered")
 
     # -- claiming
-
-    def _claim(self, rows: list[int]) -> list[list[Claim]]:
-        return [self._queue.claim(rows[0])]
 
     def _claimed(self, claims: Sequence[Claim] | Exception) -> None:
         self._claiming = False
@@ -176,10 +174,6 @@ class Consumer:
             self._rows = max(self._rows // 2, 1)
         elif took_s < _QUICK_S and self._full:
             self._rows = min(self._rows * 2, _MOST_ROWS)
-
-    def _renew(self, lists: list[list[str]]) -> list[None]:
-        self._queue.renew([id for ids in lists for id in ids])
-        return [None] * len(lists)
 
     def _renewal(self, error: Exception | None) -> None:
         if error is not None:

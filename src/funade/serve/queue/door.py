@@ -92,11 +92,12 @@ class QueueDoor:
         self.submitter.tick()
         if not self._looking:
             self._looking = True
-            self._reader.ask(self._see, self.submitter.waiting, self._seen)
+            waiting = self.submitter.waiting
+            self._reader.call(lambda: self._see(waiting), self._seen)
 
-    def _see(self, waiting: list[list[str]]) -> list[_QueueState]:
-        ended = self._queue.ended(waiting[0]) if waiting[0] else []
-        return [_QueueState(self._queue.due(), ended, self._queue.callbacks.due())]
+    def _see(self, waiting: list[str]) -> _QueueState:
+        ended = self._queue.ended(waiting) if waiting else []
+        return _QueueState(self._queue.due(), ended, self._queue.callbacks.due())
 
     def _seen(self, seen: _QueueState | Exception) -> None:
         self._looking = False
@@ -112,10 +113,7 @@ class QueueDoor:
     def _sweep(self) -> None:
         if not self._sweeping:
             self._sweeping = True
-            self._writer.ask(self._do_sweep, None, self._swept)
-
-    def _do_sweep(self, asked: list[None]) -> list[Sweep]:
-        return [self._queue.sweep()] * len(asked)
+            self._writer.call(self._queue.sweep, self._swept)
 
     def _swept(self, swept: Sweep | Exception) -> None:
         self._sweeping = False
