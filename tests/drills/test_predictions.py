@@ -1,4 +1,4 @@
-"""Drills of the prediction log: keeper, workers and disk fail while answers are logged."""
+"""Drills of the prediction log: compactor, workers and disk fail while answers are logged."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ HERS = [name for name in points.NAMES if name.startswith("log.") and name not in
 
 
 @pytest.mark.parametrize("point", HERS)
-def test_drill_w27_a_keeper_that_dies_at_any_commit_point_loses_and_doubles_nothing(root: Path, point: str) -> None:
+def test_drill_w27_a_compactor_that_dies_at_any_commit_point_loses_and_doubles_nothing(root: Path, point: str) -> None:
     for number in range(2):
         with worker(root, mark=f"{number:012x}") as one:
             one.log.add(numbered(1 + number * 100, 50))
@@ -125,7 +125,7 @@ def test_a_worker_killed_under_load_loses_a_second_at_most_and_nothing_that_is_d
     assert all(any(at - 1.0 <= crowd.told[p] <= at + 0.5 for at in killed) for p in lost)
 
 
-def test_a_keeper_killed_again_and_again_while_others_read(run: Callable[..., Running], tmp_path: Path) -> None:
+def test_a_compactor_killed_again_and_again_while_others_read(run: Callable[..., Running], tmp_path: Path) -> None:
     store = tmp_path / "store"
     server = run(store=f"sqlite:{store}", workers=2)
     server.serving(1)
@@ -133,9 +133,9 @@ def test_a_keeper_killed_again_and_again_while_others_read(run: Callable[..., Ru
     crowd = Crowd(lambda: port, "plain", 4)
     try:
         for _ in range(4):
-            keeper = until(lambda: _keeper(server.process.pid))
+            compactor = until(lambda: _compactor(server.process.pid))
             time.sleep(0.9)
-            os.kill(keeper, signal.SIGKILL)
+            os.kill(compactor, signal.SIGKILL)
             seen = set(crowd.told)
             missing(store, {p: crowd.told[p] for p in seen})
     finally:
@@ -145,7 +145,7 @@ def test_a_keeper_killed_again_and_again_while_others_read(run: Callable[..., Ru
     assert missing(store, crowd.told) == set()
 
 
-def _keeper(supervisor: int) -> int | None:
+def _compactor(supervisor: int) -> int | None:
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])

@@ -112,7 +112,7 @@ class Place:
         self.queue = SqliteQueue(
             folder / "queue.db", clock=clock.system, rules=QueueRules(callbacks=("https://hooks.example/a",))
         )
-        background: Any = Clerk()
+        background: Any = AtOnce()
         submitter = Submitter(self.runtime, self.queue, background, background, lambda: None)
         asked = health.Health(["a.Api"])
         services = [
@@ -145,7 +145,7 @@ class Place:
         return call, None
 
 
-class Clerk:
+class AtOnce:
     """Looks things up at once; what is to be kept is not."""
 
     def ask(self, act: Callable[[list[Any]], list[Any]], item: Any, then: Callable[[Any], None]) -> None:

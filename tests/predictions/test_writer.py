@@ -16,7 +16,7 @@ import pytest
 
 from funade import points
 from funade.contract import outcome
-from funade.predictions import compactor as keepers
+from funade.predictions import compactor as compactors
 from funade.predictions import segments, wal
 from funade.predictions import table as predictions
 from funade.predictions import writer as logs
@@ -103,7 +103,7 @@ def test_a_file_is_never_taken_for_a_dead_worker_s_while_it_is_made(
 
     def flock(file: Any, operation: int) -> None:
         if operation == fcntl.LOCK_EX and not looked:
-            looked.append(keep(root))  # the keeper looks just before the worker has its lock
+            looked.append(keep(root))  # the compactor looks just before the worker has its lock
         real(file, operation)
 
     monkeypatch.setattr(fcntl, "flock", flock)
@@ -199,10 +199,10 @@ def test_an_old_day_is_let_go_of(root: Path) -> None:
     with worker(root) as one:
         for days in (0, 1, 2, 3):
             one.log.add(entry(days + 1, {"x": np.array([days])}, {"y": np.zeros(1)}, at=now - days * 86_400))
-    keeper = Compactor(root / "log", days=2)
-    keeper.look()
+    compactor = Compactor(root / "log", days=2)
+    compactor.look()
     assert len(read(root)) == 4
-    keeper.tidy(now)
+    compactor.tidy(now)
     assert sorted(row["request"]["x"] for row in read(root)) == [0, 1, 2]
 
 
@@ -210,17 +210,17 @@ def test_joined_segments_are_read_once_each_by_readers_of_any_moment(root: Path)
     for number in range(40):
         with worker(root, mark=f"{number:012x}") as one:
             one.log.add(numbered(1 + number * 10, 10))
-    keeper = Compactor(root / "log")
-    keeper.look()
+    compactor = Compactor(root / "log")
+    compactor.look()
     before = PredictionFolder(root / "log").select()
-    keeper.tidy(time.time())
+    compactor.tidy(time.time())
     after = PredictionFolder(root / "log").select()
     assert len(before.paths) == 40 and len(after.paths) == 1
     for select in (before, after):
         counted = sql("SELECT count(*) AS n, count(DISTINCT prediction) AS d FROM predictions", {"predictions": select})
         assert counted.to_pylist() == [{"n": 400, "d": 400}]
     later = time.time() + 3600
-    keeper.tidy(later)
+    compactor.tidy(later)
     (folder,) = (root / "log").glob("api=*/day=*")
     assert len(list(folder.glob("*.parquet"))) == 1
     assert len(read(root)) == 400
@@ -230,13 +230,13 @@ def test_joined_segments_are_read_once_each_by_readers_of_any_moment(root: Path)
 
 
 def test_a_log_that_is_written_to_all_the_time_keeps_no_file_twice(root: Path) -> None:
-    keeper, now = Compactor(root / "log"), time.time()
+    compactor, now = Compactor(root / "log"), time.time()
     for minute in range(4):
         for number in range(16):
             with worker(root, mark=f"{minute * 16 + number:012x}") as one:
                 one.log.add(numbered(1 + number, 1))
-        keeper.look()
-        keeper.tidy(now + minute * 61)
+        compactor.look()
+        compactor.tidy(now + minute * 61)
     (folder,) = (root / "log").glob("api=*/day=*")
     assert len(list(folder.glob("*.parquet"))) == 4 + 16  # what was joined last is still there for its readers
     assert read(root, "SELECT count(*) AS n, count(DISTINCT prediction) AS d FROM predictions") == [{"n": 64, "d": 64}]
@@ -247,9 +247,9 @@ def test_a_day_that_is_over_is_left_with_one_file_of_a_shape(root: Path) -> None
     for number, request in enumerate([{"x": np.ones(1)}, {"x": np.ones(1)}, {"x": np.ones(1)}, {"z": np.ones(1)}]):
         with worker(root, mark=f"{number:012x}") as one:
             one.log.add(entry(1, request, {"y": np.zeros(1)}, at=now - 3 * 86_400))
-    keeper = Compactor(root / "log")
-    keeper.look()
-    keeper.tidy(now)
+    compactor = Compactor(root / "log")
+    compactor.look()
+    compactor.tidy(now)
     assert len(PredictionFolder(root / "log").select().paths) == 2
     assert len(read(root)) == 4
 
@@ -268,20 +268,20 @@ def test_segments_that_may_be_made_again_are_not_joined(root: Path) -> None:
     for number in range(16):
         with worker(root, mark=f"{number:012x}") as one:
             one.log.add(numbered(1, 1))
-    keeper = Compactor(root / "log")
-    keeper.look()
+    compactor = Compactor(root / "log")
+    compactor.look()
     with worker(root, mark="f" * 12) as one:
         one.log.add(numbered(1, 1))
         one.log.add(numbered(2, 1, api="fare"))
     points.watch = full
     try:
-        keeper.look()
+        compactor.look()
     finally:
         points.watch = None
     assert len(read(root)) == 17
     for later in (0, 3600, 7200):
-        keeper.tidy(time.time() + later)
-    keeper.look()
+        compactor.tidy(time.time() + later)
+    compactor.look()
     assert read(root, "SELECT count(*) AS n, count(DISTINCT prediction) AS d FROM predictions") == [{"n": 18, "d": 18}]
 
 
@@ -306,19 +306,19 @@ def test_a_damaged_segment_holds_up_no_other_day(root: Path, capsys: pytest.Capt
         for number in range(2):
             with worker(root, mark=f"{day:06x}{number:06x}") as one:
                 one.log.add(entry(1, {"x": np.ones(1)}, {"y": np.zeros(1)}, at=now - day * 86_400))
-    keeper = Compactor(root / "log")
-    keeper.look()
+    compactor = Compactor(root / "log")
+    compactor.look()
     first, second = sorted((root / "log").glob("api=*/day=*"))
     next(iter(first.glob("*.parquet"))).write_bytes(b"damaged")
-    keeper.tidy(now)
-    keeper.tidy(now)
+    compactor.tidy(now)
+    compactor.tidy(now)
     assert len(list(segments.of_folder(second))) == 1
     assert capsys.readouterr().err.count("keeper: ") == 1  # told once
 
 
 def test_a_reader_of_any_moment_of_many_joins_sees_each_row_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keepers, "_MANY", 2)
-    keeper, now = Compactor(root / "log"), time.time()
+    monkeypatch.setattr(compactors, "_MANY", 2)
+    compactor, now = Compactor(root / "log"), time.time()
     seen: list[tuple[int, int, int, int]] = []
     done, made = threading.Event(), [0]
 
@@ -334,8 +334,8 @@ def test_a_reader_of_any_moment_of_many_joins_sees_each_row_once(root: Path, mon
         for number in range(40):
             with worker(root, mark=f"{number:012x}") as one:
                 one.log.add(numbered(1, 10))
-            made[0] += keeper.look()
-            keeper.tidy(now)  # what was joined is not swept: no minute has gone by
+            made[0] += compactor.look()
+            compactor.tidy(now)  # what was joined is not swept: no minute has gone by
     finally:
         done.set()
         reader.join()

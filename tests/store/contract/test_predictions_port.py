@@ -46,7 +46,7 @@ def writer(predictions: PredictionStore, loop: asyncio.AbstractEventLoop, tmp_pa
 
 @pytest.fixture
 def readable(engine: str, tmp_path: Path) -> Callable[[], None]:
-    """Does once what the store's keeper does beside a server."""
+    """Does once what the store's compactor does beside a server."""
 
     def compact() -> None:
         if engine == "sqlite":

@@ -1,4 +1,4 @@
-"""A keeper for tests: ``python compactor.py FOLDER [POINT [TIMES]]`` looks until nothing is left, and joins.
+"""A compactor for tests: ``python compactor.py FOLDER [POINT [TIMES]]`` looks until nothing is left, and joins.
 
 Stops at the commit point POINT when it is passed for the TIMES-th time.
 """

@@ -130,7 +130,7 @@ class Connection(asyncio.Protocol):
         if api is None:
             shared.routes.respond(exchange, head, path, body)
             return
-        if not shared.routes.may_ask(exchange, head):
+        if not shared.routes.may("predict", exchange, head):
             return
         refusal = head.wrong_content()
         if refusal is not None:

@@ -73,9 +73,9 @@ class Routes:
         shown = head.method.decode("ascii", "replace")
         self.refuse(exchange, 405, f"method expected {allowed}, got {shown}", f"allow: {allowed}\r\n")
 
-    def may_ask(self, exchange: Exchange, head: Head) -> bool:
-        """Whether whoever sent this head may ask for answers; if not, the request is refused."""
-        refusal = self._runtime.tokens.refusal("predict", head.headers.get(b"authorization"))
+    def may(self, role: Role, exchange: Exchange, head: Head) -> bool:
+        """Whether whoever sent this head may do what needs the role; if not, the request is refused."""
+        refusal = self._runtime.tokens.refusal(role, head.headers.get(b"authorization"))
         if refusal is not None:
             self.refuse(exchange, *refusal)
         return refusal is None
@@ -88,9 +88,7 @@ class Routes:
         exchange.page(status, error_json(error), extra)
 
     def _let(self, route: Route, exchange: Exchange, head: Head, names: Mapping[str, str], body: bytes) -> None:
-        refusal = self._runtime.tokens.refusal(route.role, head.headers.get(b"authorization"))
-        if refusal is not None:
-            self.refuse(exchange, *refusal)
+        if not self.may(route.role, exchange, head):
             return
         try:
             query = _query(head.url)
