@@ -17,9 +17,7 @@ from funade.declare.guard import Bounds, GuardFunction
 from funade.declare.policy import Guard
 from funade.errors import AnswerError
 
-_SAID = {"clamp": "clamped", "fallback": "fallback", "reject": "rejected"}
-
-
+_VERBS = {"clamp": "clamped", "fallback": "fallback", "reject": "rejected"}
 _CODES = {"fallback": GUARD, "reject": REFUSED}
 
 
@@ -58,8 +56,8 @@ class Guards:
                 for name, bound in guard.bounds.items():
                     _hold(name, bound, guard.otherwise, columns, faults, masks)
         coerced, broken = self._answers.judge(columns, rows, api=self._api)
-        held = {row: fault for row, fault in faults.items() if fault.code in (GUARD, REFUSED)}
-        return Outcome(coerced, {**faults, **broken, **held}, masks or None)
+        by_guards = {row: fault for row, fault in faults.items() if fault.code in (GUARD, REFUSED)}
+        return Outcome(coerced, {**faults, **broken, **by_guards}, masks or None)
 
     def _ask(
         self,
@@ -87,7 +85,7 @@ class Guards:
         held = np.zeros(rows, dtype=np.bool_)
         held[free] = ~verdicts
         if held.any():
-            _mark(masks, f"{name} {_SAID[guard.otherwise]}", held)
+            _mark(masks, f"{name} {_VERBS[guard.otherwise]}", held)
             fault = Fault(_CODES[guard.otherwise], f"values that guard `{name}` does not let pass")
             faults.update(dict.fromkeys(np.flatnonzero(held).tolist(), fault))
 
@@ -127,7 +125,7 @@ def _hold(
     out[list(faults)] = False
     if not out.any():
         return
-    _mark(masks, f"{name} {_SAID[otherwise]}", out)
+    _mark(masks, f"{name} {_VERBS[otherwise]}", out)
     if otherwise == "clamp":
         columns[name] = array.copy()
         columns[name][out] = np.clip(array[out], least, greatest)

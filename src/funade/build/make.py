@@ -80,21 +80,20 @@ def _version(step: Step, steps: Plan, around: BuildContext) -> Version:
     # Relations of one function meet on one connection, or they could not be joined.
     connection = query.memory() if any(edge.form == "relation" for edge in spec.edges) else None
     for edge in spec.edges:
-        there = inputs[edge.parameter]
-        if there.kind in ("model", "threshold"):
-            arguments[edge.parameter] = store.load(there.id, project_types=around.graph.packages)
+        version = inputs[edge.parameter]
+        if version.kind in ("model", "threshold"):
+            arguments[edge.parameter] = store.load(version.id, project_types=around.graph.packages)
             continue
-        table = _rows(edge, there, windows, steps, around, judged)
+        table = _rows(edge, version, windows, steps, around, judged)
         arguments[edge.parameter] = from_arrow(table, edge.form or "pandas", connection=connection)
         if _is_sql(spec):
             queried[edge.parameter] = table
     result = around.nodes[spec.name].function(**arguments)
     if _is_sql(spec):
         result = _queried(spec, result, queried)
-    seen = _seen(spec, inputs, windows, around)
     version = Version(
         id=step.version, node=spec.name, kind=spec.kind, recipe=step.recipe, made_at=around.now(), inputs=step.inputs,
-        symbols=spec.symbols, classes=spec.classes, lock=around.lock, **seen,
+        symbols=spec.symbols, classes=spec.classes, lock=around.lock, **_seen(spec, inputs, windows, around),
     )  # fmt: skip
     if spec.kind == "evaluation":
         return msgspec.structs.replace(

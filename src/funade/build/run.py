@@ -48,12 +48,12 @@ def build(
 
 def _build(step: Step, steps: Plan, around: BuildContext, *, attempt: bool) -> Built:
     metadata = around.store.metadata
-    there = metadata.version(step.version)
+    earlier = metadata.version(step.version)
     if step.state in ("bound", "found") and step.spec.kind in ("api", "source"):
-        version = there or metadata.add_version(unbuilt(step, metadata, around.now()))
+        version = earlier or metadata.add_version(unbuilt(step, metadata, around.now()))
         return Built(version, made=False, seconds=0.0)
-    if there is not None:
-        return Built(there, made=False, seconds=0.0, findings=checked(step, there, around))
+    if earlier is not None:
+        return Built(earlier, made=False, seconds=0.0, findings=checked(step, earlier, around))
     started = time.perf_counter()
     from funade.build.make import make  # NumPy and Arrow, only where something is made
 

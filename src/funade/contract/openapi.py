@@ -70,7 +70,7 @@ ASKED = (401, 415, 422, 504)
 
 RETRY = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}}
 
-SAID = {
+ANSWER_HEADERS = {
     "funade-release": "The number of the release that answered.",
     "funade-arm": "The arm of an experiment; `current` without one.",
     "funade-prediction": "The id of this answer; of an array's row i it is followed by `.i`.",
@@ -127,9 +127,9 @@ def timeout() -> dict[str, Any]:
 
 def _headers(*, answer: bool) -> dict[str, Any]:
     always = 3 if answer else 2
-    names = list(SAID) if answer else list(SAID)[:2]
+    names = list(ANSWER_HEADERS) if answer else list(ANSWER_HEADERS)[:2]
     return {
-        name: {"description": SAID[name], "required": index < always, "schema": {"type": "string"}}
+        name: {"description": ANSWER_HEADERS[name], "required": index < always, "schema": {"type": "string"}}
         for index, name in enumerate(names)
     }
 

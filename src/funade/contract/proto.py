@@ -37,7 +37,7 @@ class MessageField(NamedTuple):
     number: int
     optional: bool
     json: str
-    said: str
+    comment: str
 
 
 class Message(NamedTuple):
@@ -45,9 +45,9 @@ class Message(NamedTuple):
 
     name: str
     doc: str
-    lines: Sequence[MessageField]
+    fields: Sequence[MessageField]
     reserved: Sequence[int]
-    gone: Sequence[str]
+    reserved_names: Sequence[str]
 
 
 def path_of(wire: Wire) -> str:
@@ -74,21 +74,20 @@ def answer_of(contract: Contract, wire: Wire) -> Message:
 
 
 def _message(name: str, doc: str, fields: Sequence[Field], slots: Sequence[Slot], *, answer: bool) -> Message:
-    given, named = numbers(fields, slots), names(fields, slots)
-    lines = [_line(f, named[f.name], given[f.name], answer=answer) for f in fields]
-    used = set(given.values())
-    reserved = sorted(slot.number for slot in slots if slot.number not in used)
-    gone = sorted({slot.name for slot in slots if slot.number not in used and _fits(slot.name)} - {*named.values()})
-    return Message(name, doc, lines, reserved, gone)
+    number_of, name_of = numbers(fields, slots), names(fields, slots)
+    lines = [_line(f, name_of[f.name], number_of[f.name], answer=answer) for f in fields]
+    free = [slot for slot in slots if slot.number not in number_of.values()]
+    reserved_names = {slot.name for slot in free if _fits(slot.name)} - {*name_of.values()}
+    return Message(name, doc, lines, sorted(slot.number for slot in free), sorted(reserved_names))
 
 
 def _line(field: Field, name: str, number: int, *, answer: bool) -> MessageField:
-    said = [*limits(field), *([field.unit] if field.unit else [])]
+    facts = [*limits(field), *([field.unit] if field.unit else [])]
     if not answer and not field.required and not (field.nullable and field.default is None):
-        said.append(f"{field.default} where absent")
+        facts.append(f"{field.default} where absent")
     elif not answer and field.required:
-        said.append("required")
-    text = ", ".join(said) + (f": {field.doc}" if field.doc else "")
+        facts.append("required")
+    text = ", ".join(facts) + (f": {field.doc}" if field.doc else "")
     optional = not answer or field.nullable
     return MessageField(name, _TYPES[field.type], number, optional, field.name, _flat(text))
 
@@ -154,13 +153,13 @@ def _text(message: Message) -> str:
     lines.append(f"message {message.name} {{")
     if message.reserved:
         lines.append(f"  reserved {', '.join(map(str, message.reserved))};")
-    if message.gone:
-        lines.append(f"  reserved {', '.join(chr(34) + name + chr(34) for name in message.gone)};")
-    for line in message.lines:
+    if message.reserved_names:
+        lines.append(f"  reserved {', '.join(chr(34) + name + chr(34) for name in message.reserved_names)};")
+    for line in message.fields:
         json = f' [json_name = "{line.json}"]' if camel(line.name) != line.json else ""
-        said = f"  // {line.said}" if line.said else ""
+        comment = f"  // {line.comment}" if line.comment else ""
         start = "optional " if line.optional else ""
-        lines.append(f"  {start}{line.kind} {line.name} = {line.number}{json};{said}")
+        lines.append(f"  {start}{line.kind} {line.name} = {line.number}{json};{comment}")
     return "\n".join([*lines, "}"])
 
 
@@ -189,37 +188,31 @@ def descriptor_of(contract: Contract, wire: Wire) -> FileDescriptorProto:
     return file
 
 
-def _describe(made: DescriptorProto, message: Message) -> None:
+def _describe(descriptor: DescriptorProto, message: Message) -> None:
     from google.protobuf.descriptor_pb2 import FieldDescriptorProto
 
-    kinds = {
-        "bool": FieldDescriptorProto.TYPE_BOOL,
-        "int64": FieldDescriptorProto.TYPE_INT64,
-        "double": FieldDescriptorProto.TYPE_DOUBLE,
-        "string": FieldDescriptorProto.TYPE_STRING,
-    }
-    made.name = message.name
+    descriptor.name = message.name
     for number in message.reserved:
-        made.reserved_range.add(start=number, end=number + 1)
-    made.reserved_name.extend(message.gone)
-    for line in message.lines:
-        field = made.field.add(
+        descriptor.reserved_range.add(start=number, end=number + 1)
+    descriptor.reserved_name.extend(message.reserved_names)
+    for line in message.fields:
+        field = descriptor.field.add(
             name=line.name,
             number=line.number,
             label=FieldDescriptorProto.LABEL_OPTIONAL,
-            type=kinds[line.kind],
+            type=FieldDescriptorProto.Type.Value(f"TYPE_{line.kind.upper()}"),
             json_name=line.json,
         )
         if line.optional:
             field.proto3_optional = True
-            field.oneof_index = len(made.oneof_decl)
-            made.oneof_decl.add(name=_oneof(line.name, message.lines))
+            field.oneof_index = len(descriptor.oneof_decl)
+            descriptor.oneof_decl.add(name=_oneof(line.name, message.fields))
 
 
 def _oneof(name: str, lines: Iterable[MessageField]) -> str:
     """The name of the one-field oneof that stands for presence, as protoc makes it."""
-    taken = {line.name for line in lines}
-    made = f"_{name}"
-    while made in taken:
-        made = f"X{made}"
-    return made
+    field_names = {line.name for line in lines}
+    oneof = f"_{name}"
+    while oneof in field_names:
+        oneof = f"X{oneof}"
+    return oneof

@@ -51,12 +51,12 @@ _FIRST_FORBIDDEN, _LAST_FORBIDDEN = 19_000, 19_999  # Protocol Buffers keeps the
 def _numbered(fields: Iterable[Field], slots: tuple[Slot, ...]) -> tuple[Slot, ...]:
     known = {(slot.name, slot.type) for slot in slots}
     number = max((slot.number for slot in slots), default=0)
-    made = []
+    added = []
     for field in fields:
         if (field.name, field.type) not in known:
             number = _LAST_FORBIDDEN + 1 if number + 1 == _FIRST_FORBIDDEN else number + 1
-            made.append(Slot(field.name, field.type, number))
-    return (*slots, *made)
+            added.append(Slot(field.name, field.type, number))
+    return (*slots, *added)
 
 
 def ascii_name(name: str) -> str:

@@ -63,9 +63,9 @@ def plan(
     steps: Plan = {}
     for spec in graph:
         steps[spec.name] = _step(spec, steps, metadata, held, settings, timezone, (attempt or {}).get(spec.name, {}))
-    there = metadata.has_versions([s.version for s in steps.values() if s.version and s.state == "absent"])
+    built = metadata.has_versions([s.version for s in steps.values() if s.version and s.state == "absent"])
     return {
-        name: msgspec.structs.replace(step, state="found") if step.version in there and step.state == "absent" else step
+        name: msgspec.structs.replace(step, state="found") if step.version in built and step.state == "absent" else step
         for name, step in steps.items()
     }
 

@@ -12,7 +12,7 @@ import msgspec
 from funade.contract.breaks import limits
 from funade.contract.example import example
 from funade.contract.field import Field
-from funade.contract.openapi import ERRORS, SAID, Operation, Paths, openapi, operation, ref, response
+from funade.contract.openapi import ANSWER_HEADERS, ERRORS, Operation, Paths, openapi, operation, ref, response
 from funade.serve.answer.api import Api
 from funade.serve.answer.runtime import Runtime
 from funade.serve.http.docs_style import SCRIPT, STYLE
@@ -161,7 +161,7 @@ def _form(api: str, body: str) -> str:
 
 
 def _answers() -> str:
-    headers = "".join(f"<tr><td><code>{n}</code></td><td>{_code(text)}</td></tr>" for n, text in SAID.items())
+    headers = "".join(f"<tr><td><code>{n}</code></td><td>{_code(text)}</td></tr>" for n, text in ANSWER_HEADERS.items())
     errors = "".join(f"<tr><td>{status}</td><td>{_code(text)}</td></tr>" for status, text in ERRORS.items())
     limit = "milliseconds the answer may take; then the fallback speaks, or 504"
     return (
