@@ -25,10 +25,6 @@ def blobs(tmp_path: Path) -> BlobFolder:
     return BlobFolder(tmp_path / "store")
 
 
-def files_of(blobs: BlobFolder) -> list[str]:
-    return sorted(p.relative_to(blobs.root).as_posix() for p in blobs.root.rglob("*") if p.is_file())
-
-
 # -- kept ------------------------------------------------------------------------------------------
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from funade.cli.output import JSON, as_json, count, project, say, seconds
+from funade.cli.output import JSON, as_json, bar_of, count, project, say, seconds
 
 if TYPE_CHECKING:
     from funade.batch.run import Progress
@@ -68,14 +68,11 @@ def _progress(title: str) -> Iterator[Any]:
     if not sys.stderr.isatty():
         yield _lines(title)
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
     texts = TextColumn("{task.description}"), TextColumn("{task.fields[rate]}")
-    columns = [texts[0], BarColumn(), MofNCompleteColumn(), texts[1], TimeRemainingColumn()]
-    console = Console(file=sys.stderr)
     rate = _Rate()
-    with Progress(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False) as bar:
+    with bar_of(texts[0], BarColumn(), MofNCompleteColumn(), texts[1], TimeRemainingColumn()) as bar:
         row = bar.add_task(title, total=None, rate="")
         yield lambda step: bar.update(row, completed=step.rows, total=step.total, rate=rate.of(step))
 

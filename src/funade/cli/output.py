@@ -99,19 +99,26 @@ def local(at: datetime) -> str:
     return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
+def bar_of(*columns: Any) -> Any:
+    """A bar of these columns on standard error: the stream itself, for while a user's function runs, ``sys.stderr`` is
+    its build's log.
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(file=sys.stderr)
+    return Progress(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False)
+
+
 @contextmanager
 def progress(title: str, total: int | None = None) -> Iterator[Any]:
     """A bar on standard error once two seconds have passed, if a terminal is there; call it with each step's name."""
     if not sys.stderr.isatty():
         yield lambda name="": None
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 
-    columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()]
-    # The stream itself, and nothing redirected: while a user's function runs, `sys.stderr` is its build's log.
-    console = Console(file=sys.stderr)
-    bar = Progress(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False)
+    bar = bar_of(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     row = bar.add_task(title, total=total)
 
     def show() -> None:

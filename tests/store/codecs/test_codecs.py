@@ -363,7 +363,7 @@ codecs.encode(Slow(), "python", BlobFolder(pathlib.Path({str(blobs.root)!r})))
     ],
 )  # fmt: skip
 def test_the_codec_follows_from_the_annotation(annotation: object, codec: str) -> None:
-    assert codecs.codec_for(annotation, place="m.py:1") == codec
+    assert codecs.codec_for(annotation, place="m.py:1", what="model `m`") == codec
 
 
 NOT_ANNOTATED = "model `m` expected an annotated return type, got none - at m.py:1; write e.g. `-> LGBMClassifier`"

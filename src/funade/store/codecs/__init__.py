@@ -62,13 +62,13 @@ ONNX: Codec = OnnxModel()
 _BY_NAME = {codec.name: codec for codec in (*CODECS, ONNX)}
 
 
-def codec_for(annotation: object, *, place: str, what: str = "model") -> str:
+def codec_for(annotation: object, *, place: str, what: str) -> str:
     """The name of the codec that keeps what an annotated function returns.
 
     Raises:
         DeclarationError: no annotation, one that is no class, or a class that no codec fits.
     """
-    cls = class_of(annotation, place=place, what=what)
+    cls = _class_of(annotation, place=place, what=what)
     codec_name = next((codec.name for codec in CODECS if codec.fits(cls)), "")
     if codec_name:
         return codec_name
@@ -80,7 +80,7 @@ def codec_for(annotation: object, *, place: str, what: str = "model") -> str:
     )
 
 
-def converted(codec: str, *, place: str, what: str = "model") -> str:
+def converted(codec: str, *, place: str, what: str) -> str:
     """The codec that keeps, beside what ``codec`` keeps, its conversion to ONNX.
 
     Raises:
@@ -107,7 +107,7 @@ def original(artifact: Artifact) -> Artifact:
     return Artifact(codec=folders.pop(), files={name: digest for (_, name), digest in files.items()})
 
 
-def class_of(annotation: object, *, place: str, what: str = "model") -> type:
+def _class_of(annotation: object, *, place: str, what: str) -> type:
     """The one class a return annotation names."""
     if annotation in (None, type(None), Any) or getattr(annotation, "__name__", "") == "_empty":
         got = "Any" if annotation is Any else "none"
