@@ -45,17 +45,17 @@ def columns(named: Iterable[tuple[str, Any]], place: str) -> tuple[ModelColumn, 
     >>> [c.name for c in columns([("petal length (cm)", float), ("2", int), ("class", int), ("2", int)], "m")]
     ['petal_length_cm', 'f2', 'class_', 'f2_1']
     """
-    found: dict[str, ModelColumn] = {}
+    by_name: dict[str, ModelColumn] = {}
     for called, kind in named:
         plain = re.sub(r"\W+", "_", called, flags=re.ASCII).strip("_") or "f"
         plain = f"f{plain}" if plain[0].isdigit() else f"{plain}_" if keyword.iskeyword(plain) else plain
-        free = next(n for n in (plain, *(f"{plain}_{i}" for i in range(1, 2 * MOST_FIELDS))) if n not in found)
-        found[free] = ModelColumn(free, kind, "" if free == called else called)
-        if len(found) > MOST_FIELDS:
+        free = next(n for n in (plain, *(f"{plain}_{i}" for i in range(1, 2 * MOST_FIELDS))) if n not in by_name)
+        by_name[free] = ModelColumn(free, kind, "" if free == called else called)
+        if len(by_name) > MOST_FIELDS:
             raise ServeError(
                 f"`{place}` expected at most {MOST_FIELDS} values a row in the contract, got more", do=PROJECT
             )
-    return tuple(found.values())
+    return tuple(by_name.values())
 
 
 def struct(name: str, columns: Sequence[ModelColumn], doc: str) -> type[msgspec.Struct]:
@@ -91,7 +91,7 @@ def kind_of(path: Path) -> str:
         return "lightgbm"
     if head[0] == 0x08 and path.stat().st_size < MOST_BYTES:  # the first field of ONNX: its version
         return "onnx"
-    got = next((told for start, told in _OTHERS if head.startswith(start)), "another file")
+    got = next((what for start, what in _OTHERS if head.startswith(start)), "another file")
     raise ServeError(
         f"`{path}` expected an ONNX or LightGBM text file, got {got}",
         do="export the model to ONNX, or save it with Booster.save_model",
@@ -120,14 +120,14 @@ def needed(name: str) -> Any:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         missing = (error.name or name).partition(".")[0]
-        told = f"a model file of this kind expected `{missing}`, got none installed"
-        raise ServeError(told, do=f"run: pip install {missing}") from error
+        what = f"a model file of this kind expected `{missing}`, got none installed"
+        raise ServeError(what, do=f"run: pip install {missing}") from error
 
 
 def unread(path: Path, error: Exception) -> ServeError:
     """The error that a library could not read a file, in one line."""
-    told = re.sub(
+    text = re.sub(
         r"^\[ONNXRuntimeError\] : \d+ : \w+ : (Load model from .*? failed:)?", "", " ".join(str(error).split())
     )
-    told = told if len(told) <= 200 else f"{told[:200]}…"
-    return ServeError(f"`{path}` expected a whole model, got one that does not load: {told}", do="write it again")
+    text = text if len(text) <= 200 else f"{text[:200]}…"
+    return ServeError(f"`{path}` expected a whole model, got one that does not load: {text}", do="write it again")

@@ -30,8 +30,8 @@ def read(path: Path) -> ModelScorer:
     except (lightgbm.basic.LightGBMError, ValueError) as error:
         raise unread(path, error) from None
     if booster.pandas_categorical:
-        told = f"`{path}` expected features that are numbers, got categories of a pandas frame"
-        raise ServeError(told, do=PROJECT)
+        what = f"`{path}` expected features that are numbers, got categories of a pandas frame"
+        raise ServeError(what, do=PROJECT)
     width, many = booster.num_feature(), booster.num_model_per_iteration()
     learned = booster.feature_name()
     plain = learned == [f"Column_{i}" for i in range(width)]
@@ -41,8 +41,8 @@ def read(path: Path) -> ModelScorer:
 
     def run(rows: Columns) -> Columns:
         x = np.column_stack([rows[column.name] for column in takes])
-        found = booster.predict(x, num_threads=1)
-        return {outputs[0]: found} if many == 1 else dict(zip(outputs, found.T, strict=True))
+        scores = booster.predict(x, num_threads=1)
+        return {outputs[0]: scores} if many == 1 else dict(zip(outputs, scores.T, strict=True))
 
     return ModelScorer(takes, gives, run)
 

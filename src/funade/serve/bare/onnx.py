@@ -99,15 +99,15 @@ class _Run:
 
 def _input(put: Any, path: Path) -> _TensorIn:
     dtype, shape = _DTYPES.get(put.type.removeprefix("tensor(").rstrip(")"), ""), list(put.shape)
-    told = f"`{path}` expected inputs of one value or one list of values a row, got `{put.name}`"
+    expected = f"`{path}` expected inputs of one value or one list of values a row, got `{put.name}`"
     if not dtype or not put.type.startswith("tensor("):
-        raise ServeError(f"{told} of type {put.type}", do=PROJECT)
+        raise ServeError(f"{expected} of type {put.type}", do=PROJECT)
     if not shape:
-        raise ServeError(f"{told} of unknown shape", do=PROJECT)
+        raise ServeError(f"{expected} of unknown shape", do=PROJECT)
     if len(shape) > 2 or (len(shape) == 1 and isinstance(shape[0], int) and shape[0] > 1):
-        raise ServeError(f"{told} of shape {_shown(shape)}", do=PROJECT)
+        raise ServeError(f"{expected} of shape {_shown(shape)}", do=PROJECT)
     if len(shape) == 2 and not (isinstance(shape[1], int) and shape[1] > 0):
-        raise ServeError(f"{told} of shape {_shown(shape)}", do="export it with a fixed number of features")
+        raise ServeError(f"{expected} of shape {_shown(shape)}", do="export it with a fixed number of features")
     return _TensorIn(put.name, dtype, shape[1] if len(shape) == 2 else None)
 
 
@@ -117,10 +117,10 @@ def _shown(shape: Sequence[Any]) -> str:
 
 def _fixed(session: Any, path: Path) -> int:
     """How many rows the graph was exported for; 0 where any number will do."""
-    told = {put.shape[0] for put in session.get_inputs() if isinstance(put.shape[0], int) and put.shape[0] > 0}
-    if len(told) > 1:
-        raise ServeError(f"`{path}` expected one number of rows for all inputs, got {sorted(told)}", do=PROJECT)
-    return int(next(iter(told), 0))
+    counts = {put.shape[0] for put in session.get_inputs() if isinstance(put.shape[0], int) and put.shape[0] > 0}
+    if len(counts) > 1:
+        raise ServeError(f"`{path}` expected one number of rows for all inputs, got {sorted(counts)}", do=PROJECT)
+    return int(next(iter(counts), 0))
 
 
 def _taken(inputs: list[_TensorIn], session: Any) -> Iterator[tuple[str, Any]]:
@@ -136,11 +136,11 @@ def _taken(inputs: list[_TensorIn], session: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _names(session: Any, width: int) -> list[str]:
-    told = session.get_modelmeta().custom_metadata_map.get(NAMES, "")
+    text = session.get_modelmeta().custom_metadata_map.get(NAMES, "")
     try:
-        names = msgspec.json.decode(told, type=list[str])
+        names = msgspec.json.decode(text, type=list[str])
     except (msgspec.DecodeError, msgspec.ValidationError):
-        names = [part.strip() for part in told.split(",") if part.strip()]
+        names = [part.strip() for part in text.split(",") if part.strip()]
     return names if len(names) == width else [f"f{index}" for index in range(width)]
 
 
@@ -165,14 +165,14 @@ def _blank(inputs: list[_TensorIn], takes: tuple[ModelColumn, ...], count: int) 
 def _feed(inputs: list[_TensorIn], rows: Columns, takes: tuple[ModelColumn, ...]) -> dict[str, Any]:
     feed, at = {}, 0
     for tensor in inputs:
-        taken = [rows[column.name] for column in takes[at : at + (tensor.width or 1)]]
-        at += len(taken)
+        values = [rows[column.name] for column in takes[at : at + (tensor.width or 1)]]
+        at += len(values)
         with np.errstate(over="ignore"):
             if tensor.width is None:
-                feed[tensor.name] = taken[0].astype(tensor.dtype, copy=False)
+                feed[tensor.name] = values[0].astype(tensor.dtype, copy=False)
             else:
-                flat = np.concatenate(taken, dtype=tensor.dtype, casting="unsafe")
-                feed[tensor.name] = np.ascontiguousarray(flat.reshape(len(taken), -1).T)
+                flat = np.concatenate(values, dtype=tensor.dtype, casting="unsafe")
+                feed[tensor.name] = np.ascontiguousarray(flat.reshape(len(values), -1).T)
     return feed
 
 
@@ -184,26 +184,26 @@ def _filled(tensor: Any, count: int) -> Any:
 def _outputs(session: Any, feed: dict[str, Any], count: int, path: Path) -> list[_TensorOut]:
     """What the graph's outputs are, seen on blank rows: shapes are often not said."""
     try:
-        found = session.run(None, feed)
+        tensors = session.run(None, feed)
     except Exception as error:
         raise unread(path, error) from None
-    return [_output(put, tensor, count, path) for put, tensor in zip(session.get_outputs(), found, strict=True)]
+    return [_output(put, tensor, count, path) for put, tensor in zip(session.get_outputs(), tensors, strict=True)]
 
 
-def _output(put: Any, found: Any, count: int, path: Path) -> _TensorOut:
-    told = f"`{path}` expected outputs of one value or one list of values a row, got `{put.name}`"
-    if isinstance(found, list) and found and isinstance(found[0], dict) and len(found) == count:
-        keys = tuple(found[0])
+def _output(put: Any, tensor: Any, count: int, path: Path) -> _TensorOut:
+    expected = f"`{path}` expected outputs of one value or one list of values a row, got `{put.name}`"
+    if isinstance(tensor, list) and tensor and isinstance(tensor[0], dict) and len(tensor) == count:
+        keys = tuple(tensor[0])
         return _TensorOut(put.name, float, len(keys), flat=False, keys=keys)
-    shape = getattr(found, "shape", None)
+    shape = getattr(tensor, "shape", None)
     if shape is None:
-        raise ServeError(f"{told} of type {put.type}", do=PROJECT)
+        raise ServeError(f"{expected} of type {put.type}", do=PROJECT)
     if shape[:1] != (count,) or len(shape) > 2 or 0 in shape:
-        raise ServeError(f"{told} of shape {_shown(shape)} for {count} rows", do=PROJECT)
+        raise ServeError(f"{expected} of shape {_shown(shape)} for {count} rows", do=PROJECT)
     kinds = {"b": bool, "i": int, "u": int, "f": float, "O": str, "U": str}
-    if found.dtype.kind not in kinds:
-        raise ServeError(f"{told} of type {put.type}", do=PROJECT)
-    return _TensorOut(put.name, kinds[found.dtype.kind], shape[1] if len(shape) == 2 else 1, flat=len(shape) == 1)
+    if tensor.dtype.kind not in kinds:
+        raise ServeError(f"{expected} of type {put.type}", do=PROJECT)
+    return _TensorOut(put.name, kinds[tensor.dtype.kind], shape[1] if len(shape) == 2 else 1, flat=len(shape) == 1)
 
 
 def _given(outputs: list[_TensorOut]) -> Iterator[tuple[str, Any]]:
@@ -214,8 +214,8 @@ def _given(outputs: list[_TensorOut]) -> Iterator[tuple[str, Any]]:
             yield from ((f"{output.name}_{key}", output.type) for key in output.keys or range(output.number))
 
 
-def _split(output: _TensorOut, found: Any) -> list[Any]:
+def _split(output: _TensorOut, tensor: Any) -> list[Any]:
     """One array a field."""
     if output.keys:
-        return [np.array([row[key] for row in found], np.float64) for key in output.keys]
-    return [found] if output.flat else list(found.T)
+        return [np.array([row[key] for row in tensor], np.float64) for key in output.keys]
+    return [tensor] if output.flat else list(tensor.T)
