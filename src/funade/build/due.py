@@ -32,13 +32,13 @@ def periods_to_load(
     """
     every = spec.policy(Every)
     assert every is not None  # declared: a source has its rhythm
-    there = {r.period for r in store.metadata.revisions(spec.name)}
+    loaded = {r.period for r in store.metadata.revisions(spec.name)}
     periods = list(due(every, zone, now))
     if not first and not last and not again:
         revised = spec.policy(Revised)
         since = now - span(revised.within) if revised else None
-        return [p for p in periods if p.name not in there or (since is not None and p.end > since)]
+        return [p for p in periods if p.name not in loaded or (since is not None and p.end > since)]
     if not last and not periods:
         return []
     named = chosen(every, zone, first, last or periods[-1].name, now=now)
-    return named if again else [p for p in named if p.name not in there]
+    return named if again else [p for p in named if p.name not in loaded]

@@ -132,7 +132,7 @@ def _agreed(spec: Spec, known: pa.Schema | None, new: pa.Schema, at: str) -> pa.
     if known is None or not new.names:
         return new if new.names else known
     if set(known.names) != set(new.names):
-        _refuse_columns(spec, at, known.names, new.names)
+        raise _other_columns(spec, at, known.names, new.names)
     fields = []
     for old, now in ((known.field(name), new.field(name)) for name in new.names):
         try:
@@ -156,11 +156,11 @@ def _call(node: Node[Any, Any], spec: Spec, period: Period, arguments: dict[str,
         ) from error
 
 
-def _refuse_columns(spec: Spec, at: str, expected: Iterable[str], got: Iterable[str]) -> None:
+def _other_columns(spec: Spec, at: str, expected: Iterable[str], got: Iterable[str]) -> ResultRefused:
     missing, extra = sorted(set(expected) - set(got)), sorted(set(got) - set(expected))
     parts = [f"no {', '.join(missing)}"] if missing else []
     parts += [f"new {', '.join(extra)}"] if extra else []
-    raise ResultRefused(
+    return ResultRefused(
         f"source `{spec.name}` expected the columns loaded before, got {' and '.join(parts)}",
         at=at,
         do="; ".join(filter(None, [_same(spec), closest(extra[0], missing) if extra else ""])),
