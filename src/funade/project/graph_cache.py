@@ -30,7 +30,8 @@ def key(root: Path) -> str:
         parts += [path.relative_to(root).as_posix(), of_bytes(path.read_bytes())]
     for entry in sys.path:
         with contextlib.suppress(OSError):
-            if "site-packages" in entry or entry.endswith("dist-packages"):
+            # Libraries put folders of their own below it on the path: whether they did says nothing of the graph.
+            if Path(entry).name in ("site-packages", "dist-packages"):
                 parts.append(f"{entry} {Path(entry).stat().st_mtime_ns}")
     return of_parts(parts)
 
