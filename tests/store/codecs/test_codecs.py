@@ -336,7 +336,6 @@ class Slow:
     def load(cls, dir): ...
 from funade.store import codecs
 from funade.store.blobs import BlobFolder
-from support.records import digests
 codecs.encode(Slow(), "python", BlobFolder(pathlib.Path({str(blobs.root)!r})))
 """
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
