@@ -7,7 +7,7 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -99,15 +99,24 @@ def test_drill_w5_30_switches_under_load_lose_and_mix_nothing(run: Run) -> None:
     assert server.end() == 0
 
 
+def first(workers: Sequence[int]) -> int:
+    return workers[0]
+
+
+def kill_one(server: Running, load: Load, choose: Callable[[Sequence[int]], int] = first) -> None:
+    """Kill a worker, and wait for its replacement and until every client has been answered since."""
+    before = server.serving(1)
+    os.kill(choose(before.workers), signal.SIGKILL)
+    until(lambda: server.state.workers != before.workers or None, 5)
+    server.serving(1)
+    load.all_answered()
+
+
 def test_drill_w16_killed_workers_cost_a_client_with_one_retry_nothing(run: Run) -> None:
     server = run()
     with Load(server.port, retries=1) as load:
         for _ in range(5):
-            before = server.serving(1)
-            os.kill(before.workers[0], signal.SIGKILL)
-            until(lambda: server.state.workers != before.workers or None, 5)  # noqa: B023
-            server.serving(1)
-            load.all_answered()
+            kill_one(server, load)
     assert load.faults == []
     assert 0 < load.retried < load.answered
 
@@ -116,11 +125,7 @@ def test_drill_t11_one_of_three_killed_workers_costs_a_client_with_one_retry_not
     server = run(workers=3)
     with Load(server.port, clients=9, retries=1) as load:
         for _ in range(3):
-            before = server.serving(1)
-            os.kill(random.choice(before.workers), signal.SIGKILL)
-            until(lambda: server.state.workers != before.workers or None, 5)  # noqa: B023
-            server.serving(1)
-            load.all_answered()
+            kill_one(server, load, random.choice)
         answered = load.answered
         until(lambda: load.answered > answered + 100 or None)
     assert load.faults == []
@@ -131,11 +136,7 @@ def test_drill_w16_killed_only_worker_is_replaced_within_5_s(run: Run) -> None:
     server = run(workers=1)
     with Load(server.port, retries=1) as load:
         for _ in range(3):
-            before = server.serving(1)
-            os.kill(before.workers[0], signal.SIGKILL)
-            until(lambda: server.state.workers != before.workers or None, 5)  # noqa: B023
-            server.serving(1)
-            load.all_answered()
+            kill_one(server, load)
     assert load.faults == []
 
 

@@ -21,7 +21,7 @@ def ask(script: str, *arguments: object, timeout: float = 120.0) -> str:
     Where that is absent the test is skipped; in CI it fails.
     """
     if not PYTHON.exists():
-        _absent("the stock clients are not installed; run: make .venv-clients/.ready")
+        absent("the stock clients are not installed; run: make .venv-clients/.ready")
     return _run(str(PYTHON), script, arguments, timeout)
 
 
@@ -29,7 +29,7 @@ def node(script: str, *arguments: object, timeout: float = 60.0) -> str:
     """The same of a script for Node."""
     found = shutil.which("node")
     if found is None:
-        _absent("node is not installed")
+        absent("node is not installed")
     return _run(str(found), script, arguments, timeout)
 
 
@@ -40,7 +40,8 @@ def _run(program: str, script: str, arguments: tuple[object, ...], timeout: floa
     return done.stdout
 
 
-def _absent(why: str) -> None:
+def absent(why: str) -> None:
+    """Skip the test for what is not on this machine; in CI it fails."""
     (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(why)
 
 

@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 from typing import Any
 
-import pytest
-
 from support import stock
 from support.server import Running
-
-
-def _absent(what: str) -> None:
-    if os.environ.get("CI") == "true":
-        pytest.fail(f"{what} is not there")
-    pytest.skip(f"{what} is not there")
 
 
 def _right(said: list[Any]) -> None:
@@ -29,23 +20,14 @@ def _right(said: list[Any]) -> None:
 
 
 def test_requests_and_httpx_are_answered(server: Running) -> None:
-    if not stock.PYTHON.exists():
-        _absent("the stock clients' environment (make .venv-clients/.ready)")
-    done = subprocess.run(
-        [stock.PYTHON, stock.script("http_clients.py"), str(server.port)],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-    for said in json.loads(done.stdout).values():
+    for said in json.loads(stock.ask("http_clients.py", server.port)).values():
         _right(said)
         assert said[4] == [200, "drivers", "application/json"]
 
 
 def test_curl_is_answered(server: Running) -> None:
     if shutil.which("curl") is None:
-        _absent("curl")
+        stock.absent("curl is not installed")
 
     def curl(*arguments: str) -> list[Any]:
         shape = "\\n%{http_code}\\n%header{funade-release}"
