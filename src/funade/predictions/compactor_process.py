@@ -26,6 +26,9 @@ _AGAIN_S = 2.0
 _LONG_S = 3.0
 _LOOK_S = 1.0
 _LAST_S = 60.0
+# Steps down from a request's share of a core: to a seventh of it, or a hundredth, beside two busy threads. Not
+# SCHED_IDLE, which gets nothing beside busy processes, not even to let go of the interpreter's lock.
+_SMALL, _LEAST = 5, 14
 
 
 class CompactorSettings(msgspec.Struct, frozen=True):
@@ -79,17 +82,15 @@ class _NoPandas:
 
 
 def _give_way() -> None:
-    """Let this thread run only while nobody else wants its core: a request never waits for a segment to be made."""
-    if hasattr(os, "SCHED_IDLE"):
-        with contextlib.suppress(OSError):  # some containers do not allow it
-            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    """Let this thread have next to nothing while others want its core: a request hardly waits for a segment."""
+    os.nice(_LEAST)
 
 
 def main(settings: CompactorSettings, parent: Parent) -> None:
     """Keep the log until the parent ends; one compactor a folder, others wait for their turn."""
     folder = Path(settings.folder)
     (folder / "open").mkdir(parents=True, exist_ok=True)
-    os.nice(10)
+    os.nice(_SMALL)
     sys.meta_path.insert(0, _NoPandas())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to the whole group; the supervisor decides
     from funade.predictions.compactor import Compactor  # Arrow, in this process alone and once pandas is out of reach
@@ -113,7 +114,7 @@ def _locked(lock: IO[str]) -> bool:
 def _keep(look: Callable[[], object], parent: Parent) -> None:
     """Look every second until the parent ends, in a thread that gives way to everybody.
 
-    Where that left it behind, for the machine has no spare time, it takes a small share like any other.
+    Where that left it behind, for the machine has no spare time, the next look takes a small share.
     """
     behind = False
     with ThreadPoolExecutor(1, initializer=_give_way) as spare:
