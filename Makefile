@@ -10,7 +10,7 @@ demo: $(READY) ## taxi rides from data to served answers, then a bad release, a 
 	$(BIN)/python examples/demo.py
 
 test: $(READY) $(VENV)-clients/.ready lint types ## lint, types and every test not marked slow
-	$(BIN)/python -m pytest -m "not slow" -q --durations=10
+	$(BIN)/python -m pytest -m "not slow" -q -n auto --maxprocesses 4 --dist loadfile --durations=10
 
 drills: $(READY) $(VENV)-clients/.ready ## crash, switch and load drills; seeds are printed
 	$(BIN)/python -m pytest -m slow -q --durations=10
