@@ -12,7 +12,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from funade.cli import COMMANDS, main
 from funade.cli import funade as group
 from funade.project.project import whoami
 from support import toy
+from support.wait import until
 
 NOW = "2022-01-31T12:00"
 HEAVY = {"duckdb", "pyarrow", "numpy", "pandas", "polars", "sklearn", "lightgbm", "skops", "rich", "asyncio"}
@@ -520,25 +520,22 @@ def test_a_reader_that_goes_away_is_no_error_of_ours(root: Path) -> None:
 
 def test_an_interrupted_build_keeps_what_was_finished(root: Path, tmp_path: Path) -> None:
     begun = tmp_path / "begun"
-    slow = f"    import time; Path({str(begun)!r}).touch(); time.sleep(60)\n    x = feature(rows"
+    slow = f"    import time; Path({str(begun)!r}).touch(); time.sleep(600)\n    x = feature(rows"
     toy.edit(root, "nodes", "    x = feature(rows", slow)
     assert process(root, "load").returncode == 0
     command = [sys.executable, "-m", "funade", "-C", str(root), "--at", NOW, "build"]
     running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
-        for _ in range(3000):
-            if begun.exists() or running.poll() is not None:
-                break
-            time.sleep(0.01)
+        until(lambda: begun.exists() or running.poll() is not None)
         running.send_signal(signal.SIGINT)
-        out, err = running.communicate(timeout=30)
+        out, err = running.communicate(timeout=120)
     finally:
         running.kill()
 
     assert (running.returncode, err.lstrip("\n")) == (130, "stopped; what was finished stays\n")
     same(out, "built clean@<id>  <took>  1500 rows, 2 checks passed")
     assert process(root, "fsck").stdout == "the store is sound\n"
-    toy.edit(root, "nodes", "time.sleep(60)", "time.sleep(0)")
+    toy.edit(root, "nodes", "time.sleep(600)", "time.sleep(0)")
     same(process(root, "build", "line").stdout, "built line@<id>  <took>")
 
 

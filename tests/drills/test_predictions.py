@@ -18,12 +18,13 @@ import pytest
 from funade import points
 from funade.predictions import table as predictions
 from funade.predictions.folder import PredictionFolder
+from funade.store import disk
 from funade.store.warehouse.query import sql
 from support import stock
-from support.client import Client
+from support.client import Client, Response
 from support.predictions import numbered, read, worker
 from support.server import Running
-from support.wait import until
+from support.wait import two_more, until
 
 pytestmark = pytest.mark.slow
 
@@ -57,32 +58,47 @@ def root(tmp_path: Path) -> Path:
 
 
 class Crowd:
-    """Clients that ask one api, ``pause_s`` after each answer, and remember when each came."""
+    """Clients that ask one api, ``pause_s`` after each answer, and remember the answers.
 
-    def __init__(self, port: Callable[[], int], api: str, clients: int, pause_s: float = 0.0) -> None:
+    Each asks ten times on a connection, so that every worker is asked.
+    """
+
+    def __init__(self, port: int, api: str, clients: int, pause_s: float = 0.0) -> None:
         self._pause_s = pause_s
-        self.told: dict[str, float] = {}
+        self._told: list[str] = []
+        self._answered = [0] * clients
         self.statuses: list[int] = []
-        self.longest_s = 0.0
         self._ended = threading.Event()
-        self._threads = [threading.Thread(target=self._ask, args=(port, api)) for _ in range(clients)]
+        self._threads = [threading.Thread(target=self._ask, args=(port, api, number)) for number in range(clients)]
         for thread in self._threads:
             thread.start()
 
-    def _ask(self, port: Callable[[], int], api: str) -> None:
+    def _ask(self, port: int, api: str, number: int) -> None:
         while not self._ended.is_set():
             try:
-                with Client(port()) as client:
-                    while not self._ended.is_set():
-                        began = time.monotonic()
-                        found = client.ask([{"km": 1.0}] * 20, api=api)
-                        self.longest_s = max(self.longest_s, time.monotonic() - began)
-                        self.statuses.append(found.status)
-                        if found.status == 200:
-                            self.told[found.headers["funade-prediction"]] = time.time()
+                with Client(port) as client:
+                    for _ in range(10):
+                        self._look(client.ask([{"km": 1.0}] * 20, api=api), number)
                         time.sleep(self._pause_s)
             except OSError:
                 time.sleep(0.01)
+
+    def _look(self, response: Response, number: int) -> None:
+        self.statuses.append(response.status)
+        if response.status == 200:
+            self._told.append(response.headers["funade-prediction"])
+            self._answered[number] += 1
+
+    @property
+    def told(self) -> set[str]:
+        """The predictions that clients have."""
+        return set(self._told)
+
+    def more(self, count: int = 100) -> None:
+        """Wait until so many more are told, to each client one that it asked for since."""
+        before = len(self._told)
+        two_more(lambda: list(self._answered))
+        until(lambda: len(self._told) >= before + count)
 
     def end(self) -> None:
         self._ended.set()
@@ -90,13 +106,33 @@ class Crowd:
             thread.join()
 
 
-def missing(root: Path, told: dict[str, float]) -> set[str]:
+def missing(root: Path, told: set[str]) -> set[str]:
     """Answers that clients have and the log has not; none is there twice."""
     query = "SELECT split_part(prediction, '.', 1) AS p, count(*) AS n FROM predictions GROUP BY ALL"
     table = {"predictions": PredictionFolder(root / "log").select()}
     found = {row["p"]: row["n"] for row in sql(query, table).to_pylist()}
     assert {found[p] for p in told if p in found} <= {20}
     return {p for p in told if p not in found}
+
+
+def flushed(log: Path) -> None:
+    """Wait until each of two workers has written twice: the second time, whatever was answered when called.
+
+    A worker has a quarter of a second for each; a busy machine is given what is far more.
+    """
+    for _ in range(2):
+        before = until(lambda: sizes if len(sizes := written(log)) == 2 else None)
+        until(lambda: all(size > before.get(path, -1) for path, size in written(log).items()), 30)  # noqa: B023
+
+
+def written(log: Path) -> dict[Path, int]:
+    """The size of each file that a worker writes to."""
+    sizes: dict[Path, int] = {}
+    for path in (log / "open").glob("*.wal"):
+        with contextlib.suppress(FileNotFoundError):  # the compactor removes those of dead workers
+            if disk.is_locked(path):
+                sizes[path] = path.stat().st_size
+    return sizes
 
 
 @pytest.mark.parametrize("api", ["kept", "plain"])
@@ -106,38 +142,35 @@ def test_a_worker_killed_under_load_loses_a_second_at_most_and_nothing_that_is_d
     store = tmp_path / "store"
     server = run(store=f"sqlite:{store}", workers=2)
     server.serving(1)
-    port = server.port
-    crowd = Crowd(lambda: port, api, 8)
-    killed: list[float] = []
+    crowd = Crowd(server.port, api, 8)
+    uncertain: set[str] = set()
     try:
         for _ in range(3):
-            time.sleep(1.2)
-            pid = server.serving(1).workers[0]
-            killed.append(time.time())
-            os.kill(pid, signal.SIGKILL)
+            crowd.more()
+            told = crowd.told
+            flushed(store / "log")
+            server.kill()
+            crowd.more(0)
+            uncertain |= crowd.told - told
+        crowd.more()
     finally:
         crowd.end()
     assert server.end() == 0
-    lost = missing(store, crowd.told)
-    assert len(crowd.told) > 300
-    if api == "kept":
-        assert lost == set()
-    assert all(any(at - 1.0 <= crowd.told[p] <= at + 0.5 for at in killed) for p in lost)
+    assert missing(store, crowd.told) <= (uncertain if api == "plain" else set())
 
 
 def test_a_compactor_killed_again_and_again_while_others_read(run: Callable[..., Running], tmp_path: Path) -> None:
     store = tmp_path / "store"
     server = run(store=f"sqlite:{store}", workers=2)
     server.serving(1)
-    port = server.port
-    crowd = Crowd(lambda: port, "plain", 4)
+    crowd = Crowd(server.port, "plain", 4)
     try:
         for _ in range(4):
-            compactor = until(lambda: _compactor(server.process.pid))
-            time.sleep(0.9)
-            os.kill(compactor, signal.SIGKILL)
-            seen = set(crowd.told)
-            missing(store, {p: crowd.told[p] for p in seen})
+            crowd.more()
+            told = crowd.told
+            until(lambda: not missing(store, told))  # noqa: B023
+            os.kill(until(lambda: _compactor(server.process.pid)), signal.SIGKILL)
+            missing(store, crowd.told)
     finally:
         crowd.end()
     assert server.end() == 0
@@ -174,25 +207,24 @@ def test_drill_w28_a_full_disk_stops_no_answer_but_durable_ones(run: Callable[..
     port = server.port
     with Client(port) as client:
         assert client.ask({"km": 1.0}, api="kept").status == 200
-    crowd = Crowd(lambda: port, "plain", 2, 0.01)
+    crowd = Crowd(port, "plain", 2, 0.01)
     ballast = small_disk / "ballast"
     try:
-        time.sleep(1.0)
+        crowd.more()
         with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
             while True:
                 file.write(b"x" * 4096)
         until(lambda: [e for e in server.events("alert") if e["what"] == "predictions cannot be written"])
-        full = len(crowd.told)
         with Client(port) as client:
             refused = client.ask([{"km": 1.0}] * 2000, api="kept")
             assert refused.status == 503, refused.body
             refused = client.ask([{"km": 1.0}] * 2000, api="kept", **{"funade-timeout-ms": "0"})
             assert refused.status == 503, refused.body  # the fallback's answers are no less durable
-        until(lambda: len(crowd.told) > full + 50)
+        crowd.more(50)
         ballast.unlink()
         until(lambda: server.events("predictions logged again"))
-        after = set(crowd.told)
-        time.sleep(1.0)
+        after = crowd.told
+        crowd.more()
         with Client(port) as client:
             kept = client.ask({"km": 1.0}, api="kept")
             assert kept.status == 200
@@ -202,7 +234,7 @@ def test_drill_w28_a_full_disk_stops_no_answer_but_durable_ones(run: Callable[..
     assert set(crowd.statuses) == {200}
     assert server.end() == 0
     lost = missing(store, crowd.told)
-    assert lost and not lost & (set(crowd.told) - after)
+    assert lost and lost <= after
     told = next(line for line in metrics.body.decode().splitlines() if line.startswith("funade_log_lost"))
     assert float(told.split()[-1]) == 20 * len(lost)
     assert predictions.find(PredictionFolder(store / "log"), kept.headers["funade-prediction"]) is not None

@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -150,24 +149,24 @@ def test_haproxy_speaks_tls_with_servers_that_do(
 ) -> None:
     pem, port, front = certificate(tmp_path / "pem"), free_port(), free_port()
     run(port=port, workers=1, certificate=pem[0], key=pem[1]).serving(1)
-    text = configuration([peer(f"127.0.0.1:{port}")], Frontend(f"127.0.0.1:{front}", ca=pem[0]))
+    admin = tmp_path / "admin"
+    text = configuration([peer(f"127.0.0.1:{port}")], Frontend(f"127.0.0.1:{front}", ca=pem[0], admin=str(admin)))
     (tmp_path / "haproxy.cfg").write_text(text)
     start([haproxy, "-f", str(tmp_path / "haproxy.cfg")])
-    until(lambda: ready(front))
-    time.sleep(3.5)  # more checks than it takes to be given up
+    until(lambda: seen(admin, "funade") == ["UP L7OK"])
     with Client(front) as client:
         assert client.ask({"km": 1}).json["eta"] == 2.0
 
 
-def seen(admin: Path) -> list[str]:
-    """What HAProxy says of each server of its gRPC backend: its state and how the last check ended."""
+def seen(admin: Path, backend: str) -> list[str]:
+    """What HAProxy says of each server of a backend: its state and how the last check ended."""
     if not admin.exists():
         return []
     with socket.socket(socket.AF_UNIX) as sock, sock.makefile() as lines:
         sock.connect(str(admin))
         sock.sendall(b"show stat\n")
         rows = list(csv.DictReader(line.lstrip("# ") for line in lines if line.strip()))
-    found = [row for row in rows if row["pxname"] == "funade_grpc" and row["svname"].startswith("server")]
+    found = [row for row in rows if row["pxname"] == backend and row["svname"].startswith("server")]
     return [f"{row['status'].split()[0]} {row['check_status'].lstrip('* ')}" for row in found]
 
 
@@ -204,11 +203,11 @@ def test_grpc_calls_go_to_the_server_that_lives(
                 found.add(call.code().name)
             return found
 
-        until(lambda: seen(tmp_path / "admin") == ["UP L7OK"] * 2 or None)
+        until(lambda: seen(tmp_path / "admin", "funade_grpc") == ["UP L7OK"] * 2)
         assert statuses(50) == {"OK"}
         state = servers[0].state
         for pid in (state.pid, *state.workers):
             os.kill(pid, signal.SIGKILL)
         assert statuses(300) == {"OK"}
-        until(lambda: [one.split()[0] for one in seen(tmp_path / "admin")] == ["DOWN", "UP"] or None)
+        until(lambda: [one.split()[0] for one in seen(tmp_path / "admin", "funade_grpc")] == ["DOWN", "UP"])
         assert statuses(50) == {"OK"}

@@ -474,16 +474,16 @@ def test_a_function_without_source_counts_by_its_bytecode(tmp_path: Path) -> Non
 # -- speed
 
 
-def test_two_hundred_nodes_with_fifty_helpers_take_less_than_a_second(tmp_path: Path) -> None:
+def test_two_hundred_nodes_with_fifty_helpers_take_a_second_of_one_core_or_so(tmp_path: Path) -> None:
     helpers = "".join(f"def h{n}(x):\n    return x + N{n} + h{max(n - 1, 0)}(x)\nN{n} = {n}\n" for n in range(50))
     roots = "from taxi.beside import h49\n" + "".join(f"def r{n}(x):\n    return h49(x) + {n}\n" for n in range(200))
     main = main_of(write(tmp_path, {ROOT: roots, "taxi/beside.py": helpers}))
 
-    started = time.perf_counter()
+    started = time.process_time()  # what runs beside costs this process nothing
     digests = {fingerprint(getattr(main, f"r{n}"), root=tmp_path).digest for n in range(200)}
 
     assert len(digests) == 200
-    assert time.perf_counter() - started < 5  # measured 0.6 s on two cores; a loaded machine may be slower
+    assert time.process_time() - started < 5  # measured 0.6 s
 
 
 def test_a_fingerprint_is_kept_as_json(tmp_path: Path) -> None:

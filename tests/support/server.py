@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +111,13 @@ class Running:
             return state if state.release == release and len(state.workers) == self.settings.workers else None
 
         return until(found)
+
+    def kill(self, choose: Callable[[Sequence[int]], int] = min) -> None:
+        """Kill a worker, and wait until another is in its place."""
+        before = self.serving(self.state.release)
+        os.kill(choose(before.workers), signal.SIGKILL)
+        until(lambda: self.state.workers != before.workers)
+        self.serving(before.release)
 
     def end(self, number: int = signal.SIGTERM) -> int:
         self.process.send_signal(number)

@@ -7,7 +7,7 @@ import socket
 import sys
 import termios
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,6 +22,12 @@ def until(found: Callable[[], T | None], seconds: float = 120.0) -> T:
             return value
         time.sleep(0.02)
     raise AssertionError(f"not within {seconds} s")
+
+
+def two_more(counts: Callable[[], Sequence[int]]) -> None:
+    """Wait until each client has had two more answers: one that was on its way, and one that it asked for since."""
+    before = counts()
+    until(lambda: all(now >= then + 2 for now, then in zip(counts(), before, strict=True)))
 
 
 def unread(sock: socket.socket) -> int:

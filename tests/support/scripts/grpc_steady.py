@@ -1,8 +1,9 @@
 # mypy: ignore-errors
 """Stock grpcio clients that ask on and on: ``python grpc_steady.py TARGET THREADS`` until standard input closes.
 
-Half of them keep one channel, the others make one for each ten calls; all have the usual retry policy. Prints one JSON
-line: calls, failures, answers whose parts are of different releases, and the last release that each thread saw.
+Half of them keep one channel, the others make one for each ten calls; all have the usual retry policy. Prints a JSON
+line for each line of standard input, and one at the end: how many calls each thread has made, failures, answers whose
+parts are of different releases, and the last release that each thread saw.
 """
 
 import json
@@ -54,7 +55,7 @@ class Asking(threading.Thread):
     def __init__(self, target, index, stop):
         super().__init__()
         self.target, self.index, self.stop = target, index, stop
-        self.calls, self.failed, self.mixed, self.last, self.worst = 0, [], 0, 0, 0.0
+        self.calls, self.failed, self.mixed, self.last = 0, [], 0, 0
 
     def run(self):
         channel = None
@@ -64,7 +65,6 @@ class Asking(threading.Thread):
                     channel.close()
                 channel = grpc.insecure_channel(self.target, options=OPTIONS)
                 ask = channel.unary_unary(PATH)
-            began = time.monotonic()
             try:
                 answer, call = ask.with_call(ROW, timeout=120)
                 found = ints(answer)
@@ -74,7 +74,6 @@ class Asking(threading.Thread):
                 self.last = release
             except grpc.RpcError as error:
                 self.failed.append(f"{error.code().name}: {error.details()}")
-            self.worst = max(self.worst, time.monotonic() - began)
             self.calls += 1
             time.sleep(0.002)
         channel.close()
@@ -85,18 +84,22 @@ def main(target, threads):
     asking = [Asking(target, index, stop) for index in range(int(threads))]
     for one in asking:
         one.start()
-    sys.stdin.read()
+    for _ in sys.stdin:
+        show(asking)
     stop.set()
     for one in asking:
         one.join()
-    found = {
-        "calls": sum(one.calls for one in asking),
+    show(asking)
+
+
+def show(asking):
+    seen = {
+        "calls": [one.calls for one in asking],
         "failed": [text for one in asking for text in one.failed],
         "mixed": sum(one.mixed for one in asking),
         "last": sorted({one.last for one in asking}),
-        "worst_s": max(one.worst for one in asking),
     }
-    print(json.dumps(found))
+    print(json.dumps(seen), flush=True)
 
 
 if __name__ == "__main__":
