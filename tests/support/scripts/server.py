@@ -26,7 +26,7 @@ def main(folder: Path, settings: ServerSettings, point: str) -> None:
 
     points.watch = passing
     try:
-        serve(settings, current, clock=clock.system, on_alert=lambda what, facts: None)
+        serve(settings, current, clock=clock.system)
     except FunadeError as error:
         sys.exit(error.line())
 

@@ -33,9 +33,6 @@ from funade.store.store import Store
 Current = Callable[[], tuple[int, int] | None]
 """The generation (number of switches made) and release that are current; None before the first release."""
 
-Alert = Callable[[str, dict[str, Any]], None]
-"""Called with what the people who run a server are told of at once, and its facts."""
-
 _LOOK_S = 0.1
 _RETIRED_S = 1.0
 _AGAIN_S = 30.0
@@ -51,28 +48,26 @@ class FailedTarget(NamedTuple):
     again: float
 
 
-def serve(settings: ServerSettings, current: Current, *, clock: Clock, on_alert: Alert | None = None) -> None:
+def serve(settings: ServerSettings, current: Current, *, clock: Clock) -> None:
     """Serve the current release until SIGTERM or SIGINT; on the main thread.
 
     Raises:
         ServeError: there is no release, the port is taken, or the release does not come up.
     """
     more_files()
-    asyncio.run(Supervisor(settings, current, clock, on_alert).run())
+    asyncio.run(Supervisor(settings, current, clock).run())
 
 
 class Supervisor:
     """Looks ten times a second, and at every piece of news, whether its workers are as they must be.
 
-    ``current`` may raise: then what was known holds. ``on_alert`` is told what the log calls an alert; that it fails is
-    logged too.
+    ``current`` may raise: then what was known holds.
     """
 
-    def __init__(self, settings: ServerSettings, current: Current, clock: Clock, on_alert: Alert | None) -> None:
+    def __init__(self, settings: ServerSettings, current: Current, clock: Clock) -> None:
         self._settings = settings
         self._current = current
         self._events = EventLog(clock, settings.log, supervisor=os.getpid())
-        self._on_alert = on_alert
         self._news = asyncio.Event()
         self._serving: Generation | None = None
         self._coming: Generation | None = None
@@ -281,13 +276,8 @@ class Supervisor:
     # -- deeds
 
     def _alert(self, what: str, **facts: Any) -> None:
-        """Write an alert to the log and pass it on."""
+        """Write an alert to the log."""
         self._events.event("alert", what=what, **facts)
-        if self._on_alert is not None:
-            try:
-                self._on_alert(what, facts)
-            except Exception as error:
-                self._events.event("alert not told", error=f"{type(error).__name__}: {error}")
 
     def _spawn(self, generation: Generation) -> None:
         begin = Begin(
