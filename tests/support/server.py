@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from funade.serve.limits import Limits
-from funade.serve.server_file import ServerState, servers
+from funade.serve.server_file import ServerState, read
 from funade.serve.settings import ServerSettings
 from support.release import RIDES
 from support.wait import until
@@ -94,7 +94,13 @@ class Running:
 
     @property
     def state(self) -> ServerState:
-        return until(lambda: next(iter(servers(self.folder / "serve")), None))
+        """What the living server says of itself, once it says something."""
+
+        def living() -> ServerState | None:
+            states = map(read, (self.folder / "serve").glob("*.json"))
+            return next((state for state in states if state is not None and alive(state.pid)), None)
+
+        return until(living)
 
     @property
     def port(self) -> int:

@@ -1,4 +1,4 @@
-"""What a running server says of itself in a file, so that other commands see which release it answers from."""
+"""What a running server says of itself in a file: which release it answers from, and whether a newer one failed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class ServerState(msgspec.Struct, frozen=True):
 
 
 class ServerFile:
-    """This supervisor's file in a folder, named by its port; its lock shows that the process lives.
+    """This supervisor's file in a folder, named by its port; a server that was killed leaves its own behind.
 
     The folder is made if absent.
     """
@@ -37,10 +37,7 @@ class ServerFile:
         folder.mkdir(parents=True, exist_ok=True)
         self._path = folder / f"{port}.json"
         self._written: ServerState | None = None
-        self._path.unlink(missing_ok=True)  # a dead server's; our lock must not make it seem alive
-        self._lock = os.open(folder / f"{port}.lock", os.O_RDWR | os.O_CREAT, 0o644)
-        with contextlib.suppress(OSError):  # another machine's server on this folder; ours still says what it is
-            disk.lock(self._lock, wait=False)
+        self._path.unlink(missing_ok=True)  # a dead server's
 
     def write(self, server: ServerState) -> None:
         """Replace what is said where it is another; a full disk never stops the server."""
@@ -55,15 +52,11 @@ class ServerFile:
         """Say nothing any more."""
         with contextlib.suppress(OSError):
             self._path.unlink()
-        os.close(self._lock)
 
 
-def servers(folder: Path) -> list[ServerState]:
-    """The servers that live now, by port."""
-    living = []
-    for path in sorted(folder.glob("*.json")):
-        with contextlib.suppress(OSError, msgspec.DecodeError):
-            server = msgspec.json.decode(path.read_bytes(), type=ServerState)
-            if disk.is_locked(path.with_suffix(".lock")):
-                living.append(server)
-    return living
+def read(path: Path) -> ServerState | None:
+    """What the server whose file that is said last; None where it says nothing."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=ServerState)
+    except (OSError, msgspec.DecodeError):
+        return None

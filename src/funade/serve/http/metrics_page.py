@@ -10,16 +10,14 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-import msgspec
-
 from funade import __version__
+from funade.serve import server_file
 from funade.serve.answer.runtime import Runtime
 from funade.serve.http.exchange import Exchange
 from funade.serve.http.routes import PageRequest, Route
 from funade.serve.metrics import file as metrics_file
 from funade.serve.metrics.counters import CALL_ROWS, TOOK_S, ApiCounters, Counters
 from funade.serve.metrics.meter import Meter
-from funade.serve.server_file import ServerState
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 OPEN = "application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -187,14 +185,14 @@ def _respond(runtime: Runtime, asked: PageRequest, exchange: Exchange) -> None:
     runtime.recorder.meter.keep()
     making = runtime.loop.run_in_executor(None, _made, runtime.recorder.meter, runtime.loaded.release, open_metrics)
 
-    def made(found: asyncio.Future[bytes]) -> None:
+    def made(making: asyncio.Future[bytes]) -> None:
         if exchange.done:
             return
-        if (error := found.exception()) is not None:
+        if (error := making.exception()) is not None:
             runtime.recorder.events.failed("/metrics", error)
             runtime.recorder.refuse("", exchange, 500, "the page could not be made; see the server's log")
         else:
-            exchange.page(200, found.result(), content=OPEN if open_metrics else TEXT)
+            exchange.page(200, making.result(), content=OPEN if open_metrics else TEXT)
 
     making.add_done_callback(made)
 
@@ -211,8 +209,5 @@ def _made(meter: Meter, release: int, open_metrics: bool) -> bytes:
 
 def _failed(folder: Path) -> bool:
     """Whether the supervisor says that a newer release did not come up."""
-    try:
-        state = msgspec.json.decode(folder.with_name(f"{folder.name}.json").read_bytes(), type=ServerState)
-    except (OSError, msgspec.DecodeError):
-        return False
-    return bool(state.failed)
+    state = server_file.read(folder.with_name(f"{folder.name}.json"))
+    return state is not None and bool(state.failed)
