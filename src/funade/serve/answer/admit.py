@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from funade.bind.api import BoundApi
 from funade.errors import ContractViolation
-from funade.serve.answer.api import Api
 from funade.serve.answer.recorder import Recorder
 from funade.serve.answer.request import AnswerRequest, IncomingRequest
 from funade.serve.answer.runtime import Runtime
@@ -42,7 +42,7 @@ def before(within_s: float) -> float:
     return within_s - min(MARGIN_S, within_s / 10)
 
 
-def refuse_unread(recorder: Recorder, api: Api, request: IncomingRequest, error: Exception) -> None:
+def refuse_unread(recorder: Recorder, api: BoundApi, request: IncomingRequest, error: Exception) -> None:
     """Refuse a request whose reading raised: as one that breaks the contract, or else as a defect, which is logged."""
     if isinstance(error, ContractViolation):
         recorder.refuse(api.name, request, 422, error.what, str(error.facts.get("path", "$")))

@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from funade.bind.api import BoundApi
 from funade.contract import outcome
 from funade.serve.answer.admission import Admission
-from funade.serve.answer.api import Api
 from funade.serve.answer.call import BatchCall, BatchResult, NoAnswer
 from funade.serve.answer.executor import Executor
 from funade.serve.answer.recorder import Recorder
@@ -33,7 +33,7 @@ class Batcher:
     """The queue of one api, whose function the executor runs; the limits bound the queue and one call."""
 
     def __init__(
-        self, api: Api, loop: asyncio.AbstractEventLoop, executor: Executor, recorder: Recorder, limits: Limits
+        self, api: BoundApi, loop: asyncio.AbstractEventLoop, executor: Executor, recorder: Recorder, limits: Limits
     ) -> None:
         self.api = api
         self._loop = loop

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from funade.bind.api import BoundApi
 from funade.bind.halves import Span, spans
 from funade.contract import outcome
 from funade.contract.arrays import Codes, Columns, Mask, Masks
@@ -15,7 +16,6 @@ from funade.contract.batch import Batch, FrozenRows
 from funade.contract.outcome import Outcome
 from funade.errors import AnswerError
 from funade.events import EventLog
-from funade.serve.answer.api import Api
 from funade.serve.answer.notes import notes
 from funade.serve.answer.request import AnswerRequest, ApiAnswers, Notes
 
@@ -67,7 +67,7 @@ class BatchCall:
     The fallback is one row of columns; None where none is declared.
     """
 
-    def __init__(self, api: Api, fallback: Columns | None, events: EventLog) -> None:
+    def __init__(self, api: BoundApi, fallback: Columns | None, events: EventLog) -> None:
         self._api = api
         self._fallback = fallback
         self._events = events

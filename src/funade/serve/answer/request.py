@@ -7,8 +7,8 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
+from funade.bind.api import BoundApi
 from funade.contract.arrays import Columns
-from funade.serve.answer.api import Api
 
 
 class Notes(NamedTuple):
@@ -50,7 +50,7 @@ class IncomingRequest(Protocol):
     def door(self) -> str:
         """By which door it came: ``http``, ``grpc``, ``oip`` or ``queue``."""
 
-    def read(self, api: Api, message: Any) -> None:
+    def read(self, api: BoundApi, message: Any) -> None:
         """Fill in the rows that the message holds, for the api that answers; called on the loop.
 
         Raises:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from funade.serve.answer.api import ServableRelease
+from funade.bind.release import LoadedRelease
 from funade.serve.answer.batcher import Batcher
 from funade.serve.answer.executor import Executor
 from funade.serve.answer.recorder import Recorder
@@ -21,7 +21,7 @@ class Runtime:
         executor: Executor,
         recorder: Recorder,
         limits: Limits,
-        loaded: ServableRelease,
+        loaded: LoadedRelease,
         tokens: Tokens,
     ) -> None:
         self.loop = loop

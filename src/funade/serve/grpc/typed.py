@@ -12,13 +12,13 @@ import msgspec
 from google.protobuf.message import DecodeError
 from google.protobuf.unknown_fields import UnknownFieldSet
 
+from funade.bind.api import BoundApi
 from funade.contract import proto
 from funade.contract.field import Contract
 from funade.contract.wire import Wire
 from funade.contract.wire import wire as wire_numbers
 from funade.errors import ContractViolation
 from funade.serve.answer.admit import admit
-from funade.serve.answer.api import Api
 from funade.serve.answer.request import ApiAnswers
 from funade.serve.answer.runtime import Runtime
 from funade.serve.grpc import call as rpc
@@ -54,7 +54,7 @@ class TypedExchange(GrpcExchange):
         self._form = form
         self.single = form.single
 
-    def read(self, api: Api, message: bytes) -> None:
+    def read(self, api: BoundApi, message: bytes) -> None:
         """The rows of a serialised message, and the seconds that are left of the call's deadline."""
         self.rows = self._form.read(message)
         self.within_s = self._call.within_s
@@ -76,7 +76,7 @@ class MethodForm(NamedTuple):
     single: bool
 
 
-def _methods(runtime: Runtime, api: Api, wire: Wire) -> rpc.Methods:
+def _methods(runtime: Runtime, api: BoundApi, wire: Wire) -> rpc.Methods:
     """The service of one api."""
     classes = messages(api.contract, wire)
     reader = Reader(api, wire, classes)
@@ -104,7 +104,7 @@ class Reader:
     decoded to. Any other, and any that breaks the contract, is written as JSON and decoded as if it had come over HTTP.
     """
 
-    def __init__(self, api: Api, wire: Wire, classes: dict[str, Any]) -> None:
+    def __init__(self, api: BoundApi, wire: Wire, classes: dict[str, Any]) -> None:
         fields = api.contract.takes_fields
         self._service = proto.service_of(wire)
         self._parse_one = classes["Request"].FromString

@@ -9,11 +9,11 @@ from typing import Any
 
 import msgspec
 
+from funade.bind.api import BoundApi
 from funade.contract.breaks import limits
 from funade.contract.example import example
 from funade.contract.field import Field
 from funade.contract.openapi import ANSWER_HEADERS, ERRORS, Operation, Paths, openapi, operation, ref, response
-from funade.serve.answer.api import Api
 from funade.serve.answer.runtime import Runtime
 from funade.serve.http.docs_style import SCRIPT, STYLE
 from funade.serve.http.metrics_page import TEXT
@@ -62,7 +62,7 @@ def _part() -> Paths:
 # -- the page
 
 
-def page(apis: Mapping[str, Api], release: int, document: Mapping[str, Any]) -> str:
+def page(apis: Mapping[str, BoundApi], release: int, document: Mapping[str, Any]) -> str:
     """The whole page: it needs nothing but itself."""
     links = "".join(f'<a href="#{escape(name)}">{escape(name)}</a>' for name in apis)
     parts = [_api(api) for api in apis.values()]
@@ -77,7 +77,7 @@ def page(apis: Mapping[str, Api], release: int, document: Mapping[str, Any]) -> 
     )
 
 
-def _api(api: Api) -> str:
+def _api(api: BoundApi) -> str:
     name, contract = escape(api.name), api.contract
     body = msgspec.json.format(msgspec.json.encode(example(contract.takes_fields)), indent=2).decode()
     owner = f'<p class="soft">Owner: {escape(api.owner)}</p>' if api.owner else ""

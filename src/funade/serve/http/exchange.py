@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from funade.serve.answer.api import Api
+from funade.bind.api import BoundApi
 from funade.serve.answer.request import PLAIN, ApiAnswers, Notes
 from funade.serve.http.response import CLOSE, Responses, error_json
 
@@ -40,7 +40,7 @@ class Exchange:
         self.ending = ending
         self.last = ending is CLOSE
         self.within_s = within_s
-        self.api: Api
+        self.api: BoundApi
         self.rows: list[Any] = []
         self.single = False
         self.done = False
@@ -48,7 +48,7 @@ class Exchange:
         self.since = time.monotonic()
         self.response = b""
 
-    def read(self, api: Api, message: bytes) -> None:
+    def read(self, api: BoundApi, message: bytes) -> None:
         """The rows of a JSON body."""
         self.api = api
         self.rows, self.single = api.decode(message)

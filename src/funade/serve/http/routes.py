@@ -8,8 +8,8 @@ from urllib.parse import parse_qsl, quote, unquote
 
 import msgspec
 
+from funade.bind.api import BoundApi
 from funade.errors import closest
-from funade.serve.answer.api import Api
 from funade.serve.answer.runtime import Runtime
 from funade.serve.http.exchange import Exchange
 from funade.serve.http.head import Head
@@ -146,7 +146,7 @@ def page(path: str, body: bytes) -> Route:
     return Route(b"GET", path, "open", lambda _, exchange: exchange.page(200, body))
 
 
-def _contract_json(api: Api, release: int) -> bytes:
+def _contract_json(api: BoundApi, release: int) -> bytes:
     fallback = None
     if api.fallback is not None:
         fallback = msgspec.Raw(api.answers.encode(api.answers.constant(api.fallback), 0, 1, single=True))

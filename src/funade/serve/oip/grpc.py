@@ -9,8 +9,8 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
+from funade.bind.api import BoundApi
 from funade.serve.answer.admit import admit
-from funade.serve.answer.api import Api
 from funade.serve.answer.recorder import Recorder
 from funade.serve.answer.request import PLAIN, ApiAnswers, Notes
 from funade.serve.answer.runtime import Runtime
@@ -129,7 +129,7 @@ class GrpcInfer(GrpcExchange):
         self._names: tuple[str, ...] = ()
         self._raw = False
 
-    def read(self, api: Api, message: Any) -> None:
+    def read(self, api: BoundApi, message: Any) -> None:
         """The rows of a ``ModelInferRequest``, the outputs that it wants, and the seconds that it may take."""
         self.within_s = self._call.within_s
         self.rows = self._model.rows(_tensors(message))

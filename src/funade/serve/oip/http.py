@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
+from funade.bind.api import BoundApi
 from funade.serve.answer.admit import admit
-from funade.serve.answer.api import Api
 from funade.serve.answer.recorder import Recorder
 from funade.serve.answer.request import PLAIN, ApiAnswers, Notes
 from funade.serve.answer.runtime import Runtime
@@ -53,7 +53,7 @@ class HttpInfer:
     def timer(self, value: asyncio.TimerHandle | None) -> None:
         self._exchange.timer = value
 
-    def read(self, api: Api, message: PageRequest) -> None:
+    def read(self, api: BoundApi, message: PageRequest) -> None:
         """The rows of a body of tensors, the outputs that it wants, and the seconds that it may take."""
         self._inference = oip_json.read(self._model, message.body, message.headers.get(_LENGTH), message.within_s)
         self.rows = self._model.rows(self._inference.tensors)

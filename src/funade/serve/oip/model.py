@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 import msgspec
 
 from funade import __version__
+from funade.bind.api import BoundApi
 from funade.contract.arrays import Columns
 from funade.contract.field import Field
 from funade.errors import closest
-from funade.serve.answer.api import Api
 from funade.serve.answer.request import Notes
 from funade.serve.answer.runtime import Runtime
 from funade.serve.oip.tensor import (
@@ -51,7 +51,7 @@ class TensorMeta(NamedTuple):
 class Model:
     """One api's tensors, in a release of that number."""
 
-    def __init__(self, api: Api, release: int) -> None:
+    def __init__(self, api: BoundApi, release: int) -> None:
         self.api = api
         self.name = api.name
         self.version = str(release)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from funade.serve.answer.api import Api
+from funade.bind.api import BoundApi
 from funade.serve.answer.recorder import Recorder
 from funade.serve.answer.request import PLAIN, ApiAnswers, Notes
 from funade.store.queue_records import Claim, Failure, Result
@@ -36,7 +36,7 @@ class QueueExchange:
         self._release = release
         self._recorder = recorder
         self._settle = settle
-        self._api: Api
+        self._api: BoundApi
         self.rows: list[Any] = []
         self.single = False
         self.within_s: float | None = None
@@ -44,7 +44,7 @@ class QueueExchange:
         self.timer: asyncio.TimerHandle | None = None
         self.since = time.monotonic()
 
-    def read(self, api: Api, message: bytes) -> None:
+    def read(self, api: BoundApi, message: bytes) -> None:
         """The rows of a JSON body, under the contract of this release."""
         self._api = api
         self.rows, self.single = api.decode(message)

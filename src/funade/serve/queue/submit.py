@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from funade.bind.api import BoundApi
 from funade.errors import DiskFull
 from funade.serve.answer.admit import refuse_unread
-from funade.serve.answer.api import Api
 from funade.serve.answer.runtime import Runtime
 from funade.serve.queue.allowed_urls import prefixes, refusal
 from funade.serve.queue.background import BackgroundThread
@@ -40,7 +40,7 @@ class SubmitRequest:
         self._then = then
         self.rows: list[Any] = []
 
-    def read(self, api: Api, message: bytes) -> None:
+    def read(self, api: BoundApi, message: bytes) -> None:
         """The rows of a JSON body."""
         self.rows, _ = api.decode(message)
 

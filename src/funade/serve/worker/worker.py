@@ -22,12 +22,12 @@ from typing import Any
 import uvloop
 
 from funade import clock, points
+from funade.bind.release import LoadedRelease
 from funade.errors import FunadeError, ServeError
 from funade.events import EventLog
 from funade.process.child import Ready
 from funade.process.error_report import ErrorReport
 from funade.process.parent import Parent, leave, run
-from funade.serve.answer.api import ServableRelease
 from funade.serve.answer.executor import Executor
 from funade.serve.answer.recorder import Recorder
 from funade.serve.answer.runtime import Runtime
@@ -69,7 +69,7 @@ class Worker:
         self._ending = False
         self._shut = False
 
-    def load(self) -> ServableRelease:
+    def load(self) -> LoadedRelease:
         """The release, warmed; on the main thread.
 
         Raises:
@@ -82,7 +82,7 @@ class Worker:
         )
         module, _, name = settings.loader.partition(":")
         loader = getattr(importlib.import_module(module), name)
-        loaded: ServableRelease = loader({**settings.argument, "release": release})
+        loaded: LoadedRelease = loader({**settings.argument, "release": release})
         if loaded.release != release:
             raise ServeError(f"loader expected release {release}, got {loaded.release}")
         loaded.warm()
@@ -91,7 +91,7 @@ class Worker:
     def _not_read(self, what: str) -> Callable[[str], None]:
         return lambda why: self._events.event(f"{what} not read", error=why)
 
-    def open(self, loaded: ServableRelease) -> None:
+    def open(self, loaded: LoadedRelease) -> None:
         """The release is ready: wait for the supervisor's word."""
         settings = self._settings
         most = min(settings.limits.connections, max(more_files() - _OTHER_FILES, 16))
@@ -112,7 +112,7 @@ class Worker:
         self._tick()
         self._channel.send(Ready())
 
-    def _recorder(self, loaded: ServableRelease) -> Recorder:
+    def _recorder(self, loaded: LoadedRelease) -> Recorder:
         mark = os.urandom(6).hex()
         meter = Meter(mark, self._begin.folder, loaded.apis)
         log = None

@@ -1,17 +1,9 @@
-"""What a worker is given and what it is made of."""
+"""What a worker is made of."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-
-from funade.bind.release import LoadedRelease
-from funade.serve.answer import api as served
-
-
-def loaded(release: LoadedRelease) -> served.ServableRelease:
-    """The type checker shows here that a bound release is one that a worker can serve."""
-    return release
 
 
 def test_a_worker_itself_imports_nothing_heavy() -> None:
