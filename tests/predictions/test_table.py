@@ -56,10 +56,10 @@ def test_a_field_that_is_something_else_in_another_api_hides_neither(tmp_path: P
         assert [row["x"] for row in rows] == [SHOWN[first], SHOWN[second]]
 
 
-def test_one_api_is_read_with_its_own_types(tmp_path: Path) -> None:
+def test_one_worker_is_read_with_its_own_types(tmp_path: Path) -> None:
     logged(tmp_path, {"x": VALUES["whole"]}, {"x": VALUES["time"]})
-    for api, kind in (("api1", "BIGINT"), ("api2", "TIMESTAMP WITH TIME ZONE")):
-        table = {predictions.TABLE: PredictionFolder(tmp_path / "log").select(api=api)}
+    for mark, kind in ((f"{1:012x}", "BIGINT"), (f"{2:012x}", "TIMESTAMP WITH TIME ZONE")):
+        table = {predictions.TABLE: PredictionFolder(tmp_path / "log").select(mark=mark)}
         assert sql("SELECT typeof(request.x) AS kind FROM predictions", table).to_pylist() == [{"kind": kind}]
 
 

@@ -182,7 +182,7 @@ def test_leftovers_of_a_kill_are_swept_after_an_hour_and_never_a_problem(kept: K
 def test_versions_that_are_named_but_not_there_are_found(kept: Kept) -> None:
     version(kept, "5" * 64, "late", "late", eta="9" * 64)
     kept.metadata.add_candidate(Candidate("d" * 64, {"late": "8" * 64, "none": ""}, (), "", {}, "Asia/Tokyo", NOW))
-    kept.metadata.hold([Hold("limit", LIMIT, {"eta": "7" * 64}, NOW)], replace=set())
+    kept.metadata.hold(Hold("limit", LIMIT, {"eta": "7" * 64}, NOW))
     assert [f"{p.subject} {p.what}; {p.do}" for p in fsck(kept.metadata, kept.blobs)] == [
         "model `late@555555` expected its input `eta@999999`, got no such version; put it back from a backup",
         "candidate dddddd expected its pin `late@888888`, got no such version; put it back from a backup",

@@ -64,9 +64,9 @@ def joined(folder: Path) -> dict[str, SegmentOrigin]:
         return {}
 
 
-def live(root: Path, *, api: str = "*") -> Iterator[Segment]:
+def live(root: Path) -> Iterator[Segment]:
     """Every file that a reader reads, by api, day and name."""
-    for folder in sorted(root.glob(f"api={api}/day=*")):
+    for folder in sorted(root.glob("api=*/day=*")):
         yield from of_folder(folder)
 
 

@@ -28,12 +28,7 @@ from funade.store.queue_rules import SWEPT, QueueRules, together
 
 
 class SqliteQueue:
-    """One queue; many processes and threads may share its file. Each verb takes many and is one transaction.
-
-    A request *waits*, is *claimed* by a worker until its lease ends, and is *done* or, after its last try, *dead*. The
-    first answer of a request is its only one. Attempts are counted when claimed. What a worker that ended had claimed
-    is claimed alone from then on, and is given up only when it was alone: so what ends workers becomes a dead letter,
-    and what was claimed beside it does not.
+    """A ``ports.queue.Queue`` whose file many processes and threads may share.
 
     Any verb may raise ``StoreError``: the file cannot be opened or written (``DiskFull``, ``StoreTooNew``).
 
@@ -59,10 +54,7 @@ class SqliteQueue:
     # -- those who ask
 
     def submit(self, requests: Sequence[Submission]) -> list[Receipt | Refusal]:
-        """Keep requests, and then say under which ids; in order.
-
-        A key used before gives the id that it gave then, if the request is the same; else it is refused.
-        """
+        """Keep requests, and then say under which ids; in order."""
         with self.file.database.writing() as on:
             now, space = self.file.now(), _Space(on, self.rules)
             return [self._keep(on, request, now, space) for request in requests]
@@ -101,10 +93,7 @@ class SqliteQueue:
             on.execute(sql.RENEW, (self.file.now() + self.rules.lease_s, self.file.worker, listed(ids)))
 
     def settle(self, outcomes: Sequence[Result | Failure]) -> None:
-        """Say what became of claimed requests.
-
-        The first answer counts, whoever gives it; a failure counts only while the claim is this worker's.
-        """
+        """Say what became of claimed requests."""
         with self.file.database.writing() as on:
             now = self.file.now()
             for outcome in outcomes:
@@ -166,11 +155,7 @@ class SqliteQueue:
         return rows[0][0] if rows else b""
 
     def requeue(self, ids: Sequence[str] | None = None) -> int:
-        """Give dead letters all their tries again, and dead callbacks theirs; all of them unless ids are given.
-
-        Raises:
-            Misuse: an id of no dead letter; nothing was changed.
-        """
+        """Give dead letters all their tries again, and dead callbacks theirs; all of them unless ids are given."""
         if not self.file.there:
             return _none(ids)
         with self.file.database.writing() as on:
@@ -183,11 +168,7 @@ class SqliteQueue:
             return len(dead)
 
     def drop(self, ids: Sequence[str]) -> int:
-        """Forget requests, whatever became of them, but none that is being answered.
-
-        Raises:
-            Misuse: an unknown id, or one that is being answered; nothing was changed.
-        """
+        """Forget requests, whatever became of them, but none that is being answered."""
         if not self.file.there:
             return _none(ids, "a request")
         with self.file.database.writing() as on:

@@ -33,7 +33,7 @@ def hold(version: Version, metadata: Metadata, now: datetime) -> Hold:
         raise Misuse(f"hold expected a dataset, model or threshold, got {version.kind} `{version.node}`")
     made = Hold(version.node, version.id, cut.closure(version, metadata), now)
     cut.check_holds(made, metadata.holds().values(), metadata)
-    metadata.hold([made], replace={version.node})
+    metadata.hold(made)
     return made
 
 

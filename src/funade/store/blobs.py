@@ -23,7 +23,7 @@ _DIGEST = re.compile("[0-9a-f]{64}")
 
 
 class BlobFolder:
-    """``root/blobs/ab/cdef…`` and ``root/tmp``, made when first written to.
+    """A ``ports.blobs.Blobs`` in ``root/blobs/ab/cdef…`` and ``root/tmp``, made when first written to.
 
     A blob is written into ``tmp``, synced, and linked into place; whoever finds it there finds all of it. Every
     writing method may raise ``DiskFull`` or ``StoreError`` (read-only, no permission, no hard links), and then
@@ -69,23 +69,14 @@ class BlobFolder:
         return digest
 
     def path(self, digest: str) -> Path:
-        """Where a blob lies; its bytes are not looked at.
-
-        Raises:
-            BlobMissing: there is none.
-        """
+        """Where a blob lies; its bytes are not looked at."""
         place = self._place(digest)
         if not place.is_file():
             raise missing(digest, str(place))
         return place
 
     def read(self, digest: str) -> bytes:
-        """A blob's bytes.
-
-        Raises:
-            BlobMissing: there is none.
-            BlobDamaged: they are not the bytes that were kept.
-        """
+        """A blob's bytes, compared with their digest."""
         place = self._place(digest)
         try:
             data = place.read_bytes()
@@ -96,11 +87,7 @@ class BlobFolder:
         return data
 
     def sound(self, digest: str) -> bool:
-        """Whether a blob's bytes, read in pieces, have the digest they are named by.
-
-        Raises:
-            BlobMissing: there is none.
-        """
+        """Whether a blob's bytes, read in pieces, have the digest they are named by."""
         return of_file(self.path(digest)) == digest
 
     def foreign(self) -> Iterator[str]:

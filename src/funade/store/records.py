@@ -185,13 +185,17 @@ class Release(msgspec.Struct, frozen=True, omit_defaults=True):
     because: str = ""
 
 
+Action = Literal["release", "rollback"]
+"""Why another release answers."""
+
+
 class Switch(msgspec.Struct, frozen=True, omit_defaults=True):
     """One row of the audit: what answered before, what answers now. ``generation`` grows by one each time."""
 
     generation: int
     before: int | None
     after: int
-    action: Literal["release", "rollback"]
+    action: Action
     at: datetime
     who: str
     because: str = ""

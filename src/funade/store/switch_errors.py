@@ -22,6 +22,6 @@ def candidate_moved(expected: str, staged: str) -> SwitchLost:
     return SwitchLost(what, do="run: funade release")
 
 
-def no_release(number: int, action: str) -> RollbackRefused:
+def no_release(number: int) -> RollbackRefused:
     """There is no release of that number."""
-    return RollbackRefused(f"{action} expected a release, got {number}", do="see them: funade releases")
+    return RollbackRefused(f"rollback expected a release, got {number}", do="see them: funade releases")

@@ -13,8 +13,7 @@ from funade.clock import Clock
 from funade.declare.spec import wires
 from funade.errors import StoreError
 from funade.store import naming
-from funade.store.ports.metadata import Action
-from funade.store.records import Build, Candidate, CheckRecord, Hold, Release, Revision, Switch, Version
+from funade.store.records import Action, Build, Candidate, CheckRecord, Hold, Release, Revision, Switch, Version
 from funade.store.switch_errors import candidate_moved, generation_moved, no_release
 
 R = TypeVar("R", bound=msgspec.Struct)
@@ -145,16 +144,13 @@ class MemoryMetadata:
 
     # -- staging
 
-    def hold(self, holds: Iterable[Hold], *, replace: Iterable[str]) -> None:
-        """End the holds of the nodes in ``replace`` and begin these."""
-        begun = {hold.node: _copy(hold) for hold in holds}
+    def hold(self, hold: Hold) -> None:
+        """Begin a hold; the one that its node had ends."""
         points.passing("hold.before")
         with self._lock:
-            lacking = [hold.version for hold in begun.values() if hold.version not in self._versions]
-            if lacking:
-                raise _unfit(f"a hold of no version `{lacking[0]}`")
-            ended = set(replace)
-            self._holds = {node: hold for node, hold in self._holds.items() if node not in ended} | begun
+            if hold.version not in self._versions:
+                raise _unfit(f"a hold of no version `{hold.version}`")
+            self._holds[hold.node] = _copy(hold)
         points.passing("hold.after")
 
     def unhold(self, node: str) -> bool:
@@ -257,16 +253,14 @@ class MemoryMetadata:
         points.passing("release.after")
         return switch
 
-    def switch_to(
-        self, number: int, *, expected_generation: int, action: Action = "rollback", who: str, because: str
-    ) -> Switch:
+    def switch_to(self, number: int, *, expected_generation: int, who: str, because: str) -> Switch:
         """Answer with an earlier release from now on."""
         points.passing("release.before")
         with self._lock:
-            self._expect(expected_generation, action)
+            self._expect(expected_generation, "rollback")
             if self.release(number) is None:
-                raise no_release(number, action)
-            switch = self._next(number, action, who, because)
+                raise no_release(number)
+            switch = self._next(number, "rollback", who, because)
             points.passing("release.inside")
             self._switches.append(switch)
         points.passing("release.after")

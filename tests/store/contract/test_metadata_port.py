@@ -22,6 +22,7 @@ from funade.store.records import (
     RowSet,
     Switch,
 )  # fmt: skip
+from support import commit_points
 from support.records import NOW, build, candidate, named, release, revision, ship
 
 # -- loads -----------------------------------------------------------------------------------------
@@ -155,24 +156,24 @@ def test_the_checks_of_a_version_are_kept_once_per_policies(metadata: Metadata) 
 # -- staging and releases --------------------------------------------------------------------------
 
 
-def test_a_newer_hold_ends_an_older_and_those_it_replaces(metadata: Metadata) -> None:
+def test_a_newer_hold_ends_an_older_of_its_node(metadata: Metadata) -> None:
     a, b = metadata.add_version(named("aa")), metadata.add_version(named("bb"))
     other = metadata.add_version(named("cc", node="limit"))
-    metadata.hold([Hold("eta", a.id, {}, NOW), Hold("limit", other.id, {"eta": a.id}, NOW)], replace=set())
-    newer = Hold("eta", b.id, {}, NOW)
-    metadata.hold([newer], replace={"limit"})
-    assert metadata.holds() == {"eta": newer}
+    limit, newer = Hold("limit", other.id, {"eta": a.id}, NOW), Hold("eta", b.id, {}, NOW)
+    for hold in (limit, Hold("eta", a.id, {}, NOW), newer):
+        metadata.hold(hold)
+    assert list(metadata.holds().items()) == [("eta", newer), ("limit", limit)]
     assert metadata.unhold("eta")
     assert not metadata.unhold("eta")
-    assert metadata.holds() == {}
+    assert metadata.holds() == {"limit": limit}
 
 
 def test_a_hold_of_a_version_that_is_not_there_changes_nothing(metadata: Metadata) -> None:
     a = metadata.add_version(named("aa"))
-    metadata.hold([Hold("eta", a.id, {}, NOW)], replace=set())
+    metadata.hold(Hold("eta", a.id, {}, NOW))
     with pytest.raises(StoreError, match=r"^store expected a record that fits the others, got"):
-        metadata.hold([Hold("limit", "f" * 64, {}, NOW)], replace={"eta"})
-    assert list(metadata.holds()) == ["eta"]
+        metadata.hold(Hold("eta", "f" * 64, {}, NOW))
+    assert metadata.holds()["eta"].version == a.id
 
 
 def test_checks_of_a_version_that_is_not_there_and_a_build_of_a_known_id_are_refused(metadata: Metadata) -> None:
@@ -215,7 +216,8 @@ def test_a_candidate_carries_its_graph(metadata: Metadata) -> None:
 
 def test_a_release_is_numbered_switched_to_and_ends_the_holds_it_ships(metadata: Metadata) -> None:
     a, b = metadata.add_version(named("aa")), metadata.add_version(named("bb", node="limit"))
-    metadata.hold([Hold("eta", a.id, {}, NOW), Hold("limit", b.id, {}, NOW)], replace=set())
+    metadata.hold(Hold("eta", a.id, {}, NOW))
+    metadata.hold(Hold("limit", b.id, {}, NOW))
     of = candidate("11", eta=a.id, limit="7" * 64)
     made = ship(metadata, of, 0, frozenset({"eta", "limit"}))
     assert made == Switch(1, None, 1, "release", NOW, "ann") == metadata.current()
@@ -242,7 +244,7 @@ def everything(metadata: Metadata) -> tuple[object, ...]:
 
 def test_a_switch_from_a_release_that_moved_is_lost_and_changes_nothing(metadata: Metadata) -> None:
     a = metadata.add_version(named("aa"))
-    metadata.hold([Hold("eta", a.id, {}, NOW)], replace=set())
+    metadata.hold(Hold("eta", a.id, {}, NOW))
     of = candidate("22", eta=a.id)
     ship(metadata, candidate("11"), 0)
     metadata.add_candidate(of)
@@ -321,7 +323,7 @@ def test_every_commit_point_of_the_records_is_passed(metadata: Metadata, monkeyp
     a = metadata.add_version(named("aa"), build("b1"))
     metadata.add_revision(revision(0, "a"))
     metadata.add_checked(CheckRecord(a.id, "p", (), NOW))
-    metadata.hold([Hold("eta", a.id, {}, NOW)], replace=set())
+    metadata.hold(Hold("eta", a.id, {}, NOW))
     ship(metadata, candidate("11"), 0)
     stages = {"load", "build", "check", "hold", "stage", "release"}
-    assert set(passed) == {name for name in points.NAMES if name.split(".")[0] in stages}
+    assert set(passed) == {name for name in commit_points.NAMES if name.split(".")[0] in stages}

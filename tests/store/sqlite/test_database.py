@@ -273,6 +273,6 @@ def test_a_damaged_database_is_refused_or_found_unsound(metadata: SqliteMetadata
 
 def test_a_row_that_names_no_other_is_refused_by_the_file_itself(metadata: SqliteMetadata, path: Path) -> None:
     with pytest.raises(StoreError) as refused:
-        metadata.hold([Hold("limit", "f" * 64, {}, NOW)], replace=())
+        metadata.hold(Hold("limit", "f" * 64, {}, NOW))
     what = "store expected a record that fits the others, got: FOREIGN KEY constraint failed"
     assert str(refused.value) == f"{what} - at {path}"

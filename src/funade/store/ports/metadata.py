@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal, Protocol
+from typing import Protocol
 
 from funade.store.records import Build, Candidate, CheckRecord, Hold, Release, Revision, Switch, Version
 
-Action = Literal["release", "rollback"]
-"""Why another release answers."""
 
+class Metadata(Protocol):
+    """Every record of a store. Records are only ever added; of holds alone, old ones go.
 
-class Revisions(Protocol):
-    """What was loaded, period by period."""
+    Each method is one transaction: it sees all of every other or nothing, and is durable when it returns. Releases and
+    switches are numbered from 1, without gaps.
+    """
+
+    # -- what was loaded, period by period
 
     def add_revision(self, revision: Revision) -> Revision | None:
         """The revision with its number, the next of the whole store; None if it brings the bytes there are already.
@@ -26,9 +29,7 @@ class Revisions(Protocol):
     def all_revisions(self, source: str | None = None) -> list[Revision]:
         """Every revision ever loaded, of one source or of all, oldest first."""
 
-
-class Versions(Protocol):
-    """What was built, and how."""
+    # -- what was built, and how
 
     def add_version(self, version: Version, build: Build | None = None) -> Version:
         """The version of this id that the store keeps: of many that bring one, the first to commit wins.
@@ -62,9 +63,7 @@ class Versions(Protocol):
             UnknownVersion: it fits none.
         """
 
-
-class Checks(Protocol):
-    """What data checks found."""
+    # -- what data checks found
 
     def add_checked(self, checked: CheckRecord) -> None:
         """Keep the checks of a version; a second result under the same policies changes nothing.
@@ -79,15 +78,13 @@ class Checks(Protocol):
     def checks_of(self, version: str | None = None) -> list[CheckRecord]:
         """Every check of a version, or of all, oldest first."""
 
+    # -- what is about to be released
 
-class Staging(Protocol):
-    """What is about to be released."""
-
-    def hold(self, holds: Iterable[Hold], *, replace: Iterable[str]) -> None:
-        """End the holds of the nodes in ``replace`` and begin these, all at once; a newer hold ends an older.
+    def hold(self, hold: Hold) -> None:
+        """Begin a hold; the one that its node had ends.
 
         Raises:
-            StoreError: one is of a version that is not there.
+            StoreError: it is of a version that is not there.
         """
 
     def unhold(self, node: str) -> bool:
@@ -111,9 +108,7 @@ class Staging(Protocol):
     def candidates(self) -> list[Candidate]:
         """Every candidate, in the order they were first staged."""
 
-
-class Releases(Protocol):
-    """What answered, and what answers now. Releases and switches are numbered from 1, without gaps."""
+    # -- what answered, and what answers now
 
     def current(self) -> Switch | None:
         """The last switch: ``after`` is the release that answers now."""
@@ -148,9 +143,7 @@ class Releases(Protocol):
             SwitchLost: a switch or a candidate came between; nothing changed.
         """
 
-    def switch_to(
-        self, number: int, *, expected_generation: int, action: Action = "rollback", who: str, because: str
-    ) -> Switch:
+    def switch_to(self, number: int, *, expected_generation: int, who: str, because: str) -> Switch:
         """Answer with an earlier release from now on.
 
         Raises:
@@ -158,12 +151,7 @@ class Releases(Protocol):
             SwitchLost: a switch came between; nothing changed.
         """
 
-
-class Metadata(Revisions, Versions, Checks, Staging, Releases, Protocol):
-    """Every record of a store. Records are only ever added; of holds alone, old ones go.
-
-    Each method is one transaction: it sees all of every other or nothing, and is durable when it returns.
-    """
+    # -- the engine itself
 
     def unsound(self) -> list[str]:
         """What the engine itself finds wrong with what it keeps; empty when it is sound."""

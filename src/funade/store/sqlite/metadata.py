@@ -16,8 +16,7 @@ from funade.clock import Clock
 from funade.declare.spec import wires
 from funade.errors import StoreError
 from funade.store import naming
-from funade.store.ports.metadata import Action
-from funade.store.records import Build, Candidate, CheckRecord, Hold, Release, Revision, Switch, Version
+from funade.store.records import Action, Build, Candidate, CheckRecord, Hold, Release, Revision, Switch, Version
 from funade.store.sqlite.database import Database
 from funade.store.switch_errors import candidate_moved, generation_moved, no_release
 
@@ -25,7 +24,7 @@ R = TypeVar("R", bound=msgspec.Struct)
 
 
 class SqliteMetadata:
-    """Records in one SQLite file. Each method is one transaction; nothing is opened before the first.
+    """Records in one SQLite file: a ``ports.metadata.Metadata``. Nothing is opened before the first method is called.
 
     Any method may raise ``StoreError``: the file cannot be opened or written (``DiskFull``, ``StoreTooNew``).
     """
@@ -74,10 +73,7 @@ class SqliteMetadata:
     # -- builds ------------------------------------------------------------------------------------
 
     def add_version(self, version: Version, build: Build | None = None) -> Version:
-        """The version of this id that the store keeps: of many that bring one, the first to commit wins.
-
-        The build that made it is kept with it, and so is the build of one that came second.
-        """
+        """The version of this id that the store keeps: of many that bring one, the first to commit wins."""
         points.passing("build.before")
         with self._database.writing() as on:
             first = _first(on, Version, "SELECT record FROM versions WHERE id = ?", (version.id,))
@@ -118,12 +114,7 @@ class SqliteMetadata:
         return {id for (id,) in rows}
 
     def find(self, text: str) -> Version:
-        """The one version that ``node@3f9c2e`` or a bare prefix of at least four hex digits means.
-
-        Raises:
-            Misuse: the text is no such name, or fits several versions.
-            UnknownVersion: it fits none.
-        """
+        """The one version that ``node@3f9c2e`` or a bare prefix of at least four hex digits means."""
         node, digits = naming.parse(text)
         where, values = _where(node=node or None)
         named = f"SELECT node, id, number FROM versions{where}"
@@ -159,15 +150,12 @@ class SqliteMetadata:
 
     # -- staging -----------------------------------------------------------------------------------
 
-    def hold(self, holds: Iterable[Hold], *, replace: Iterable[str]) -> None:
-        """End the holds of the nodes in ``replace`` and begin these, all at once; a newer hold ends an older."""
-        begun = list(holds)
+    def hold(self, hold: Hold) -> None:
+        """Begin a hold; the one that its node had ends."""
         points.passing("hold.before")
         with self._database.writing() as on:
-            ended = {*replace, *(hold.node for hold in begun)}
-            on.executemany("DELETE FROM holds WHERE node = ?", [(node,) for node in ended])
-            for hold in begun:
-                _keep(on, "holds", hold, node=hold.node, version=hold.version)
+            on.execute("DELETE FROM holds WHERE node = ?", (hold.node,))
+            _keep(on, "holds", hold, node=hold.node, version=hold.version)
         points.passing("hold.after")
 
     def unhold(self, node: str) -> bool:
@@ -183,10 +171,7 @@ class SqliteMetadata:
         return {hold.node: hold for hold in self._all(Hold, "SELECT record FROM holds ORDER BY node")}
 
     def add_candidate(self, candidate: Candidate) -> Candidate:
-        """The candidate of this id that the store keeps, which is now the latest.
-
-        A new one bears the field numbers of the one kept before it, and new numbers for what is new.
-        """
+        """The candidate of this id that the store keeps, which is now the latest."""
         points.passing("stage.before")
         with self._database.writing() as on:
             first = _first(on, Candidate, "SELECT record FROM candidates WHERE id = ?", (candidate.id,))
@@ -245,13 +230,7 @@ class SqliteMetadata:
         who: str,
         because: str,
     ) -> Switch:
-        """Number the release, keep it, answer with it from now on and end the holds it ships, in one transaction.
-
-        A hold that names another version by now stays.
-
-        Raises:
-            SwitchLost: a switch or a candidate came between; nothing changed.
-        """
+        """Number the release, keep it, answer with it from now on and end the holds it ships."""
 
         def keep(on: sqlite3.Connection) -> int:
             staged = _staged(on)
@@ -265,22 +244,15 @@ class SqliteMetadata:
 
         return self._switch(keep, expected_generation, "release", who, because)
 
-    def switch_to(
-        self, number: int, *, expected_generation: int, action: Action = "rollback", who: str, because: str
-    ) -> Switch:
-        """Answer with an earlier release from now on.
-
-        Raises:
-            RollbackRefused: there is no such release.
-            SwitchLost: a switch came between; nothing changed.
-        """
+    def switch_to(self, number: int, *, expected_generation: int, who: str, because: str) -> Switch:
+        """Answer with an earlier release from now on."""
 
         def keep(on: sqlite3.Connection) -> int:
             if on.execute("SELECT 1 FROM releases WHERE number = ?", (number,)).fetchone() is None:
-                raise no_release(number, action)
+                raise no_release(number)
             return number
 
-        return self._switch(keep, expected_generation, action, who, because)
+        return self._switch(keep, expected_generation, "rollback", who, because)
 
     def _switch(
         self, keep: Callable[[sqlite3.Connection], int], expected: int, action: Action, who: str, because: str
