@@ -8,44 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-NAMES = (
-    "blob.written",
-    "blob.linked",
-    "load.before",
-    "load.after",
-    "build.before",
-    "build.after",
-    "check.before",
-    "check.after",
-    "hold.before",
-    "hold.after",
-    "code.written",
-    "stage.before",
-    "stage.after",
-    "gate.done",
-    "release.before",
-    "release.inside",
-    "release.after",
-    "swap.spawned",
-    "swap.ready",
-    "swap.handing",
-    "swap.handed",
-    "swap.done",
-    "batch.planned",
-    "batch.part",
-    "batch.before",
-    "batch.after",
-    "log.before",
-    "log.after",
-    "log.planned",
-    "log.placing",
-    "log.placed",
-    "log.made",
-    "log.removing",
-    "log.joining",
-    "log.joined",
-)
-
 watch: Callable[[str], None] | None = None
 
 

@@ -15,12 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from funade import points
 from funade.errors import FunadeError
 from funade.project.project import Project
 from funade.store.blobs import BlobFolder
 from funade.store.fsck import fsck
-from support import toy
+from support import commit_points, toy
 from support.forks import DIED, Ended, Forks, Records, Run, records
 
 pytestmark = pytest.mark.slow
@@ -141,7 +140,9 @@ def test_drill_W27_a_command_stopped_at_any_commit_point_leaves_before_or_after_
             assert crashed.records() == after, f"{' '.join(arguments)} after a stop at {name}"
         assert crashed.sound()
     print(f"\n{sum(stopped.values())} stops at {len(stopped)} commit points: {dict(stopped)}")
-    assert set(seen) == set(stopped) == {n for n in points.NAMES if not n.startswith(("swap.", "batch.", "log."))}
+    assert (
+        set(seen) == set(stopped) == {n for n in commit_points.NAMES if not n.startswith(("swap.", "batch.", "log."))}
+    )
 
 
 def life(crashed: Crashed) -> Iterator[tuple[str, ...]]:
@@ -157,7 +158,7 @@ def life(crashed: Crashed) -> Iterator[tuple[str, ...]]:
 
 def test_every_commit_point_of_a_switch_of_workers_is_drilled_beside_the_server() -> None:
     drills = "".join(p.read_text() for p in Path(__file__).parent.glob("test_*.py"))
-    assert [n for n in points.NAMES if n.startswith("swap.") and f'"{n}"' not in drills] == []
+    assert [n for n in commit_points.NAMES if n.startswith("swap.") and f'"{n}"' not in drills] == []
 
 
 def test_drill_W27_forty_kills_at_any_moment_leave_before_or_after_and_lose_nothing(crashed: Crashed) -> None:

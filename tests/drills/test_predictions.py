@@ -15,12 +15,11 @@ from typing import Any
 
 import pytest
 
-from funade import points
 from funade.predictions import table as predictions
 from funade.predictions.folder import PredictionFolder
 from funade.store import disk
 from funade.store.warehouse.query import sql
-from support import stock
+from support import commit_points, stock
 from support.client import Client, Response
 from support.predictions import numbered, read, worker
 from support.server import Running
@@ -29,7 +28,7 @@ from support.wait import two_more, until
 pytestmark = pytest.mark.slow
 
 KEEP = stock.script("compactor.py")
-HERS = [name for name in points.NAMES if name.startswith("log.") and name not in ("log.before", "log.after")]
+HERS = [name for name in commit_points.NAMES if name.startswith("log.") and name not in ("log.before", "log.after")]
 
 
 @pytest.mark.parametrize("point", HERS)
