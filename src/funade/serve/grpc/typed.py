@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from itertools import islice
-from operator import attrgetter
 from typing import Any, NamedTuple
 
 import msgspec
@@ -26,6 +24,7 @@ from funade.serve.grpc.exchange import GrpcExchange, Trailers
 from funade.serve.grpc.messages import messages as messages_of
 
 _MOST_ROWS = 100_000
+_values = msgspec.structs.astuple
 
 
 def service(runtime: Runtime) -> rpc.Service:
@@ -119,11 +118,9 @@ class Reader:
         # and the struct's own __post_init__ may change values.
         changed = hasattr(self._row, "__post_init__")
         self._doubted = tuple(f.name for f in fields if changed or (f.values and not all(f.values)))
-        self._all = tuple(f.name for f in fields)
+        self._all = self._row.__struct_fields__
         # A message cannot say null: where a field must be there and may be null, its absence says it.
         self._nulls: dict[str, Any] = dict.fromkeys(f.name for f in fields if f.required and f.nullable)
-        self._values = attrgetter(*self._all)
-        self._single = len(self._all) == 1
 
     def one(self, body: bytes) -> list[Any]:
         """The row of a serialised ``Request``.
@@ -137,7 +134,7 @@ class Reader:
                 row = msgspec.convert(message, self._row, from_attributes=True)
             except (msgspec.ValidationError, ValueError, TypeError):
                 return self._slowly([message], single=True)
-            if self._whole(message, row) and not (self._closed and _unknown(message)):
+            if self._whole(message, _values(row)) and not (self._closed and _unknown(message)):
                 return [row]
         return self._slowly([message], single=True)
 
@@ -147,13 +144,13 @@ class Reader:
         Raises:
             ContractViolation: as JSON would be refused, or the bytes are no such message.
         """
-        messages = list(islice(self._parsed(self._parse_many, body).rows, _MOST_ROWS + 1))
+        messages = self._parsed(self._parse_many, body).rows[: _MOST_ROWS + 1]
         if self._plain and len(messages) <= _MOST_ROWS:
             try:
                 rows: list[Any] = msgspec.convert(messages, self._rows, from_attributes=True)
             except (msgspec.ValidationError, ValueError, TypeError):
                 return self._slowly(messages, single=False)
-            if all(map(self._whole, messages, rows)) and not (self._closed and any(map(_unknown, messages))):
+            if self._all_whole(messages, rows) and not (self._closed and any(map(_unknown, messages))):
                 return rows
         return self._slowly(messages, single=False)
 
@@ -164,11 +161,13 @@ class Reader:
             what = f"request expected a message of {self._service}, got bytes that are none"
             raise ContractViolation(what, at="$", path="$") from None
 
-    def _whole(self, message: Any, row: Any) -> bool:
-        """Whether every field of the message is there."""
-        values = self._values(row)
-        if self._single:
-            values = (values,)
+    def _all_whole(self, messages: Sequence[Any], rows: list[Any]) -> bool:
+        """Whether every field of every message is there."""
+        values = list(map(_values, rows))
+        return (not self._doubted and all(map(all, values))) or all(map(self._whole, messages, values))
+
+    def _whole(self, message: Any, values: tuple[Any, ...]) -> bool:
+        """Whether every field of the message is there; ``values`` are those of its row, in the struct's order."""
         if not all(values):
             has = message.HasField
             if not all(value or has(name) for value, name in zip(values, self._all, strict=True)):
@@ -228,7 +227,7 @@ def writers(contract: Contract, wire: Wire, classes: dict[str, Any]) -> tuple[Wr
         return message
 
     def write_many(structs: list[Any], start: int, stop: int) -> bytes:
-        message: bytes = rows(rows=[row(**values_of(struct)) for struct in structs[start:stop]]).SerializeToString()
+        message: bytes = rows(rows=map(values_of, structs[start:stop])).SerializeToString()
         return message
 
     return write_one, write_many
