@@ -196,21 +196,16 @@ class LibraryEnd(_End):
     def _follow(self, data: bytes) -> None:
         """Walk over the frames in the data."""
         self._spoke = True
-        at, size = 0, len(data)
-        if self._left:
-            at = min(self._left, size)
-            self._left -= at
-        while at < size:
-            head = self._head + data[at : at + _HEAD - len(self._head)]
-            at += len(head) - len(self._head)
-            if len(head) < _HEAD:
-                self._head = head
-                return
-            self._head = b""
-            length = head[0] << 16 | head[1] << 8 | head[2]
-            self._heading = head[3] in _HEADING and not head[4] & _LAST
-            self._left = max(0, length - (size - at))
-            at += length
+        if self._head:
+            data = self._head + data
+        at, last, size = self._left, -1, len(data)
+        while at + _HEAD <= size:
+            last = at
+            at += _HEAD + (data[at] << 16 | data[at + 1] << 8 | data[at + 2])
+        if last >= 0:
+            self._heading = data[last + 3] in _HEADING and not data[last + 4] & _LAST
+        self._left = max(0, at - size)
+        self._head = data[at:]
 
 
 class ClientEnd(_End):
@@ -238,7 +233,9 @@ class ClientEnd(_End):
     def data_received(self, data: bytes) -> None:
         """Pass on."""
         self.heard = True
-        super().data_received(data)
+        other = self._far.transport
+        if other is not None:
+            other.write(data)
 
     def connection_lost(self, error: Exception | None) -> None:
         """Closed."""
