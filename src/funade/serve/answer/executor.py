@@ -95,8 +95,10 @@ class Executor:
     def _answer(self) -> None:
         while (call := self._calls.get()) is not None:
             queue, requests = call
+            begun = time.monotonic()
             result = queue.work(requests)
-            self._loop.call_soon_threadsafe(self._done, queue, requests, result)
+            quick = time.monotonic() - begun < _QUICK_S  # by itself: what the loop is busy with meanwhile counts not
+            self._loop.call_soon_threadsafe(self._done, queue, requests, result, quick)
 
     def _move(self) -> None:
         """Stop the loop, to go on where the functions run or apart from them."""
@@ -136,8 +138,8 @@ class Executor:
             self._wake()
             return
 
-    def _done(self, queue: RequestQueue, requests: list[Any], result: Any) -> None:
-        self._quick = self._quick + 1 if time.monotonic() - self.since < _QUICK_S else 0
+    def _done(self, queue: RequestQueue, requests: list[Any], result: Any, quick: bool) -> None:
+        self._quick = self._quick + 1 if quick else 0
         self.busy = False
         if self._quick >= _TRUSTED and not self._closed:
             self._move()
