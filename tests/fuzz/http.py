@@ -168,7 +168,7 @@ def fed(at: HttpShared, pieces: list[bytes]) -> Did:
     for queue in at.runtime.queues.values():
         queue.add = add  # type: ignore[method-assign]
     wire: Any = Wire()
-    connection = Connection(at)
+    connection = Connection(at, set())
     connection.connection_made(wire)
     for piece in pieces:
         if wire.closed:

@@ -24,10 +24,14 @@ _STOPPING = "the server is stopping; try again"
 
 
 class Connection(asyncio.Protocol):
-    """One client; ``unread`` was read from this connection by another worker and not answered."""
+    """One client; it is among the ``opened`` while it is connected.
 
-    def __init__(self, shared: HttpShared, unread: bytes = b"") -> None:
+    ``unread`` was read from this connection by another worker and not answered.
+    """
+
+    def __init__(self, shared: HttpShared, opened: set[Connection], unread: bytes = b"") -> None:
         self._shared = shared
+        self._opened = opened
         self._unread = unread
         self._reader = RequestReader(shared, self)
         self._transport: asyncio.Transport
@@ -49,7 +53,7 @@ class Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but name
         shared = self._shared
         self._reader.since = shared.now
-        shared.connections.add(self)
+        self._opened.add(self)
         unread, self._unread = self._unread, b""
         if unread:
             self.data_received(unread)
@@ -97,7 +101,7 @@ class Connection(asyncio.Protocol):
         self._reader.close()
         self.hold(0)
         self._drop()
-        self._shared.connections.discard(self)
+        self._opened.discard(self)
 
     def pause_writing(self) -> None:
         """The client does not read: read nothing more of it either."""

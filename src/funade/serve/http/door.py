@@ -20,6 +20,7 @@ class HttpDoor:
 
     def __init__(self, shared: HttpShared, sock: socket.socket, *, most: int) -> None:
         self._shared = shared
+        self._opened: set[Connection] = set()
         self._making: set[asyncio.Task[object]] = set()
         self._listener = Listener(sock, shared.loop, self.adopt, most)
 
@@ -30,7 +31,8 @@ class HttpDoor:
     def adopt(self, sock: socket.socket, unread: bytes = b"") -> None:
         """Serve an accepted connection; ``unread`` was read from it before."""
         sock.setblocking(False)
-        making = self._shared.loop.create_task(self._connect(lambda: Connection(self._shared, unread), sock))
+        shared, opened = self._shared, self._opened
+        making = shared.loop.create_task(self._connect(lambda: Connection(shared, opened, unread), sock))
         self._making.add(making)
         making.add_done_callback(self._made)
 
@@ -50,7 +52,7 @@ class HttpDoor:
     @property
     def empty(self) -> bool:
         """Whether no connection is left."""
-        return not self._shared.connections and not self._making
+        return not self._opened and not self._making
 
     def tick(self) -> None:
         """Once a second: the date, and clients that are too slow."""
@@ -61,8 +63,8 @@ class HttpDoor:
             shared.heads.forget()
         if shared.tls is not None:
             shared.tls.tick()
-        self._listener.tick(len(shared.connections) + len(self._making))
-        for connection in list(shared.connections):
+        self._listener.tick(len(self._opened) + len(self._making))
+        for connection in list(self._opened):
             connection.sweep(shared.now)
 
     def retire(self) -> None:
@@ -73,7 +75,7 @@ class HttpDoor:
             return
         self._listener.stop()
         shared.handing = not shared.responses.closing
-        for connection in list(shared.connections):
+        for connection in list(self._opened):
             connection.leave()
 
     def shut(self) -> None:
@@ -82,10 +84,10 @@ class HttpDoor:
         self._listener.stop()
         shared.responses.closing = True
         shared.handing = False
-        for connection in list(shared.connections):
+        for connection in list(self._opened):
             connection.shut()
 
     def cut(self) -> None:
         """Answer 503 to whatever is not answered yet, and close."""
-        for connection in list(self._shared.connections):
+        for connection in list(self._opened):
             connection.cut()

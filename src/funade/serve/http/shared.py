@@ -3,29 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
 
 from funade.serve.answer.runtime import Runtime
 from funade.serve.http.head import HeadCache
 from funade.serve.http.response import Responses
 from funade.serve.http.routes import Routes
 from funade.serve.tls import Tls
-
-
-class OpenConnection(Protocol):
-    """One open connection as the door sees it."""
-
-    def leave(self) -> None:
-        """Be handed over at the next message boundary."""
-
-    def shut(self) -> None:
-        """Close when nothing is being answered or received."""
-
-    def cut(self) -> None:
-        """Answer 503 to whatever is not answered yet, and close."""
-
-    def sweep(self, now: float) -> None:
-        """End a client that is too slow; ``now`` is the loop's time."""
 
 
 class HttpShared:
@@ -56,7 +39,6 @@ class HttpShared:
         self.hosts = hosts
         self.hand = hand
         self.tls = tls
-        self.connections: set[OpenConnection] = set()
         self.now = runtime.loop.time()
         self.held = 0
         self.handing = False
