@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from funade.cli.output import JSON, as_json, local, number, project, say
+from funade.cli.output import JSON, as_json, number, project, say, utc
 from funade.store.naming import short
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ def explain(prediction: str, json: bool) -> None:
 
 def _show(view: Explanation) -> None:
     took = f"{view.latency_ms:.2f} ms"
-    say(f"{view.api} answered {view.prediction} at {local(view.at)} UTC by {view.door} in {took}")
-    say(f"  release  {view.release} of {local(view.released_at)} UTC by {view.released_by}, arm {view.arm}")
+    say(f"{view.api} answered {view.prediction} at {utc(view.at)} UTC by {view.door} in {took}")
+    say(f"  release  {view.release} of {utc(view.released_at)} UTC by {view.released_by}, arm {view.arm}")
     say(f"  code     {view.code[:12]}, candidate {view.candidate[:6]}")
     _values("asked", view.request)
     _values("answered", view.answer or {})
@@ -65,6 +65,6 @@ def _part(part: Ancestor) -> None:
     facts += [f"{name} {number(value)}" for name, value in part.metrics.items()]
     facts += [f"{part.rows} rows"] if part.rows is not None else []
     facts += [f"periods {part.periods[0]} to {part.periods[1]}"] if part.periods else []
-    facts += [f"data to {local(part.end)} UTC"] if part.end else []
+    facts += [f"data to {utc(part.end)} UTC"] if part.end else []
     beside = f" ({', '.join(facts)})" if facts else ""
-    say(f"  from     {part.kind} {short(part.node, part.version)}, made {local(part.made_at)} UTC{beside}")
+    say(f"  from     {part.kind} {short(part.node, part.version)}, made {utc(part.made_at)} UTC{beside}")

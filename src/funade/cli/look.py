@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from funade.cli.output import JSON, as_json, count, local, project, say, table
+from funade.cli.output import JSON, as_json, count, project, say, table, utc
 from funade.declare.spec import Edge
 from funade.project.views import nodes
 
@@ -60,7 +60,7 @@ def status(json: bool) -> None:
         for line in node.released_otherwise:
             say(f"{node.node} (released): {line}")
     release = view.release
-    say(f"release {release.number} of {local(release.at)} is current" if release else "nothing is released yet")
+    say(f"release {release.number} of {utc(release.at)} is current" if release else "nothing is released yet")
 
 
 @click.command()

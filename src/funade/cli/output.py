@@ -94,7 +94,7 @@ def toml(value: object) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def local(at: datetime) -> str:
+def utc(at: datetime) -> str:
     """A time in UTC, to the second."""
     return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
 

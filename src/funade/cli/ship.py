@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import click
 
-from funade.cli.output import JSON, as_json, count, local, number, project, say, table, toml
+from funade.cli.output import JSON, as_json, count, number, project, say, table, toml, utc
 from funade.errors import GateClosed
 from funade.project.project import Project
 from funade.project.views import releases as views
@@ -94,7 +94,7 @@ def _refusal(error: GateClosed, candidate: Candidate | None) -> Iterator[str]:
 def _title(candidate: Candidate | None) -> str:
     """Which candidate was judged: the one staged last, which may be older than one thinks."""
     assert candidate is not None  # it was judged
-    return f"candidate {candidate.id[:6]}, staged {local(candidate.at)} UTC"
+    return f"candidate {candidate.id[:6]}, staged {utc(candidate.at)} UTC"
 
 
 def _finding(finding: Finding) -> str:
@@ -125,7 +125,7 @@ def releases(json: bool) -> None:
     else:
         table(
             ("generation", "release", "action", "at (UTC)", "who", "because"),
-            [(s.generation, s.after, s.action, local(s.at), s.who, s.because) for s in view.switches],
+            [(s.generation, s.after, s.action, utc(s.at), s.who, s.because) for s in view.switches],
         )
 
 

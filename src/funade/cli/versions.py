@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import click
 
-from funade.cli.output import JSON, as_json, count, local, number, project, say, seconds, table
+from funade.cli.output import JSON, as_json, count, number, project, say, seconds, table, utc
 from funade.project.project import Project
 from funade.project.views import versions
 from funade.project.views.versions import BuildComparison, ComparedBuild, VersionView
@@ -37,7 +37,7 @@ def _cells(row: ComparedBuild, view: BuildComparison) -> Sequence[object]:
     return (
         short(build.node, build.version),
         ("attempt" if build.attempt else "build") + ("" if build.state == "built" else ", failed"),
-        local(build.started_at),
+        utc(build.started_at),
         seconds(build.seconds),
         *(build.settings.get(name, "") for name in view.settings),
         *(number(build.metrics[name]) if name in build.metrics else "" for name in view.metrics),
@@ -100,14 +100,14 @@ def _show_bad_rows(here: Project, text: str) -> None:
 def _lines(view: VersionView) -> Iterator[str]:
     version = view.version
     yield f"{version.kind} {version.node}@{version.id}"
-    yield f"  made     {local(version.made_at)} UTC" + (f" in {seconds(view.builds[0].seconds)}" if view.builds else "")
+    yield f"  made     {utc(version.made_at)} UTC" + (f" in {seconds(view.builds[0].seconds)}" if view.builds else "")
     if view.revisions:
         yield f"  periods  {_periods(view.revisions)}"
     yield from (f"  from     {node}@{pin[:6]}" for node, pin in version.inputs.items())
     yield from (f"  setting  {name} = {value!r}" for name, value in version.recipe.get("settings", {}).items())
     yield from (f"  runtime  {name} {value}" for name, value in version.recipe.get("runtime", {}).items())
     if version.end:
-        yield f"  data end {local(version.end)} UTC"
+        yield f"  data end {utc(version.end)} UTC"
     if version.artifact:
         yield from _artifact_lines(version.artifact)
     yield from (f"  metric   {name} = {number(value)}" for name, value in version.metrics.items())

@@ -47,7 +47,7 @@ def test_a_node_that_only_one_release_pins_has_no_version_in_the_other(here: Pro
         PinChange("line", "a", ""),
         PinChange("cut", "", "b"),
     ]
-    view = releases.ReleaseDiff(1, 2, (PinChange("cut", "", "b"),), (MetricChange("quality", "mae", None, 1.0),))
+    view = releases.ReleaseDiff((PinChange("cut", "", "b"),), (MetricChange("quality", "mae", None, 1.0),))
     assert view.json() == {"cut": (None, "b")}
 
 

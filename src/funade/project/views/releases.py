@@ -38,8 +38,6 @@ class MetricChange(msgspec.Struct, frozen=True):
 class ReleaseDiff(msgspec.Struct, frozen=True):
     """What the second release pins otherwise than the first, and which numbers it has otherwise."""
 
-    first: int
-    second: int
     pins: tuple[PinChange, ...]
     metrics: tuple[MetricChange, ...]
 
@@ -62,7 +60,7 @@ def diff(project: Project, first: int, second: int) -> ReleaseDiff:
     """
     old, new = _release(project, first), _release(project, second)
     changes = tuple(pin_changes(old.pins, new.pins))
-    return ReleaseDiff(first, second, changes, tuple(_metric_changes(project, old, new)))
+    return ReleaseDiff(changes, tuple(_metric_changes(project, old, new)))
 
 
 def pin_changes(old: Pins, new: Pins) -> Iterator[PinChange]:
