@@ -43,7 +43,7 @@ def batch(
     try:
         with _progress(api) as show:
             summary = project().batch(
-                api, rows=rows, into=into, keep=keep, most_refused=most_refused, workers=workers, told=show
+                api, rows=rows, into=into, keep=keep, most_refused=most_refused, workers=workers, progress=show
             )
     except KeyboardInterrupt:
         click.echo("stopped; what was answered stays: the same command continues", err=True)

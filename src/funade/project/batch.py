@@ -35,8 +35,8 @@ class BatchOrder:
     workers: int | None
 
 
-def answer(order: BatchOrder, present: Present, told: Callable[[Progress], None]) -> Summary:
-    """Answer every row by the current release; ``told`` hears how far it is.
+def answer(order: BatchOrder, present: Present, progress: Callable[[Progress], None]) -> Summary:
+    """Answer every row by the current release; ``progress`` hears how far it is.
 
     Raises:
         Misuse: no such api or rows, or the table's name is taken.
@@ -55,7 +55,7 @@ def answer(order: BatchOrder, present: Present, told: Callable[[Progress], None]
     identity = RunIdentity(order.api, release.number, order.rows, source.origin, order.keep)
     at_once = order.workers or len(os.sched_getaffinity(0))
     run = Run(store, spec, identity, source, workers=at_once, most_refused=order.most_refused)
-    return run.into(Table(store.local, order.into), told, present.clock)
+    return run.into(Table(store.local, order.into), progress, present.clock)
 
 
 def _api(graph: Graph, name: str, release: int) -> Spec:

@@ -304,7 +304,7 @@ class Project:
         keep: Sequence[str] = (),
         most_refused: float = 0.01,
         workers: int | None = None,
-        told: Callable[[Progress], None] = lambda step: None,
+        progress: Callable[[Progress], None] = lambda step: None,
     ) -> Summary:
         """Answer every row of a node, a table of answers or a SELECT by the current release, into a table.
 
@@ -319,7 +319,7 @@ class Project:
         from funade.project import batch
 
         order = batch.BatchOrder(api, rows, into, tuple(keep), most_refused, workers)
-        return batch.answer(order, self.present(), told)
+        return batch.answer(order, self.present(), progress)
 
     def explain(self, prediction: str) -> Explanation:
         """One answer by its prediction id: what it was made from, and the same answer given again.
