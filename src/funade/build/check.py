@@ -16,9 +16,8 @@ from funade.build.rules import Rule, rule_of
 from funade.declare.policy import Policy
 from funade.errors import BlobDamaged
 from funade.store.ports.blobs import Blobs
-from funade.store.records import Finding, Version
-from funade.store.store import Store
-from funade.store.warehouse import query, snapshots, versions
+from funade.store.records import Finding
+from funade.store.warehouse import query, snapshots
 
 SHOWN = 3
 """Row numbers in a message."""
@@ -45,16 +44,6 @@ def check(paths: Sequence[Path], policies: Sequence[Policy], *, blobs: Blobs, da
     at = f"dataset `{dataset}`" if dataset else ""
     findings = [next(made) if isinstance(plan, Rule) else plan for plan in plans]
     return tuple(msgspec.structs.replace(finding, at=at) for finding in findings)
-
-
-def check_version(version: Version, policies: Sequence[Policy], store: Store) -> tuple[Finding, ...]:
-    """Check a dataset's version, as ``check`` does its files.
-
-    Raises:
-        BlobDamaged: as ``check``.
-    """
-    paths = versions.paths(version, store)
-    return check(paths, policies, blobs=store.blobs, dataset=version.node)
 
 
 def _findings(paths: Sequence[Path], rules: list[Rule], blobs: Blobs) -> list[Finding]:

@@ -73,9 +73,11 @@ def checked(step: Step, version: Version, around: BuildContext) -> tuple[Finding
     store = around.store
     done = store.metadata.checked(version.id, digest)
     if done is None:
-        from funade.build.check import check_version  # DuckDB, only where a check was not made before
+        from funade.build.check import check  # DuckDB, only where a check was not made before
+        from funade.store.warehouse import versions
 
-        done = CheckRecord(version.id, digest, check_version(version, policies, store), around.now())
+        findings = check(versions.paths(version, store), policies, blobs=store.blobs, dataset=version.node)
+        done = CheckRecord(version.id, digest, findings, around.now())
         store.metadata.add_checked(done)
     bad = next((f for f in done.findings if not f.holds), None)
     if bad is not None:
