@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
-from funade.contract.field import Contract, Field
+from funade.contract.field import Contract, Field, admits, greatest, least, limit_texts, most_length
 
 
 class Break(msgspec.Struct, frozen=True):
@@ -97,41 +95,12 @@ def _refused_parts(maker: Field, reader: Field) -> Iterator[str]:
         yield "multiple"
     if (reader.min_length or 0) > (maker.min_length or 0):
         yield "least length"
-    if _most_length(reader) < _most_length(maker):
+    if most_length(reader) < most_length(maker):
         yield "greatest length"
     if reader.pattern is not None and reader.pattern != maker.pattern:
         yield "pattern"
     if reader.tz is not None and reader.tz != maker.tz:
         yield "time offset"
-
-
-def admits(field: Field, value: Any) -> bool:
-    """Whether a value of the field's type keeps the field's limits."""
-    if field.values:
-        return value in field.values
-    if isinstance(value, str):
-        fits = (field.min_length or 0) <= len(value) <= _most_length(field)
-        return fits and (field.pattern is None or re.search(field.pattern, value) is not None)
-    inside = least(field) <= (value, 0) <= greatest(field)
-    return inside and not (field.multiple_of and value % field.multiple_of)
-
-
-def least(field: Field) -> tuple[float, int]:
-    """The least value as (value, 1 if it is itself excluded); for integers always included."""
-    if field.gt is not None:
-        return (math.floor(field.gt) + 1, 0) if field.type == "int" else (field.gt, 1)
-    return (-math.inf if field.ge is None else field.ge, 0)
-
-
-def greatest(field: Field) -> tuple[float, int]:
-    """The greatest value as (value, -1 if it is itself excluded); for integers always included."""
-    if field.lt is not None:
-        return (math.ceil(field.lt) - 1, 0) if field.type == "int" else (field.lt, -1)
-    return (math.inf if field.le is None else field.le, 0)
-
-
-def _most_length(field: Field) -> float:
-    return math.inf if field.max_length is None else field.max_length
 
 
 def _need(field: Field) -> str:
@@ -142,27 +111,5 @@ def _nullable(field: Field) -> str:
     return "nullable" if field.nullable else "not nullable"
 
 
-def limits(field: Field) -> list[str]:
-    """A field's limits as texts, such as ``>= 0``; none for a field without."""
-    return [text for text in _limits(field).values() if text]
-
-
 def _part(field: Field, part: str) -> str:
-    return _limits(field)[part] or "any"
-
-
-def _limits(field: Field) -> dict[str, str]:
-    return {
-        "values": ", ".join(str(v) for v in field.values),
-        "least": _text(">=", field.ge) or _text(">", field.gt),
-        "greatest": _text("<=", field.le) or _text("<", field.lt),
-        "multiple": _text("a multiple of", field.multiple_of),
-        "least length": _text("at least", field.min_length, "characters"),
-        "greatest length": _text("at most", field.max_length, "characters"),
-        "pattern": "" if field.pattern is None else f"matching {field.pattern}",
-        "time offset": {None: "", True: "with an offset", False: "without an offset"}[field.tz],
-    }
-
-
-def _text(sign: str, value: float | None, of: str = "") -> str:
-    return "" if value is None else f"{sign} {value:.15g} {of}".rstrip()
+    return limit_texts(field)[part] or "any"

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 
 from funade.contract.arrays import DTYPES, Array, is_missing
-from funade.contract.breaks import admits, greatest, least, limits
-from funade.contract.field import EXACT, Field
+from funade.contract.field import EXACT, Field, admits, greatest, least, limits
 from funade.contract.outcome import ERROR, NAN, Fault
 
 Coerced = tuple[Array, dict[int, Fault]]

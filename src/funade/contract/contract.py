@@ -1,4 +1,4 @@
-"""The contract of an api, read from two structs; its data, breaks and OpenAPI form are importable from here too."""
+"""The contract of an api, read from the two structs that it takes and gives."""
 
 from __future__ import annotations
 
@@ -192,9 +192,7 @@ def _default(label: str, value: Any, hint: Any, facts: dict[str, Any], place: st
         msgspec.convert(msgspec.to_builtins(value), hint)
     except (msgspec.ValidationError, TypeError):
         missing = value is None or (isinstance(value, float) and math.isnan(value))
-        remedy = (
-            "write `| None = None` for a value that may be missing" if missing else "change the default or the bounds"
-        )
+        remedy = _MAY_BE_MISSING if missing else "change the default or the bounds"
         what = f"{label} expected a default that a client could send, got {value!r}"
         raise DeclarationError(what, at=place, do=remedy) from None
     if isinstance(value, enum.Enum):

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from funade.contract.breaks import admits
-from funade.contract.field import Field
+from funade.contract.field import Field, admits
 
 _TEXTS = (
     "text", "a", "A", "1", "A1", "abc", "ABC", "12", "123", "1234", "12345", "123456", "2022-03-01", "12:00", "1.0",

@@ -1,7 +1,9 @@
-"""A contract as plain data: which fields a request and an answer have."""
+"""A contract as plain data: which fields a request and an answer have, and which values a field admits."""
 
 from __future__ import annotations
 
+import math
+import re
 from typing import Any, Literal
 
 import msgspec
@@ -75,3 +77,59 @@ class Contract(msgspec.Struct, frozen=True, omit_defaults=True):
     doc: str = ""
     gives_doc: str = ""
     closed: bool = False
+
+
+# -- what a field admits
+
+
+def admits(field: Field, value: Any) -> bool:
+    """Whether a value of the field's type keeps the field's limits."""
+    if field.values:
+        return value in field.values
+    if isinstance(value, str):
+        fits = (field.min_length or 0) <= len(value) <= most_length(field)
+        return fits and (field.pattern is None or re.search(field.pattern, value) is not None)
+    inside = least(field) <= (value, 0) <= greatest(field)
+    return inside and not (field.multiple_of and value % field.multiple_of)
+
+
+def least(field: Field) -> tuple[float, int]:
+    """The least value as (value, 1 if it is itself excluded); for integers always included."""
+    if field.gt is not None:
+        return (math.floor(field.gt) + 1, 0) if field.type == "int" else (field.gt, 1)
+    return (-math.inf if field.ge is None else field.ge, 0)
+
+
+def greatest(field: Field) -> tuple[float, int]:
+    """The greatest value as (value, -1 if it is itself excluded); for integers always included."""
+    if field.lt is not None:
+        return (math.ceil(field.lt) - 1, 0) if field.type == "int" else (field.lt, -1)
+    return (math.inf if field.le is None else field.le, 0)
+
+
+def most_length(field: Field) -> float:
+    """How many characters a text may have."""
+    return math.inf if field.max_length is None else field.max_length
+
+
+def limits(field: Field) -> list[str]:
+    """A field's limits as texts, such as ``>= 0``; none for a field without."""
+    return [text for text in limit_texts(field).values() if text]
+
+
+def limit_texts(field: Field) -> dict[str, str]:
+    """Which limit → its text; "" for one that the field does not have."""
+    return {
+        "values": ", ".join(str(v) for v in field.values),
+        "least": _text(">=", field.ge) or _text(">", field.gt),
+        "greatest": _text("<=", field.le) or _text("<", field.lt),
+        "multiple": _text("a multiple of", field.multiple_of),
+        "least length": _text("at least", field.min_length, "characters"),
+        "greatest length": _text("at most", field.max_length, "characters"),
+        "pattern": "" if field.pattern is None else f"matching {field.pattern}",
+        "time offset": {None: "", True: "with an offset", False: "without an offset"}[field.tz],
+    }
+
+
+def _text(sign: str, value: float | None, of: str = "") -> str:
+    return "" if value is None else f"{sign} {value:.15g} {of}".rstrip()

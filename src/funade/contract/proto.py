@@ -11,8 +11,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from funade.contract.breaks import limits
-from funade.contract.field import Contract, Field
+from funade.contract.field import Contract, Field, limits
 from funade.contract.wire import Slot, Wire, numbers
 
 if TYPE_CHECKING:

@@ -7,8 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, get_args
 
-from funade.contract.breaks import admits
-from funade.contract.field import Contract, Field
+from funade.contract.field import Contract, Field, admits
 from funade.declare.node import Node, refusal
 from funade.declare.policy import Guard, Otherwise, _Policy
 from funade.errors import DeclarationError, closest

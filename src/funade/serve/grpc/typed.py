@@ -12,7 +12,7 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 
 from funade.bind.api import BoundApi
 from funade.contract import proto
-from funade.contract.field import Contract
+from funade.contract.field import MOST_ROWS, Contract
 from funade.contract.wire import Wire
 from funade.contract.wire import wire as wire_numbers
 from funade.errors import ContractViolation
@@ -23,7 +23,6 @@ from funade.serve.grpc import call as rpc
 from funade.serve.grpc.exchange import GrpcExchange, Trailers
 from funade.serve.grpc.messages import messages as messages_of
 
-_MOST_ROWS = 100_000
 _values = msgspec.structs.astuple
 
 
@@ -144,8 +143,8 @@ class Reader:
         Raises:
             ContractViolation: as JSON would be refused, or the bytes are no such message.
         """
-        messages = self._parsed(self._parse_many, body).rows[: _MOST_ROWS + 1]
-        if self._plain and len(messages) <= _MOST_ROWS:
+        messages = self._parsed(self._parse_many, body).rows[: MOST_ROWS + 1]
+        if self._plain and len(messages) <= MOST_ROWS:
             try:
                 rows: list[Any] = msgspec.convert(messages, self._rows, from_attributes=True)
             except (msgspec.ValidationError, ValueError, TypeError):

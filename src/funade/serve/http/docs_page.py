@@ -10,9 +10,8 @@ from typing import Any
 import msgspec
 
 from funade.bind.api import BoundApi
-from funade.contract.breaks import limits
 from funade.contract.example import example
-from funade.contract.field import Field
+from funade.contract.field import Field, limits
 from funade.contract.openapi import ANSWER_HEADERS, ERRORS, Operation, Paths, openapi, operation, ref, response
 from funade.serve.answer.runtime import Runtime
 from funade.serve.http.docs_style import SCRIPT, STYLE

@@ -13,7 +13,7 @@ import msgspec
 from funade import __version__
 from funade.bind.api import BoundApi
 from funade.contract.arrays import Columns
-from funade.contract.field import Field
+from funade.contract.field import MOST_ROWS, Field
 from funade.errors import closest
 from funade.serve.answer.request import Notes
 from funade.serve.answer.runtime import Runtime
@@ -37,8 +37,6 @@ SERVER = {"name": "funade", "version": __version__, "extensions": EXTENSIONS}
 PLATFORM = "funade"
 NOT_HERE = ("shared_memory_region", "classification")
 """Parameters that ask for something else than values in the message."""
-
-_MOST_ROWS = 100_000
 
 
 class TensorMeta(NamedTuple):
@@ -92,8 +90,8 @@ class Model:
             if count != counts[0]:
                 names = f"`{short(tensor.name)}`, as for `{short(tensors[0].name)}`"
                 raise wrong(f"expected {counts[0]} values for {names}, got {count}", f"{tensor.path}.shape")
-        if counts[0] > _MOST_ROWS:
-            raise wrong(f"expected at most {_MOST_ROWS} rows, got {counts[0]}", f"{tensors[0].path}.shape")
+        if counts[0] > MOST_ROWS:
+            raise wrong(f"expected at most {MOST_ROWS} rows, got {counts[0]}", f"{tensors[0].path}.shape")
         return counts[0]
 
     def _known(self, tensor: Tensor, *, twice: bool) -> None:

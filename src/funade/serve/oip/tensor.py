@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 from funade.contract.arrays import Array
-from funade.contract.field import Field, FieldType
+from funade.contract.field import EXACT, Field, FieldType
 from funade.errors import ContractViolation
 
 _BITS = (8, 16, 32, 64)
@@ -32,8 +32,6 @@ _LETTERS = {
 """Datatype → its letter in ``struct``, and its bytes."""
 
 DATATYPES = (*_LETTERS, "BYTES")
-
-_EXACT = 2**53
 
 _TAKEN: dict[FieldType, tuple[str, ...]] = {"bool": ("BOOL",), "int": _WHOLE, "float": (*_FLOATS, *_WHOLE)}
 _NAMED: dict[FieldType, str] = {"bool": "BOOL", "int": "INT8 to INT64 or UINT8 to UINT64"}
@@ -121,7 +119,7 @@ def values_of(tensor: Tensor, kind: FieldType, count: int) -> list[Any]:
     else:
         values = _from_data(tensor, _flat(tensor, count))
     if tensor.datatype in ("INT64", "UINT64") and kind == "float":
-        _each(tensor, values, lambda v: v is None or abs(v) <= _EXACT, f"a whole number up to {_EXACT}")
+        _each(tensor, values, lambda v: v is None or abs(v) <= EXACT, f"a whole number up to {EXACT}")
     return values
 
 

@@ -6,7 +6,6 @@ import hmac
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
-from typing import Literal
 
 from funade.clock import Clock
 from funade.errors import FunadeError
@@ -35,7 +34,7 @@ class Tokens:
         self,
         path: str,
         clock: Clock,
-        predict: Literal["open", "token"] | str = "open",
+        predict: str = "open",
         troubled: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._path = Path(path) if path else None
