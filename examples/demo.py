@@ -27,7 +27,7 @@ REAL = REPOSITORY.parent / "shared" / "data" / "green_taxi_2022"
 STARTED = time.monotonic()
 TRIP = {"pickup_zone": 74, "dropoff_zone": 263, "planned_miles": 2.4, "requested_at": "2022-04-01T08:30:00-04:00"}
 CLIENTS = 4
-PATIENCE = 60.0
+PATIENCE = 120.0
 """Seconds that a server or a switch may take before the demo gives up."""
 
 
@@ -83,7 +83,7 @@ def ask_once(port: int) -> str:
     """One request as a client sends it, and one that breaks the contract; the prediction id of the first."""
     body = json.dumps(TRIP)
     print(f"\n$ curl -i http://127.0.0.1:{port}/v1/arrival --json '{body}'")
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     status, headers, answer = post(connection, body)
     print(f"HTTP {status}")
     for name in sorted(headers):
@@ -186,7 +186,7 @@ class Load:
         wait(lambda: all(r == release for r in self.latest), f"release {release} to answer every client")
 
     def _ask(self, client: int) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         connection.connect()
         connection.auto_open = 0  # a connection that the server closes is a failure, not a reason to call again
         while not self._stop.is_set():
@@ -281,7 +281,7 @@ def run(command: list[str], *, shown: str, expected: int | None = 0, environ: di
     print(f"\n$ {shown}", flush=True)
     begun = time.monotonic()
     done = subprocess.run(
-        command, cwd=PROJECT, env=environ, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=170
+        command, cwd=PROJECT, env=environ, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=600
     )
     output = done.stdout.rstrip()
     if output:

@@ -22,11 +22,10 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import tomllib
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -39,6 +38,7 @@ import funade as fn
 from funade.cli import COMMANDS
 from funade.project.config import Config
 from support.repository import REPOSITORY
+from support.wait import until
 
 SOURCE = REPOSITORY / "src" / "funade"
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
@@ -139,14 +139,16 @@ class Reader:
             self.server = subprocess.Popen(
                 arguments, cwd=self.folder, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
             )
-        until(lambda: self.curl(f"curl -s -o /dev/null http://127.0.0.1:{PORT}/readyz") == "", self.server)
+        server, ask = self.server, f"curl -s -o /dev/null http://127.0.0.1:{PORT}/readyz"
+        until(lambda: server.poll() is not None or self.curl(ask) == "")
+        assert server.poll() is None, "the server did not stay up"
 
     def stop(self) -> None:
         if self.server is None:
             return
         self.server.terminate()
         try:
-            assert self.server.wait(30) in (0, -signal.SIGTERM)
+            assert self.server.wait(120) in (0, -signal.SIGTERM)
         finally:
             try:
                 os.killpg(self.server.pid, signal.SIGKILL)
@@ -176,7 +178,7 @@ class Reader:
                 url = word.replace(f":{PORT}", f":{self.port}")
         request = urllib.request.Request(url, body, headers)
         try:
-            response = urllib.request.urlopen(request, timeout=10)
+            response = urllib.request.urlopen(request, timeout=120)
         except urllib.error.HTTPError as error:
             response = error
         except OSError as error:
@@ -191,15 +193,6 @@ class Reader:
 
 def _pattern(line: str) -> str:
     return "[^\n]*".join(re.escape(part) for part in line.split("…"))
-
-
-def until(reached: Callable[[], bool], server: subprocess.Popen[bytes]) -> None:
-    for _ in range(600):
-        if reached():
-            return
-        assert server.poll() is None, "the server did not stay up"
-        time.sleep(0.05)
-    raise AssertionError("the server was not ready within 30 s")
 
 
 def commands(text: str) -> Iterator[tuple[str, str]]:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,6 +19,7 @@ from funade.serve.grpc.typed import messages
 from funade.serve.tokens import token_file
 from support import toy, versioned
 from support.client import Client
+from support.command import serving
 from support.stock import free_port
 from support.wait import until
 from support.witnesses import Asking, Seen, asking
@@ -30,30 +28,9 @@ ORDER = [1, 2, 3, 2]
 """The releases in the order in which they answer: the last is a rollback."""
 
 
-@contextmanager
-def serving(root: Path, port: int, grpc_port: int) -> Iterator[None]:
-    """``funade serve`` as a process of its own."""
-    command = [sys.executable, "-m", "funade", "-C", str(root), "serve", "--port", str(port)]
-    with (root / "serve.log").open("wb") as log:
-        server = subprocess.Popen([*command, "--grpc-port", str(grpc_port)], stdout=log, stderr=log)
-    try:
-        until(lambda: _accepts(port))
-        yield
-    finally:
-        server.terminate()
-        assert server.wait(120) == 0, (root / "serve.log").read_text()
-
-
-def _accepts(port: int) -> bool:
-    import socket
-
-    with socket.socket() as one:
-        return one.connect_ex(("127.0.0.1", port)) == 0
-
-
 @pytest.mark.slow
 def test_drill_w4_what_one_release_keeps_is_never_told_as_another_s(tmp_path: Path) -> None:
-    root, port, grpc_port = tmp_path / "w4", free_port(), free_port()
+    root, grpc_port = tmp_path / "w4", free_port()
     toy.write(root, {"funade.toml": toy.TOML.replace("toy", "w4")})
     token = token_file.add(versioned.ship(root, 1).tokens, "tests", "submit", now=datetime.now(UTC), expires=None)
     steps = [
@@ -63,7 +40,8 @@ def test_drill_w4_what_one_release_keeps_is_never_told_as_another_s(tmp_path: Pa
         Project(root).rollback,
     ]
     later: list[dict[str, Any]] = []
-    with serving(root, port, grpc_port), asking(port, grpc_port) as clients:
+    serve = ["-C", str(root), "serve", "--grpc-port", str(grpc_port)]
+    with serving(serve, root / "serve.log") as port, asking(port, grpc_port) as clients:
         for release, step in zip(ORDER, steps, strict=True):
             if step is not None:
                 step()
@@ -86,7 +64,7 @@ def submitted(port: int, token: str, key: str) -> dict[str, Any]:
     with Client(port) as client:
         head = {"authorization": f"Bearer {token}", "idempotency_key": key}
         id = client.ask({"x": 700.0}, api="told/submit", **head).json["id"]
-        look = f"GET /v1/queue/{id}?wait=20s HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\n\r\n"
+        look = f"GET /v1/queue/{id}?wait=60s HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\n\r\n"
         found: dict[str, Any] = client.send(look.encode()).response().json
     return found
 

@@ -38,7 +38,7 @@ NOTEBOOK = (
     BUILD
     + """
 import time
-until, looks, seen = time.monotonic() + 60, 0, 0
+until, looks, seen = time.monotonic() + 600, 0, 0
 while seen < wanted and time.monotonic() < until:
     again = Project(root, clock=here.clock, environ={})
     for reading in (here, again):

@@ -62,13 +62,18 @@ def looks(asking: Later, ids: list[str]) -> Iterator[dict[str, object]]:
             yield asking.client.response().json
 
 
-def kill(servers: list[Running], rng: random.Random, over: threading.Event, killed: list[int]) -> None:
-    while len(killed) < _KILLS and not over.wait(rng.uniform(0.1, 0.6)):
-        workers = [pid for server in servers for pid in server.state.workers]
-        if workers:
-            with contextlib.suppress(ProcessLookupError):
-                killed.append(rng.choice(workers))
-                os.kill(killed[-1], signal.SIGKILL)
+def kill(
+    servers: list[Running], queue: SqliteQueue, rng: random.Random, over: threading.Event, killed: list[int]
+) -> None:
+    """Kill one worker or another whenever so many requests more are done."""
+    for count in sorted(rng.sample(range(NUMBER * 9 // 10), _KILLS)):
+        while queue.counts().done < count:
+            if over.wait(0.05):
+                return
+        workers = until(lambda: [pid for server in servers for pid in server.state.workers if pid not in killed])
+        with contextlib.suppress(ProcessLookupError):
+            killed.append(rng.choice(workers))
+            os.kill(killed[-1], signal.SIGKILL)
 
 
 @pytest.mark.slow
@@ -80,14 +85,14 @@ def test_drill_w11_of_20000_requests_each_is_done_once_though_workers_are_killed
     servers = [queued(run, tmp_path, workers=2, rules=rules) for _ in range(2)]
     queue = SqliteQueue(tmp_path / "queue.db", clock=system)
     over, killed = threading.Event(), list[int]()
-    killing = threading.Thread(target=kill, args=(servers, random.Random(seed), over, killed))
+    killing = threading.Thread(target=kill, args=(servers, queue, random.Random(seed), over, killed))
     killing.start()
     began = time.monotonic()
     try:
         ids = dict(submitted(later(servers[0], tmp_path)))
         assert sorted(ids) == list(range(NUMBER))
         assert len(set(ids.values())) == NUMBER
-        until(lambda: queue.counts().waiting + queue.counts().claimed == 0, 90)
+        until(lambda: queue.counts().waiting + queue.counts().claimed == 0, 600)
     finally:
         over.set()
         killing.join()

@@ -105,7 +105,7 @@ def test_the_demo_ends_well(tmp_path: Path, city: Path) -> None:
         env=os.environ | {"FUNADE_PLACE_TLC": str(city)},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "0 failed, 0 mixed" in done.stdout

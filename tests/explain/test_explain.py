@@ -7,7 +7,6 @@ import json
 import random
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from funade.predictions.compactor import Compactor
 from funade.project.project import Project
 from support import toy
 from support.predictions import entry, worker
+from support.wait import until
 
 API = """
 import datetime as dt
@@ -103,18 +103,18 @@ def serving(root: Path) -> Iterator[int]:
     with (root / "server.log").open("ab") as log:
         server = subprocess.Popen(command, stdout=log, stderr=log)
     try:
-        until = time.monotonic() + 60
-        while time.monotonic() < until:
-            assert server.poll() is None, (root / "server.log").read_text()[-2000:]
-            states = [json.loads(p.read_text()) for p in (root / ".funade" / "serve").glob("*.json")]
-            mine = [s["port"] for s in states if s.get("pid") == server.pid]
-            if mine:
-                yield mine[0]
-                break
-            time.sleep(0.05)
+        until(lambda: server.poll() is not None or ports(root, server.pid))
+        assert server.poll() is None, (root / "server.log").read_text()[-2000:]
+        yield ports(root, server.pid)[0]
     finally:
         server.terminate()
         server.wait(120)
+
+
+def ports(root: Path, pid: int) -> list[int]:
+    """The port of a server that this process is, once it has one."""
+    states = [json.loads(path.read_text()) for path in (root / ".funade" / "serve").glob("*.json")]
+    return [state["port"] for state in states if state.get("pid") == pid]
 
 
 def ask(port: int, body: Any) -> tuple[str, str, Any]:

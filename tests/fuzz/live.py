@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from fuzz import fuzzing, http2
 
@@ -14,8 +13,16 @@ _SILENT_S = 0.05
 _AT_ONCE = 8
 
 
-async def said(port: int, pieces: Sequence[bytes], silent_s: float = _SILENT_S) -> bytes:
-    """What the server says to a client that sends these pieces, until it is silent so long; the client then leaves."""
+def _never(heard: bytes) -> bool:
+    return False
+
+
+async def said(
+    port: int, pieces: Sequence[bytes], *, silent_s: float = _SILENT_S, enough: Callable[[bytes], bool] = _never
+) -> bytes:
+    """What the server says to a client that sends these pieces, until it is enough, or the server is silent so long;
+    the client then leaves.
+    """
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     heard = b""
     try:
@@ -23,7 +30,7 @@ async def said(port: int, pieces: Sequence[bytes], silent_s: float = _SILENT_S) 
             for piece in pieces:
                 writer.write(piece)
                 await asyncio.wait_for(writer.drain(), silent_s)
-            while data := await asyncio.wait_for(reader.read(65536), silent_s):
+            while not enough(heard) and (data := await asyncio.wait_for(reader.read(65536), silent_s)):
                 heard += data
     finally:
         writer.transport.abort()
@@ -32,19 +39,15 @@ async def said(port: int, pieces: Sequence[bytes], silent_s: float = _SILENT_S) 
     return heard
 
 
-async def thrown(port: int, known: Sequence[bytes], seconds: float, seed: int) -> int:
-    """Mutated streams, several at once, for so many seconds of the clock; how many."""
+async def thrown(port: int, known: Sequence[bytes], count: int, seed: int) -> None:
+    """So many mutated streams, several at once."""
     rng = random.Random(seed)
-    ends = time.monotonic() + seconds
-    count = 0
+    left = iter(range(count))
 
     async def throw() -> None:
-        nonlocal count
-        while time.monotonic() < ends:
-            count += 1
+        for _ in left:
             await said(port, fuzzing.cut(http2.mutated(known, rng), rng))
 
     async with asyncio.TaskGroup() as group:
         for _ in range(_AT_ONCE):
             group.create_task(throw())
-    return count

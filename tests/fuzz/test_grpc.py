@@ -114,30 +114,32 @@ def _answered(running: Running, pids: object) -> None:
     assert running.state.workers == pids
 
 
-def _thrown(running: Running, seconds: float, seed: int) -> int:
+def _thrown(running: Running, count: int, seed: int) -> None:
     pids = running.state.workers
     known = fuzzing.corpus(CORPUS, "http2")
-    count = asyncio.run(live.thrown(running.settings.grpc_port, known, seconds, seed))
+    asyncio.run(live.thrown(running.settings.grpc_port, known, count, seed))
     _answered(running, pids)
-    return count
+
+
+def _begun(heard: bytes) -> bool:
+    """Whether an answer has come."""
+    return http2.HEADERS in [frame.kind for frame in http2.frames(heard)[0]]
 
 
 def test_streams_of_the_corpus_are_answered_and_leave_the_worker(running: Running) -> None:
     pids = running.state.workers
     for index, data in enumerate(fuzzing.corpus(CORPUS, "http2")):
-        heard = asyncio.run(live.said(running.settings.grpc_port, [data], 0.3))
-        kinds = [frame.kind for frame in http2.frames(heard)[0]]
-        assert http2.HEADERS in kinds, (index, heard)
+        heard = asyncio.run(live.said(running.settings.grpc_port, [data], silent_s=120, enough=_begun))
+        assert _begun(heard), (index, heard)
     _answered(running, pids)
 
 
 def test_a_few_mutated_streams_leave_the_worker(running: Running) -> None:
-    assert _thrown(running, 1.0, seed=1) > 20
+    _thrown(running, 100, seed=1)
 
 
 @pytest.mark.slow
 def test_mutated_streams_leave_the_worker(running: Running) -> None:
     seed = int.from_bytes(os.urandom(4), "big")
     print(f"seed {seed}")
-    count = _thrown(running, _seconds() / 5, seed)
-    print(f"{count} streams")
+    _thrown(running, round(100 * _seconds()), seed)

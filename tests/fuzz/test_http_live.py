@@ -14,7 +14,7 @@ from support.server import Running
 
 _WHOLE = (
     post({"km": 1}),
-    post([{"km": 1}, {"km": 2}], api="plain", funade_timeout_ms="1000"),
+    post([{"km": 1}, {"km": 2}], api="plain", funade_timeout_ms="60000"),
     post({"km": 1}, upgrade="h2c", connection="upgrade"),
     b"POST /v1/arrival HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n9\r\n"
     b'{"km": 1}\r\n0\r\nx: y\r\n\r\n',

@@ -173,7 +173,7 @@ def moved(doors: Doors, before: dict[str, float], expected: dict[str, float]) ->
         return {key: rise for key, rise in rises.items() if rise}
 
     with suppress(AssertionError):
-        until(lambda: now() == expected, 3.0)
+        until(lambda: now() == expected, 30.0)
     return now()
 
 
@@ -197,7 +197,7 @@ def matrix(failing: Path) -> Matrix:
         for name in SITUATIONS:
             outcomes |= situated(doors, name, [door for pair, door in PAIRS if pair == name])
         with suppress(AssertionError):
-            until(lambda: not any(held(doors).values()), 10.0)
+            until(lambda: not any(held(doors).values()), 60.0)
         left = held(doors)
     query = "SELECT request.ride AS ride, door, fallback, guard, refused FROM predictions WHERE request.ride >= 10"
     rows = Project(failing).sql(query, form="arrow").to_pylist()

@@ -40,5 +40,5 @@ def test_what_cannot_be_read_once_it_is_claimed_is_a_dead_letter_and_not_held(do
         assert status == 202
         doors.server.open_gate("trap")  # from now on the contract's check fails
     assert doors.looked_at(first) == Reply(200)
-    until(lambda: doors.state(second) == "dead", 5.0)
+    until(lambda: doors.state(second) == "dead")
     assert summed(doors.metrics(), "funade_queue_waiting") == 0

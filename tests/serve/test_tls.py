@@ -61,7 +61,7 @@ def test_an_encrypted_connection_is_answered_and_a_plain_one_is_not(run: Run, pe
 
 
 def test_a_client_that_does_not_begin_to_encrypt_is_closed_and_keeps_nobody_out(run: Run, pem: tuple[str, str]) -> None:
-    server = run(workers=1, certificate=pem[0], key=pem[1], limits=Limits(head_s=0.5))
+    server = run(workers=1, certificate=pem[0], key=pem[1], limits=Limits(head_s=2.0))
     server.serving(1)
     silent = [socket.create_connection(("127.0.0.1", server.port), timeout=120) for _ in range(20)]
     with Encrypted(server.port, pem[0]) as client:

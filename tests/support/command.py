@@ -4,31 +4,28 @@ from __future__ import annotations
 
 import http.client
 import json
-import socket
+import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from support.stock import free_port
+from support.wait import until
+
 
 @contextmanager
-def serving(arguments: Sequence[str], log: Path) -> Iterator[int]:
+def serving(arguments: Sequence[str], log: Path, **environment: str) -> Iterator[int]:
     """The port at which ``funade ARGUMENTS --port …`` is ready; gone, with its workers, when the block ends."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = int(found.getsockname()[1])
+    port = free_port()
     command = [sys.executable, "-m", "funade", *arguments, "--port", str(port)]
     with log.open("wb") as file:
-        server = subprocess.Popen(command, stdout=file, stderr=file)
+        server = subprocess.Popen(command, stdout=file, stderr=file, env={**os.environ, **environment})
     try:
-        for _ in range(1500):
-            assert server.poll() is None, log.read_text()
-            if ask(port, "GET", "/readyz")[0] == 200:
-                break
-            time.sleep(0.02)
+        until(lambda: server.poll() is not None or ask(port, "GET", "/readyz")[0] == 200)
+        assert server.poll() is None, log.read_text()
         yield port
     finally:
         server.terminate()

@@ -25,7 +25,7 @@ def ask(script: str, *arguments: object, timeout: float = 120.0) -> str:
     return _run(str(PYTHON), script, arguments, timeout)
 
 
-def node(script: str, *arguments: object, timeout: float = 60.0) -> str:
+def node(script: str, *arguments: object, timeout: float = 120.0) -> str:
     """The same of a script for Node."""
     found = shutil.which("node")
     if found is None:

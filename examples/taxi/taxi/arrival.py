@@ -69,7 +69,7 @@ def eta_promise(eta: LGBMRegressor, rides: pd.DataFrame, kept: float = 0.9) -> f
     fn.gives(Eta),
     fn.owner("arrival-team"),
     fn.fallback(eta_min=15.0, promised_min=30.0),
-    fn.answers_within(p99_ms=50),
+    fn.answers_within(p99_ms=250),
     eta=eta,
     promise=eta_promise,
 )

@@ -89,9 +89,7 @@ def test_a_worker_whose_loop_waits_for_a_call_that_does_not_end_is_replaced(run:
     with Client(server.port) as client:
         for km in range(400):
             assert client.ask({"km": km}).json["eta"] == 2.0 * km
-        client.send(b"")
-        client.sock.settimeout(20)
-        with pytest.raises((ConnectionError, AssertionError, TimeoutError)):
+        with pytest.raises((ConnectionError, AssertionError)):
             client.ask({"km": 1, "does": "sleep 60"})
     until(lambda: server.state.workers not in (first, ()))
     assert [event["seconds"] for event in server.events("stuck")] == [1.0]

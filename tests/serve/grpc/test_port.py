@@ -89,7 +89,7 @@ class Place:
             until(functools.partial(self.do, functools.partial(getattr, port, "empty")))
         self.listener.close()
         self.loop.call_soon_threadsafe(self.loop.stop)
-        self.thread.join(10)
+        self.thread.join(120)
         self.loop.close()
 
 
@@ -114,7 +114,7 @@ def asking(channel: grpc.Channel, method: str = "echo") -> Any:
 
 def failure(call: Any, *arguments: Any, **more: Any) -> Any:
     with pytest.raises(grpc.RpcError) as caught:
-        call(*arguments, **{"timeout": 10} | more)
+        call(*arguments, **{"timeout": 120} | more)
     return caught.value
 
 
@@ -159,10 +159,10 @@ def test_too_much_metadata_is_refused_and_the_next_call_is_answered(channel: grp
 
 
 def test_the_deadline_is_known_and_when_it_is_over_the_call_is_done(place: Place, channel: grpc.Channel) -> None:
-    assert failure(asking(channel, "held"), b"", timeout=0.3).code() == grpc.StatusCode.DEADLINE_EXCEEDED
+    assert failure(asking(channel, "held"), b"", timeout=1.0).code() == grpc.StatusCode.DEADLINE_EXCEEDED
     (call,) = place.calls
     within = place.do(lambda: call.within_s)
-    assert within is not None and 0 <= within < 0.31  # grpcio's clients round up what they ask for
+    assert within is not None and 0 <= within < 1.01  # grpcio's clients round up what they ask for
     until(lambda: place.do(lambda: call.done))
     place.do(lambda: call.reply(b"late"))  # says nothing to anybody
 

@@ -36,7 +36,7 @@ def test_curl_is_answered(server: Running) -> None:
             capture_output=True,
             text=True,
             check=True,
-            timeout=60,
+            timeout=120,
         )
         body, status, release = done.stdout.rsplit("\n", 2)
         return [int(status), json.loads(body), release]

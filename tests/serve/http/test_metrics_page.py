@@ -64,7 +64,7 @@ def test_promtool_finds_nothing_to_say(prometheus: str, queue: dict[str, float] 
     promtool = shutil.which("promtool")
     assert promtool is not None
     text = page(COUNTS, ServerFacts(41, queue=queue))
-    done = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 

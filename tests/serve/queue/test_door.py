@@ -144,14 +144,12 @@ def test_many_that_submit_together_are_all_kept(asking: Later) -> None:
 
 def test_while_others_ask_they_go_first_and_the_queue_still_moves(asking: Later) -> None:
     over = threading.Event()
-    slow: list[float] = []
+    statuses: list[int] = []
 
     def ask() -> None:
         with Client(asking.client.sock.getpeername()[1]) as client:
             while not over.is_set():
-                began = time.monotonic()
-                assert client.ask({"km": 1.0, "does": "work"}).status == 200
-                slow.append(time.monotonic() - began)
+                statuses.append(client.ask({"km": 1.0, "does": "work"}).status)
 
     others = [threading.Thread(target=ask) for _ in range(12)]
     for other in others:
@@ -163,7 +161,7 @@ def test_while_others_ask_they_go_first_and_the_queue_still_moves(asking: Later)
         over.set()
         for other in others:
             other.join()
-    assert len(slow) > 20
+    assert len(statuses) > 20 and set(statuses) == {200}
 
 
 def test_every_route_of_the_queue_needs_the_right_to_submit(asking: Later) -> None:

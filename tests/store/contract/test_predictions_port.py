@@ -108,6 +108,6 @@ def test_a_field_that_is_not_kept_is_not_in_the_log(
 def test_whoever_waits_for_the_log_is_told_on_the_loop(writer: Log, loop: asyncio.AbstractEventLoop) -> None:
     log, told = writer(), loop.create_future()
     loop.call_soon(log.keep, numbered(1, 2), told.set_result)
-    assert loop.run_until_complete(asyncio.wait_for(told, 30)) is True
+    assert loop.run_until_complete(asyncio.wait_for(told, 120)) is True
     log.close()
     assert log.logged == 2
