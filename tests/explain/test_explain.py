@@ -5,11 +5,12 @@ from __future__ import annotations
 import concurrent.futures
 import json
 import random
+import shutil
 import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,13 @@ import pytest
 
 from funade.errors import UnknownPrediction
 from funade.explain.explain import replayed
+from funade.explain.replay_process import LoggedRow, ReplaySettings
 from funade.predictions.compactor import Compactor
+from funade.process.child import Child
 from funade.project.project import Project
 from support import toy
 from support.predictions import entry, worker
-from support.wait import until
+from support.wait import read_for_ever, until
 
 API = """
 import datetime as dt
@@ -185,3 +188,15 @@ def test_an_answer_to_what_was_not_logged_says_why_it_is_not_given_again(here: P
     (row,) = here.sql("SELECT * FROM predictions WHERE api = 'judge'", form="arrow").to_pylist()
     (found,) = replayed(here.store, [row])
     assert (found.equal, found.why) == (False, "`x` is not logged, as fn.log(without=…) says")
+
+
+def test_a_replay_whose_parent_is_gone_ends_in_the_middle_of_its_work(here: Project, tmp_path: Path) -> None:
+    copy = toy.project(Path(shutil.copytree(here.root, tmp_path / "project")))
+    current = copy.current()
+    assert current is not None
+    pipe = toy.never_read(copy, current.golden["judge"])
+    settings = ReplaySettings(copy.store.address, 1, (LoggedRow("judge", "", 0),))
+    with closing(Child("funade.explain.replay_process", settings)) as child, read_for_ever(pipe):
+        child.close_input()
+        assert child.wait(120)
+        assert child.status == 0

@@ -21,6 +21,7 @@ from funade.release.host_process import RehearsalResults, Rehearse
 from funade.store.codecs import installed
 from funade.store.records import Candidate, Finding, GoldenRows, Release
 from support import toy
+from support.wait import read_for_ever
 
 JUDGE = "answers=judge.on(clean.last(days=7)))"
 
@@ -544,6 +545,16 @@ def test_an_api_that_does_not_come_back_is_given_up(root: Path) -> None:
             host.answer(RehearsalResults)
         with pytest.raises(ChildEnded, match=r"^its process ended with signal 9$"):
             host.answer(RehearsalResults)
+
+
+def test_a_host_whose_parent_is_gone_ends_in_the_middle_of_its_work(root: Path, tmp_path: Path) -> None:
+    here, candidate = staged(root)
+    golden = here.store.blobs.put_bytes(b"rows")
+    pipe = toy.never_read(here, golden)
+    with HostProcess(here.store, candidate, tmp_path / "one", golden=(golden,)) as host, read_for_ever(pipe):
+        host._child.close_input()
+        assert host._child.wait(120)
+        assert host._child.status == 0
 
 
 def test_a_candidate_whose_code_fails_at_import_does_not_load(root: Path) -> None:

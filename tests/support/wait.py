@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import socket
 import sys
 import termios
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -28,6 +30,20 @@ def two_more(counts: Callable[[], Sequence[int]]) -> None:
     """Wait until each client has had two more answers: one that was on its way, and one that it asked for since."""
     before = counts()
     until(lambda: all(now >= then + 2 for now, then in zip(counts(), before, strict=True)))
+
+
+@contextmanager
+def read_for_ever(fifo: Path) -> Iterator[None]:
+    """The block that begins once somebody reads a pipe of that name; nothing comes by it until the block ends."""
+
+    def opened() -> int | None:
+        with suppress(OSError):  # nobody reads it yet
+            return os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
+        return None
+
+    file = until(opened)
+    yield
+    os.close(file)
 
 
 def unread(sock: socket.socket) -> int:

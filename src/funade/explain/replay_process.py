@@ -135,7 +135,8 @@ def _same(left: Any, right: Any) -> bool:
 
 
 def main(settings: ReplaySettings, parent: Parent) -> None:
-    """Answer the rows."""
+    """Answer the rows; end at once when the parent ends."""
+    parent.listen(msgspec.Struct)
     loaded = load_release({"store": settings.store, "release": settings.release})
     parent.send(ReplayedAnswers(tuple(_answer(loaded.apis[row.api], row) for row in settings.rows)))
 

@@ -1,7 +1,7 @@
 """The other side of a rehearsal: a process that hosts one candidate on its own code and does what it is asked.
 
-It is begun with ``HostSettings``, says ``Ready`` or why it does not load, then answers each ``Request`` until there are
-no more.
+It is begun with ``HostSettings``, says ``Ready`` or why it does not load, then answers each ``Request`` until it is
+ended.
 """
 
 from __future__ import annotations
@@ -306,12 +306,13 @@ def _attempt(act: Callable[[], T], folder: Path) -> tuple[T | None, ErrorReport 
 
 
 def main(settings: HostSettings, parent: Parent) -> None:
-    """Load what is hosted, say how that went, then answer each request."""
+    """Load what is hosted, say how that went, then answer each request; end at once when the parent ends."""
+    requests = parent.listen(Request)
     folder = Store.open(settings.store).code_folder / settings.candidate.code
     host, report = _attempt(lambda: CandidateHost(settings), folder)
     parent.send(report or Ready())
-    while host is not None and (request := parent.hear(Request)) is not None:
-        parent.send(host.do(request))
+    while host is not None:
+        parent.send(host.do(requests.get()))
 
 
 if __name__ == "__main__":
