@@ -30,10 +30,12 @@ def engine(address: str) -> str:
     """The module that opens such stores.
 
     Raises:
-        StoreError: there is none.
+        StoreError: there is none; what stands behind the address's beginning may hold a password and is not told.
     """
     scheme = _SCHEME.match(address)
     if scheme is None or scheme[1] not in ENGINES:
         known = ", ".join(f"`{name}:`" for name in ENGINES)
-        raise StoreError(f"store expected an address that begins with {known}, got `{address}`")
+        shown = f"{scheme[0]}…" if scheme else address
+        what = f"store expected an address that begins with {known}, got `{shown}`"
+        raise StoreError(what, do=f"if it is a folder's name, write `./{shown}` under [store]")
     return ENGINES[scheme[1]]
