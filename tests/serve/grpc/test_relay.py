@@ -1,15 +1,20 @@
-"""A client is sent elsewhere between two frames, wherever the bytes are cut."""
+"""A client is sent elsewhere between two frames, wherever the bytes are cut; or at once, where there are no files."""
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
+import resource
+import socket
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from typing import Any, cast
 
 import hypothesis.strategies as st
 from hypothesis import given
 
-from funade.serve.grpc.relay import GOAWAY, LibraryEnd
+from funade.serve.grpc.relay import GOAWAY, LibraryEnd, Relay
 
 
 class Kept(asyncio.Transport):
@@ -63,3 +68,34 @@ def test_goaway_stands_between_two_frames(
 def _begun(parts: list[bytes]) -> bool:
     """Whether a head is being sent: HEADERS (1) or CONTINUATION (9) without END_HEADERS (4)."""
     return parts[-1][3] in (1, 9) and not parts[-1][4] & 4
+
+
+@contextmanager
+def no_more_files() -> Iterator[None]:
+    """The block in which this process can open nothing."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_client_for_whom_there_are_no_files_left_is_closed_without_a_defect() -> None:
+    defects: list[Any] = []
+
+    async def joined(accepted: socket.socket, listener: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, facts: defects.append(facts))
+        relay = Relay(loop, listener, "unused", most=1)
+        with no_more_files():
+            relay._accepted(accepted)
+            await asyncio.wait(relay._making)
+        gc.collect()  # a task that failed tells of it when it is collected
+
+    client, accepted = socket.socketpair()
+    with closing(client), socket.socket() as listener:
+        asyncio.run(joined(accepted, listener))
+        assert accepted.fileno() < 0
+        assert client.recv(1) == b""
+    assert defects == []

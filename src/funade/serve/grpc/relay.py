@@ -91,15 +91,16 @@ class Relay:
     async def _join(self, sock: socket.socket) -> None:
         far = LibraryEnd()
         near = ClientEnd(self, far)
-        behind = socket.socket(socket.AF_UNIX)
-        behind.setblocking(False)
-        try:
-            await self._loop.sock_connect(behind, self._path)
-            await self._loop.create_unix_connection(lambda: far, sock=behind)
-        except OSError:  # out of files, or the library is gone
-            behind.close()
-            sock.close()
-            return
+        with contextlib.ExitStack() as unless_joined:
+            unless_joined.callback(sock.close)
+            try:
+                behind = unless_joined.enter_context(socket.socket(socket.AF_UNIX))
+                behind.setblocking(False)
+                await self._loop.sock_connect(behind, self._path)
+                await self._loop.create_unix_connection(lambda: far, sock=behind)
+            except OSError:  # out of files, or the library is gone
+                return
+            unless_joined.pop_all()
         try:
             await self._loop.connect_accepted_socket(
                 lambda: near, sock, ssl=self._tls, ssl_handshake_timeout=_FIRST_S if self._tls else None
