@@ -35,22 +35,22 @@ from funade.store.warehouse.frames import from_arrow, to_arrow
 V = TypeVar("V")
 
 
-def make(step: Step, steps: Plan, around: BuildContext, *, attempt: bool) -> tuple[Version, bool]:
+def make(step: Step, steps: Plan, context: BuildContext, *, attempt: bool) -> tuple[Version, bool]:
     """The version of one step, and whether this call made it: False where another process was first.
 
     Raises:
         BuildFailed: the user's function failed; the build is recorded with its log.
     """
-    spec, store = step.spec, around.store
+    spec, store = step.spec, context.store
     record = Build(
-        id=uuid.uuid4().hex, node=spec.name, version=step.version, state="built", started_at=around.now(),
+        id=uuid.uuid4().hex, node=spec.name, version=step.version, state="built", started_at=context.now(),
         seconds=0.0, settings=step.settings, attempt=attempt, runtime=spec.runtime,
     )  # fmt: skip
     started = time.perf_counter()
     printed = io.StringIO()
     try:
         with _captured(printed):
-            version = _version(step, steps, around)
+            version = _version(step, steps, context)
     except (Exception, SystemExit) as error:
         failed = msgspec.structs.replace(
             record,
@@ -60,7 +60,7 @@ def make(step: Step, steps: Plan, around: BuildContext, *, attempt: bool) -> tup
             error=str(error) if isinstance(error, FunadeError) else f"{type(error).__name__}: {error}",
         )
         store.metadata.add_build(failed)
-        raise _failure(spec, error, around.root) from error
+        raise _failure(spec, error, context.root) from error
     record = msgspec.structs.replace(
         record, seconds=time.perf_counter() - started, log=_log(store, printed), metrics=version.metrics
     )
@@ -69,12 +69,12 @@ def make(step: Step, steps: Plan, around: BuildContext, *, attempt: bool) -> tup
     return recorded, recorded.build == record.id
 
 
-def _version(step: Step, steps: Plan, around: BuildContext) -> Version:
-    spec, store = step.spec, around.store
+def _version(step: Step, steps: Plan, context: BuildContext) -> Version:
+    spec, store = step.spec, context.store
     inputs = {edge.parameter: store.version(steps[edge.node].version) for edge in spec.edges}
-    windows = versions.earliest_end([(e, inputs[e.parameter]) for e in spec.edges])
-    arguments = dict(around.arguments(spec))
-    arguments.update(as_declared(around.nodes[spec.name].function, step.settings))
+    end = versions.earliest_end([(e, inputs[e.parameter]) for e in spec.edges])
+    arguments = dict(context.arguments(spec))
+    arguments.update(as_declared(context.nodes[spec.name].function, step.settings))
     judged = JudgedRows()
     queried: dict[str, pa.Table] = {}
     # Relations of one function meet on one connection, or they could not be joined.
@@ -82,18 +82,18 @@ def _version(step: Step, steps: Plan, around: BuildContext) -> Version:
     for edge in spec.edges:
         version = inputs[edge.parameter]
         if version.kind in ("model", "threshold"):
-            arguments[edge.parameter] = store.load(version.id, project_types=around.graph.packages)
+            arguments[edge.parameter] = store.load(version.id, project_types=context.graph.packages)
             continue
-        table = _rows(edge, version, windows, steps, around, judged)
+        table = _rows(edge, version, end, steps, context, judged)
         arguments[edge.parameter] = from_arrow(table, edge.form or "pandas", connection=connection)
         if _is_sql(spec):
             queried[edge.parameter] = table
-    result = around.nodes[spec.name].function(**arguments)
+    result = context.nodes[spec.name].function(**arguments)
     if _is_sql(spec):
         result = _queried(spec, result, queried)
     version = Version(
-        id=step.version, node=spec.name, kind=spec.kind, recipe=step.recipe, made_at=around.now(), inputs=step.inputs,
-        symbols=spec.symbols, classes=spec.classes, lock=around.lock, **_seen(spec, inputs, windows, around),
+        id=step.version, node=spec.name, kind=spec.kind, recipe=step.recipe, made_at=context.now(), inputs=step.inputs,
+        symbols=spec.symbols, classes=spec.classes, lock=context.lock, **_seen(spec, inputs, end, context),
     )  # fmt: skip
     if spec.kind == "evaluation":
         return msgspec.structs.replace(
@@ -104,28 +104,28 @@ def _version(step: Step, steps: Plan, around: BuildContext) -> Version:
             guarded=judged.guarded,
         )
     if spec.kind == "dataset":
-        return _with_rows(version, spec, result, around)
+        return _with_rows(version, spec, result, context)
     codec = spec.codec if spec.kind == "model" else "json"
     if codec != "json":
-        _refuse_other_class(spec, around.nodes[spec.name].returns, result)
+        _refuse_other_class(spec, context.nodes[spec.name].returns, result)
     artifact = codecs.encode(
         result,
         codec,
         store.blobs,
         place=spec.place,
         title=f"{spec.kind} `{spec.name}`",
-        project_types=around.graph.packages,
+        project_types=context.graph.packages,
     )
-    _refuse_other_answers(spec, artifact, around)
+    _refuse_other_answers(spec, artifact, context)
     return msgspec.structs.replace(version, artifact=artifact)
 
 
-def _refuse_other_answers(spec: Spec, artifact: Artifact, around: BuildContext) -> None:
+def _refuse_other_answers(spec: Spec, artifact: Artifact, context: BuildContext) -> None:
     """Refuse a conversion whose answers differ from its original's on rows where conversions go wrong."""
     policy = spec.policy(Onnx)
     if policy is None:
         return
-    blobs, types, title = around.store.blobs, around.graph.packages, f"model `{spec.name}`"
+    blobs, types, title = context.store.blobs, context.graph.packages, f"model `{spec.name}`"
     native = codecs.decode(codecs.original(artifact), blobs, project_types=types, title=title)
     served = codecs.decode(artifact, blobs, project_types=types, title=title)
     parity.probe(native, served, policy.within, title=title, place=spec.place)
@@ -155,11 +155,11 @@ def _queried(spec: Spec, text: Any, rows: Mapping[str, pa.Table]) -> pa.Table:
 
 
 def _rows(
-    edge: Edge, version: Version, end: datetime | None, steps: Plan, around: BuildContext, judged: JudgedRows
+    edge: Edge, version: Version, end: datetime | None, steps: Plan, context: BuildContext, judged: JudgedRows
 ) -> pa.Table:
     """The rows an edge takes, those of an answer edge answered by its api."""
-    store = around.store
-    interval = versions.interval_of(edge, version, end, around.zone)
+    store = context.store
+    interval = versions.interval_of(edge, version, end, context.zone)
     table = versions.read(version, store, interval=interval, part=edge.part)
     if (edge.window or edge.part) and not table.num_rows:
         raise WindowEmpty(
@@ -171,15 +171,15 @@ def _rows(
         judged.saw(table.num_rows)
         return table
     api = bind(
-        around.graph, around.nodes, bound(edge.api, steps, edge.replaced) , store,
-        settings={n: s.settings for n, s in steps.items()}, zone=around.zone, only=[edge.api], replaced=edge.replaced,
+        context.graph, context.nodes, bound(edge.api, steps, edge.replaced) , store,
+        settings={n: s.settings for n, s in steps.items()}, zone=context.zone, only=[edge.api], replaced=edge.replaced,
     )[edge.api]  # fmt: skip
     answered, refused, guarded = replay(api, table)
     judged.saw(answered.num_rows, len(refused), guarded)
     return answered
 
 
-def _seen(spec: Spec, inputs: Mapping[str, Version], end: datetime | None, around: BuildContext) -> dict[str, Any]:
+def _seen(spec: Spec, inputs: Mapping[str, Version], end: datetime | None, context: BuildContext) -> dict[str, Any]:
     """How far the version's rows go, and what it was fitted on."""
     ends: list[datetime] = []
     reaches: list[datetime | None] = []
@@ -190,7 +190,7 @@ def _seen(spec: Spec, inputs: Mapping[str, Version], end: datetime | None, aroun
         if version.kind in ("model", "threshold"):
             reaches += [version.reach] if version.fits else []  # a rule has seen no row
             continue
-        interval = versions.interval_of(edge, version, end, around.zone)
+        interval = versions.interval_of(edge, version, end, context.zone)
         rows = versions.row_set(edge, version, interval)
         reaches.append(rows.reach)
         bounds = [b for b in ((interval.end if interval else None), version.end) if b is not None]
@@ -213,9 +213,9 @@ def _only(values: Sequence[V], otherwise: V) -> V:
     return values[0] if len(values) == 1 else otherwise
 
 
-def _with_rows(version: Version, spec: Spec, result: Any, around: BuildContext) -> Version:
-    table = to_arrow(result, zone=around.zone, place=spec.place, what=f"dataset `{spec.name}`")
-    artifact = snapshots.write(around.store.blobs, table)
+def _with_rows(version: Version, spec: Spec, result: Any, context: BuildContext) -> Version:
+    table = to_arrow(result, zone=context.zone, place=spec.place, what=f"dataset `{spec.name}`")
+    artifact = snapshots.write(context.store.blobs, table)
     time = _survived(spec, (version.time,) if version.time else (), artifact, declared=bool(spec.time))
     key = _survived(spec, version.key, artifact, declared=bool(spec.key))
     split = spec.policy(Split)
