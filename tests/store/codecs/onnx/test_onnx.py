@@ -95,10 +95,8 @@ def probed(blobs: BlobFolder, model: Any, within: float = WITHIN) -> Any:
 
 
 def rows_of(served: Any) -> Any:
-    names = served._face.names
-    wide = (
-        FRAME if served._face.width == 5 and names else GROUPS if served._face.width == 5 else FRAME[FRAME.columns[:4]]
-    )
+    names, width = served._layout.names, served._layout.width
+    wide = FRAME if width == 5 and names else GROUPS if width == 5 else FRAME[FRAME.columns[:4]]
     return wide if names else np.asarray(wide)
 
 
@@ -112,7 +110,7 @@ def test_it_answers_as_its_original_on_the_probe_and_on_its_rows(blobs: BlobFold
     assert worst < 1e-2
     assert served.predict(rows).dtype in (
         np.float32,
-        np.asarray(parity._ask(native, "predict", rows, served._face)).dtype,
+        np.asarray(parity._ask(native, "predict", rows, served._layout)).dtype,
     )
 
 
@@ -146,8 +144,8 @@ def test_frames_dicts_and_arrays_give_the_same_whatever_the_order_of_their_colum
 def test_rows_that_fit_are_run_as_they_are(blobs: BlobFolder) -> None:
     _, served = both(blobs, CONVERT["classifier of bools"]())
     rows = np.ascontiguousarray(FRAME, np.float32)
-    assert matrix(rows, served._face) is rows
-    assert matrix(np.asfortranarray(rows), served._face).flags.c_contiguous
+    assert matrix(rows, served._layout) is rows
+    assert matrix(np.asfortranarray(rows), served._layout).flags.c_contiguous
 
 
 def test_columns_of_any_kind_of_number_give_what_they_give_one_by_one(blobs: BlobFolder) -> None:
@@ -157,9 +155,9 @@ def test_columns_of_any_kind_of_number_give_what_they_give_one_by_one(blobs: Blo
     columns = known | {"fare": known["fare"].astype(np.int16), "wait": known["wait"].astype(np.float16)}
     mixed: dict[str, Any] = known | {"fare": known["fare"].astype(object)}
     asked = [whole, whole.astype({"fare": "Int64"}), pl.from_pandas(whole), columns, mixed, whole[whole.columns[::-1]]]
-    assert np.isinf(matrix(whole, served._face)[:, 1]).all()
+    assert np.isinf(matrix(whole, served._layout)[:, 1]).all()
     for rows in asked:
-        assert np.array_equal(matrix(rows, served._face), matrix(known, served._face))
+        assert np.array_equal(matrix(rows, served._layout), matrix(known, served._layout))
     with pytest.raises(FeaturesRefused, match="expected numbers in `km`"):
         served.predict(pl.from_pandas(FRAME.assign(km=pd.Timestamp("2024-01-01"))))
 

@@ -26,7 +26,7 @@ MODEL = "model.onnx"
 FACE = "face.json"
 
 
-class _Kept(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class _Conversion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``native`` maps each of the original's files to its digest."""
 
     face: OutputLayout
@@ -55,20 +55,20 @@ class OnnxModel:
         return (*self._native(cls).distributions(cls), "onnxruntime")
 
     def save(self, value: Any, folder: Path, project_types: Sequence[str] = ()) -> None:
-        """Write the original's files, the graph and the face."""
+        """Write the original's files, the graph and how its answers are handed out."""
         from funade.store.codecs.onnx.convert import convert
 
         native = self._native(type(value))
         (folder / native.name).mkdir()
         native.save(value, folder / native.name, project_types)
         files = {f"{native.name}/{p.name}": digest.of_file(p) for p in sorted((folder / native.name).iterdir())}
-        data, face = convert(value)
+        data, layout = convert(value)
         (folder / MODEL).write_bytes(data)
-        (folder / FACE).write_bytes(msgspec.json.encode(_Kept(face, files)))
+        (folder / FACE).write_bytes(msgspec.json.encode(_Conversion(layout, files)))
 
     def load(self, folder: Path, project_types: Sequence[str] = ()) -> OnnxServed:
         """The served object; the original stays unread, but must be what was converted."""
-        record = msgspec.json.decode((folder / FACE).read_bytes(), type=_Kept)
+        record = msgspec.json.decode((folder / FACE).read_bytes(), type=_Conversion)
         for name, wanted in record.native.items():
             if not (folder / name).is_file():
                 raise FileNotFoundError(errno.ENOENT, "no such file", name)

@@ -21,7 +21,7 @@ _SUMS = frozenset({"Gemm", "MatMul", "LinearClassifier", "LinearRegressor", "SVM
 
 
 def convert(value: Any) -> tuple[bytes, OutputLayout]:
-    """The graph and its face.
+    """The graph and its layout.
 
     Raises:
         CodecError: the model does not convert; says why.
@@ -100,7 +100,7 @@ def _by_name(value: Any) -> bool:
 
 
 def _register() -> None:
-    """LightGBM's faces inside a scikit-learn pipeline."""
+    """LightGBM's estimators inside a scikit-learn pipeline."""
     try:
         import lightgbm
     except ImportError:

@@ -42,14 +42,14 @@ class _Distances(msgspec.Struct, frozen=True):
     apart: Any
     over: Any
 
-    def worst(self, rows: Array, where: Array, face: OutputLayout) -> str:
+    def worst(self, rows: Array, where: Array, layout: OutputLayout) -> str:
         """The row with the greatest excess among ``where``, described in one line."""
         excess = np.where(self.over[where], self.apart[where], -1.0)
         index, column = divmod(int(excess.argmax()), excess.shape[1])
         row = int(where[index])
         native, converted = (_flat(answers)[row, column] for answers in (self.theirs, self.ours))
         text = f"{_short(native)} by itself and {_short(converted)} as ONNX ({self.apart[row, column]:.2g} apart)"
-        return f"{text} from {self.method} at row {row} ({_named(rows[row], face)})"
+        return f"{text} from {self.method} at row {row} ({_named(rows[row], layout)})"
 
 
 def probe(native: Any, served: Any, within: float, *, title: str, place: str) -> None:
@@ -61,8 +61,8 @@ def probe(native: Any, served: Any, within: float, *, title: str, place: str) ->
     """
     from funade.store.codecs.onnx import probes
 
-    face: OutputLayout = served._face
-    exact, loose = probes.rows(native, face)
+    layout: OutputLayout = served._layout
+    exact, loose = probes.rows(native, layout)
     _, differs = judged(native, served, exact, within)
     if not differs:
         _, differs = judged(native, served, loose, within)
@@ -77,25 +77,25 @@ def judged(native: Any, served: Any, rows: Array, within: float) -> tuple[float,
     """The worst difference between answers to float64 rows in the order of training, and what breaks a rule, or ""."""
     worst, allowed = 0.0, max(1, len(rows) // LOST)
     for method in _methods(served) if len(rows) else ():
-        theirs = np.asarray(_ask(native, method, rows, served._face))
+        theirs = np.asarray(_ask(native, method, rows, served._layout))
         ours = getattr(served, method)(rows)
         if ours.shape != theirs.shape:
             return np.inf, f"{method} of shape {ours.shape}, not {theirs.shape}"
-        distances = _compared(method, native, ours, theirs, rows, within, served._face)
+        distances = _compared(method, native, ours, theirs, rows, within, served._layout)
         differ = np.flatnonzero(distances.over.any(axis=1))
-        lost = _lost(distances, native, rows[differ], differ, within, served._face)
+        lost = _lost(distances, native, rows[differ], differ, within, served._layout)
         for where, most, why in (
             (differ[~lost], 0, ""),
             (differ[lost], allowed, "; float32 does not hold these features"),
         ):
             if len(where) > most:
-                text = distances.worst(rows, where, served._face)
+                text = distances.worst(rows, where, served._layout)
                 return float(distances.apart[where].max()), f"{text}; {len(where)} of {len(rows)} rows differ{why}"
         worst = max(worst, float(np.where(distances.over, 0.0, distances.apart).max()))
     return worst, ""
 
 
-def _lost(distances: _Distances, native: Any, rows: Array, differ: Array, within: float, face: OutputLayout) -> Array:
+def _lost(distances: _Distances, native: Any, rows: Array, differ: Array, within: float, layout: OutputLayout) -> Array:
     """Which of the rows that differ the original answers so too once float32 has rounded them, or one step below."""
     lost = np.zeros(len(rows), bool)
     if not len(rows):
@@ -104,8 +104,8 @@ def _lost(distances: _Distances, native: Any, rows: Array, differ: Array, within
         near = rows.astype(np.float32)
     for rounded in (near, np.nextafter(near, np.float32(-np.inf))):
         asked = rounded.astype(np.float64)
-        theirs = np.asarray(_ask(native, distances.method, asked, face))
-        again = _compared(distances.method, native, distances.ours[differ], theirs, asked, within, face)
+        theirs = np.asarray(_ask(native, distances.method, asked, layout))
+        again = _compared(distances.method, native, distances.ours[differ], theirs, asked, within, layout)
         lost |= ~again.over.any(axis=1)
     return lost
 
@@ -138,7 +138,7 @@ class ParityWatch:
 
     def _seen(self, method: str, rows: Any) -> Any:
         answer = getattr(self._served, method)(rows)
-        asked = matrix(rows, self._served._face, "float64")
+        asked = matrix(rows, self._served._layout, "float64")
         worst, differs = judged(self._native, self._served, asked, self.within)
         self.rows = max(self.rows, len(asked))
         self.worst = max(self.worst, worst)
@@ -155,7 +155,7 @@ def _methods(served: Any) -> Sequence[str]:
 
 
 def _compared(
-    method: str, native: Any, ours: Array, theirs: Array, rows: Array, within: float, face: OutputLayout
+    method: str, native: Any, ours: Array, theirs: Array, rows: Array, within: float, layout: OutputLayout
 ) -> _Distances:
     if theirs.dtype.kind == "f":
         apart, bound = _distance(ours, theirs), within * np.maximum(1, np.nan_to_num(np.abs(theirs)))
@@ -163,7 +163,7 @@ def _compared(
         apart, bound = (ours != theirs).astype(float), np.full(theirs.shape, within)
         if method == "predict" and hasattr(native, "predict_proba") and apart.any():
             # Which of two equally probable classes is named is nobody's fault.
-            apart[_tied(_ask(native, "predict_proba", rows, face), within)] = 0.0
+            apart[_tied(_ask(native, "predict_proba", rows, layout), within)] = 0.0
     return _Distances(method, ours, theirs, _flat(apart), _flat(apart > bound))
 
 
@@ -187,20 +187,20 @@ def _tied(probabilities: Any, within: float) -> Array:
     return tied
 
 
-def _ask(native: Any, method: str, rows: Array, face: OutputLayout) -> Any:
+def _ask(native: Any, method: str, rows: Array, layout: OutputLayout) -> Any:
     """The original's answer; named columns go to what learned names from a frame."""
     asked: Any = rows
-    if face.names and type(native).__module__.partition(".")[0] != "lightgbm":
+    if layout.names and type(native).__module__.partition(".")[0] != "lightgbm":
         import pandas as pd
 
-        asked = pd.DataFrame(rows, columns=list(face.names))
+        asked = pd.DataFrame(rows, columns=list(layout.names))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return getattr(native, method)(asked)
 
 
-def _named(row: Array, face: OutputLayout) -> str:
-    names = face.names or tuple(f"feature {index}" for index in range(face.width))
+def _named(row: Array, layout: OutputLayout) -> str:
+    names = layout.names or tuple(f"feature {index}" for index in range(layout.width))
     shown = ", ".join(f"{name} {value:.9g}" for name, value in zip(names[:_TOLD], row[:_TOLD], strict=False))
     return f"{shown}, …" if len(names) > _TOLD else shown
 

@@ -32,13 +32,13 @@ class _Feature(msgspec.Struct):
     wide: bool = False
 
 
-def rows(native: Any, face: OutputLayout) -> tuple[Array, Array]:
+def rows(native: Any, layout: OutputLayout) -> tuple[Array, Array]:
     """Float64 rows of (rows, features): on both sides of every split, and drawn over the features' ranges.
 
     Some of the second are missing or exactly zero where the model is LightGBM's, which may part them from the rest.
     """
-    features = [_Feature() for _ in range(face.width)]
-    for index, known in _known(native, {name: i for i, name in enumerate(face.names)}, list(range(face.width))):
+    features = [_Feature() for _ in range(layout.width)]
+    for index, known in _known(native, {name: i for i, name in enumerate(layout.names)}, list(range(layout.width))):
         features[index] = _merged(features[index], known)
     rng = np.random.default_rng(SEED)
     count = min(MOST, max(LEAST, *(2 * len(set(f.splits)) for f in features)))

@@ -36,14 +36,14 @@ class OnnxServed:
     The same row gives the same bits at any batch size. Everything else that the original had is not here.
     """
 
-    def __init__(self, session: Any, face: OutputLayout) -> None:
+    def __init__(self, session: Any, layout: OutputLayout) -> None:
         self._session = session
-        self._face = face
+        self._layout = layout
         self._inputs = [put.name for put in session.get_inputs()]
         outputs = [put.name for put in session.get_outputs()]
         self._first, self._second = outputs[:1], outputs[1:2]
-        self._plain = face.kind in ("values", "labels", "classes")
-        self._classes = np.array(face.classes, dtype=face.dtype) if face.dtype else None
+        self._plain = layout.kind in ("values", "labels", "classes")
+        self._classes = np.array(layout.classes, dtype=layout.dtype) if layout.dtype else None
 
     def predict(self, rows: Any) -> Array:
         """One answer a row; rows are a pandas or polars frame, a dict of columns, or an array of (rows, features).
@@ -52,20 +52,20 @@ class OnnxServed:
             FeaturesRefused: a feature is missing or is no number.
         """
         if self._plain:
-            answers = self._run(matrix(rows, self._face), self._first)
+            answers = self._run(matrix(rows, self._layout), self._first)
             answers = answers.reshape(len(answers)) if answers.ndim == 2 and answers.shape[1] == 1 else answers
             return answers if self._classes is None else answers.astype(self._classes.dtype)
-        answers = self._run(matrix(rows, self._face), self._second)
-        if self._face.kind == "argmax":
+        answers = self._run(matrix(rows, self._layout), self._second)
+        if self._layout.kind == "argmax":
             assert self._classes is not None
             answer: Array = self._classes[answers.argmax(axis=1)]
             return answer
-        return answers[:, 1] if self._face.kind == "second" else answers
+        return answers[:, 1] if self._layout.kind == "second" else answers
 
     def _run(self, rows: Array, output: list[str]) -> Array:
         count = len(rows)
-        if count < self._face.least:
-            rows = _filled_up(rows, self._face.least)
+        if count < self._layout.least:
+            rows = _filled_up(rows, self._layout.least)
         if len(self._inputs) == 1:
             feed = {self._inputs[0]: rows}
         else:
@@ -86,12 +86,12 @@ class OnnxClassifier(OnnxServed):
 
     def predict_proba(self, rows: Any) -> Array:
         """The probability of each class, float32 of (rows, classes)."""
-        return self._run(matrix(rows, self._face), self._second)
+        return self._run(matrix(rows, self._layout), self._second)
 
 
-def served(session: Any, face: OutputLayout) -> OnnxServed:
-    """The served object for a graph and its face."""
-    return (OnnxClassifier if face.kind in ("classes", "argmax") else OnnxServed)(session, face)
+def served(session: Any, layout: OutputLayout) -> OnnxServed:
+    """The served object for a graph and its layout."""
+    return (OnnxClassifier if layout.kind in ("classes", "argmax") else OnnxServed)(session, layout)
 
 
 def _filled_up(rows: Array, least: int) -> Array:
@@ -99,7 +99,7 @@ def _filled_up(rows: Array, least: int) -> Array:
     return np.concatenate([rows, np.zeros((least - len(rows), rows.shape[1]), np.float32)])
 
 
-def matrix(rows: Any, face: OutputLayout, dtype: str = "float32") -> Array:
+def matrix(rows: Any, layout: OutputLayout, dtype: str = "float32") -> Array:
     """Rows as a (rows, features) array in the order of training; a fitting array is given back as it is.
 
     Raises:
@@ -107,15 +107,15 @@ def matrix(rows: Any, face: OutputLayout, dtype: str = "float32") -> Array:
     """
     if isinstance(rows, np.ndarray):
         if rows.ndim != 2:
-            raise FeaturesRefused(f"model expected an array of (rows, {face.width}), got shape {rows.shape}")
-        if rows.shape[1] != face.width:
-            raise _other_width(rows.shape[1], face)
+            raise FeaturesRefused(f"model expected an array of (rows, {layout.width}), got shape {rows.shape}")
+        if rows.shape[1] != layout.width:
+            raise _other_width(rows.shape[1], layout)
         return np.ascontiguousarray(rows if rows.dtype == dtype else _numbers("rows", rows, dtype))
     there = list(rows) if isinstance(rows, Mapping) else list(getattr(rows, "columns", ()))
     if not there:
         got = type(rows).__name__
         raise FeaturesRefused(f"model expected a frame, a dict of columns or an array, got {got} without columns")
-    names = there if tuple(there) == face.names else _order(there, face)
+    names = there if tuple(there) == layout.names else _order(there, layout)
     if not names:
         return np.empty((len(rows), 0), dtype)
     at_once = _of_columns if isinstance(rows, Mapping) else _of_frame
@@ -150,24 +150,24 @@ def _of_frame(rows: Any, names: list[Any], dtype: str) -> Array | None:
         return np.ascontiguousarray(array, dtype=dtype)
 
 
-def _order(there: Sequence[Any], face: OutputLayout) -> list[Any]:
-    if not face.names:
-        if len(there) != face.width:
-            raise _other_width(len(there), face)
+def _order(there: Sequence[Any], layout: OutputLayout) -> list[Any]:
+    if not layout.names:
+        if len(there) != layout.width:
+            raise _other_width(len(there), layout)
         return list(there)
     known = {str(name): name for name in there}
     # LightGBM knows `a b` as `a_b`.
     spaced = {str(name).replace(" ", "_"): name for name in there} | known
-    missing = [name for name in face.names if name not in spaced]
+    missing = [name for name in layout.names if name not in spaced]
     if missing:
         raise FeaturesRefused(
             f"model expected feature `{missing[0]}`, got {', '.join(known)}", do=closest(missing[0], known)
         )
-    return [spaced[name] for name in face.names]
+    return [spaced[name] for name in layout.names]
 
 
-def _other_width(got: int, face: OutputLayout) -> FeaturesRefused:
-    return FeaturesRefused(f"model expected {face.width} features, got {got}")
+def _other_width(got: int, layout: OutputLayout) -> FeaturesRefused:
+    return FeaturesRefused(f"model expected {layout.width} features, got {got}")
 
 
 def _numbers(name: object, values: Any, dtype: str) -> Array:
