@@ -18,6 +18,7 @@ from funade.release import gate, obligations, pins
 from funade.release.gate import GateReport
 from funade.release.host import HostProcess
 from funade.release.host_process import RehearsalResults, Rehearse
+from funade.release.rehearsal import Difference, reproduce
 from funade.store.codecs import installed
 from funade.store.records import Candidate, Finding, GoldenRows, Release
 from support import toy
@@ -90,7 +91,7 @@ def test_golden_answers_are_kept_with_the_release_and_reproduced_at_a_rollback(r
     golden = msgspec.json.decode(here.store.blobs.read(judged.golden["judge"]), type=GoldenRows)
     assert golden.api == "judge" and 50 <= len(golden.requests) == len(golden.answers)
     assert {tuple(answer) for answer in golden.answers} == {("score", "high")}
-    assert gate.rehearse(release, here.store) is None
+    assert reproduce(release, here.store) is None
 
 
 def test_the_current_release_is_judged_beside_the_candidate_on_the_same_rows(root: Path) -> None:
@@ -596,11 +597,11 @@ def test_a_release_that_no_longer_answers_as_it_did_is_not_rolled_back_to(root: 
     toy.edit(root, "nodes", "bend: float = 1.0", "bend: float = 1.00000000001")
     released(root)
     here = toy.project(root)
-    assert gate.rehearse(first, here.store) is None
+    assert reproduce(first, here.store) is None
     golden = msgspec.json.decode(here.store.blobs.read(judged.golden["judge"]), type=GoldenRows)
     answers = [{"score": -1.0, "high": True}, *golden.answers[1:]]
     other = here.store.blobs.put_bytes(msgspec.json.encode(msgspec.structs.replace(golden, answers=answers)))
-    assert gate.rehearse(msgspec.structs.replace(first, golden={"judge": other}), here.store) == gate.Difference(
+    assert reproduce(msgspec.structs.replace(first, golden={"judge": other}), here.store) == Difference(
         f"api `judge` expected {{'score': -1.0, 'high': True}} for golden row 0, got {golden.answers[0]}", loads=True
     )
     path = here.store.blobs.path(first.golden["judge"])

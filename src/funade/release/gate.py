@@ -14,13 +14,10 @@ from funade.declare.graph import Graph
 from funade.declare.policy import AnswersWithin
 from funade.digest import SHORT
 from funade.errors import FunadeError, GateClosed
-from funade.process.child import ChildFailed
 from funade.release import bars, disjoint, obligations, pins
 from funade.release.bars import Comparison
-from funade.release.host import HostProcess
-from funade.release.host_process import RehearsalResult, Warm, WarmResult
-from funade.release.rehearsal import Contender, Rehearsal
-from funade.release.rehearsal import rehearse as rehearsed
+from funade.release.host_process import RehearsalResult
+from funade.release.rehearsal import Contender, Rehearsal, rehearse
 from funade.store.codecs.onnx.parity import DO
 from funade.store.records import Candidate, Finding, Release
 from funade.store.store import Store
@@ -62,7 +59,7 @@ def judge(candidate: Candidate, current: Release | None, store: Store, *, now: C
     rehearsal = Rehearsal(None, (), ())
     try:
         with tempfile.TemporaryDirectory(prefix="funade-") as folder:
-            rehearsal = rehearsed(ours, theirs, proofs, Path(folder))
+            rehearsal = rehearse(ours, theirs, proofs, Path(folder))
     except FunadeError as error:
         findings.append(_unmade("loads", error))
     else:
@@ -94,32 +91,6 @@ def refuse(judged: GateReport, candidate: Candidate, current: Release | None, *,
         candidate=candidate.id,
         current=current.number if current else None,
     )
-
-
-class Difference(msgspec.Struct, frozen=True):
-    """What a release does not do as it did. ``loads`` is False when it cannot answer at all."""
-
-    what: str
-    loads: bool
-
-
-def rehearse(release: Release, store: Store) -> Difference | None:
-    """Load a release from its own snapshot and ask its golden rows; None when it answers as it did."""
-    candidate = store.metadata.candidate(release.candidate)
-    if candidate is None:
-        return Difference(f"its candidate `{release.candidate[:SHORT]}` is not in the store", loads=False)
-    with tempfile.TemporaryDirectory(prefix="funade-") as folder:
-        golden = tuple(release.golden.values())
-        with HostProcess(store, candidate, Path(folder) / "release", golden=golden) as host:
-            host.ask(Warm())
-            unloaded = host.loaded()
-            if unloaded is not None:
-                return Difference(unloaded.what, loads=False)
-            try:
-                differs = host.answer(WarmResult).failed
-            except ChildFailed as failed:
-                return Difference(failed.report.what, loads=False)
-    return Difference(differs.what, loads=True) if differs else None
 
 
 def _made(check: str, findings: Callable[[], Iterable[Finding]]) -> Iterator[Finding]:

@@ -1,7 +1,11 @@
-"""A rehearsal: the candidate loaded, asked its golden rows and, beside it, the current release over the same rows."""
+"""A rehearsal: the candidate loaded, asked its golden rows and, beside it, the current release over the same rows.
+
+An earlier release is loaded and asked once more before it answers again.
+"""
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -11,6 +15,7 @@ import pyarrow.parquet as pq
 
 from funade.declare.graph import Graph
 from funade.declare.spec import Edge, Spec
+from funade.digest import SHORT
 from funade.process.child import ChildFailed
 from funade.process.error_report import ErrorReport
 from funade.release import disjoint
@@ -24,9 +29,11 @@ from funade.release.host_process import (
     RehearsalResults,
     Rehearse,
     ReplayedRows,
+    Warm,
+    WarmResult,
 )
 from funade.release.obligations import broken
-from funade.store.records import Candidate, RowSet, Version
+from funade.store.records import Candidate, Release, RowSet, Version
 from funade.store.store import Store
 from funade.store.warehouse import versions
 
@@ -68,9 +75,9 @@ def rehearse(ours: Contender, theirs: Contender | None, proofs: disjoint.Proofs,
     ``folder`` takes the rows that both are asked about.
     """
     with HostProcess(proofs.store, ours.candidate, folder / "candidate") as mine:
-        judged = _side_by_side(ours, theirs, proofs, folder)
-        asked = _ask_numbers(mine, judged, theirs)
-        mine.ask(Rehearse(_golden_rows(judged)))  # alone on the machine by now, for it is timed
+        plans = _side_by_side(ours, theirs, proofs, folder)
+        asked = _ask_numbers(mine, plans, theirs)
+        mine.ask(Rehearse(_golden_rows(plans)))  # alone on the machine by now, for it is timed
         trouble = mine.loaded()
         _hear_numbers(mine, asked, trouble)
         apis: tuple[RehearsalResult, ...] = ()
@@ -78,21 +85,21 @@ def rehearse(ours: Contender, theirs: Contender | None, proofs: disjoint.Proofs,
             apis = () if trouble else mine.answer(RehearsalResults).apis
         except ChildFailed as failed:
             trouble = failed.report
-    return Rehearsal(trouble, apis, tuple(_compared(j, theirs) for j in judged))
+    return Rehearsal(trouble, apis, tuple(_compared(plan, theirs) for plan in plans))
 
 
 def _side_by_side(
     ours: Contender, theirs: Contender | None, proofs: disjoint.Proofs, folder: Path
 ) -> list[_EvaluationPlan]:
     if theirs is None:
-        return list(_judged(ours, proofs.store, folder))
+        return list(_plans(ours, proofs.store, folder))
     with HostProcess(proofs.store, theirs.candidate, folder / "current") as other:
-        judged = list(_judged(ours, proofs.store, folder))
-        _replay(other, judged, ours, theirs, proofs)
-    return judged
+        plans = list(_plans(ours, proofs.store, folder))
+        _replay(other, plans, ours, theirs, proofs)
+    return plans
 
 
-def _judged(ours: Contender, store: Store, folder: Path) -> Iterator[_EvaluationPlan]:
+def _plans(ours: Contender, store: Store, folder: Path) -> Iterator[_EvaluationPlan]:
     zone = ZoneInfo(ours.candidate.timezone or "UTC")
     files: dict[RowSet, str] = {}
     for spec in ours.graph.of_kind("evaluation"):
@@ -108,56 +115,56 @@ def _judged(ours: Contender, store: Store, folder: Path) -> Iterator[_Evaluation
         yield _EvaluationPlan(spec, version, inputs)
 
 
-def _golden_rows(judged: list[_EvaluationPlan]) -> dict[str, tuple[str, tuple[str, ...]]]:
+def _golden_rows(plans: list[_EvaluationPlan]) -> dict[str, tuple[str, tuple[str, ...]]]:
     """Api → the rows of its first evaluation."""
     rows_of: dict[str, tuple[str, tuple[str, ...]]] = {}
-    for judging in judged:
-        for edge, rows, file in judging.inputs:
+    for plan in plans:
+        for edge, rows, file in plan.inputs:
             if edge.api:
                 rows_of.setdefault(edge.api, (file, rows.key))
     return rows_of
 
 
 def _replay(
-    other: HostProcess, judged: list[_EvaluationPlan], ours: Contender, theirs: Contender, proofs: disjoint.Proofs
+    other: HostProcess, plans: list[_EvaluationPlan], ours: Contender, theirs: Contender, proofs: disjoint.Proofs
 ) -> None:
     """The current release's answers for every evaluation that can be compared."""
     waiting = []
-    for judging in judged:
-        judging.why = _incomparable(judging, ours, theirs, proofs)
-        for edge, _, file in judging.inputs if not judging.why else ():
-            judging.answered[edge.parameter] = file
+    for plan in plans:
+        plan.why = _incomparable(plan, ours, theirs, proofs)
+        for edge, _, file in plan.inputs if not plan.why else ():
+            plan.answered[edge.parameter] = file
             if edge.api:
-                into = f"{file}.{judging.spec.name}.{edge.parameter}"
+                into = f"{file}.{plan.spec.name}.{edge.parameter}"
                 other.ask(Answer(edge.api, file, into, edge.replaced))
-                waiting.append((judging, edge, into))
+                waiting.append((plan, edge, into))
     trouble = other.loaded() if waiting else None
-    for judging, edge, into in waiting:
+    for plan, edge, into in waiting:
         try:
             answered = other.answer(ReplayedRows) if trouble is None else ReplayedRows(failed=trouble)
         except ChildFailed as failed:
             answered = ReplayedRows(failed=failed.report)
-        _take(judging, edge, answered, into)
-    for judging in judged:
-        if not judging.why and judging.refused != judging.version.refused:
-            judging.why = f"it refuses {judging.refused} of the rows, not {judging.version.refused}"
+        _take(plan, edge, answered, into)
+    for plan in plans:
+        if not plan.why and plan.refused != plan.version.refused:
+            plan.why = f"it refuses {plan.refused} of the rows, not {plan.version.refused}"
 
 
-def _take(judging: _EvaluationPlan, edge: Edge, answered: ReplayedRows, into: str) -> None:
-    judging.refused += answered.refused
+def _take(plan: _EvaluationPlan, edge: Edge, answered: ReplayedRows, into: str) -> None:
+    plan.refused += answered.refused
     if answered.failed is not None:
-        judging.why = judging.why or f"its `{edge.api}` fails on the rows ({answered.failed.what})"
+        plan.why = plan.why or f"its `{edge.api}` fails on the rows ({answered.failed.what})"
     elif answered.absent and edge.replaced:
-        del judging.answered[edge.parameter]  # a baseline that it does not have yet: both are held against ours
+        del plan.answered[edge.parameter]  # a baseline that it does not have yet: both are held against ours
     elif answered.absent:
-        judging.why = judging.why or f"it has no `{answered.absent}`"
+        plan.why = plan.why or f"it has no `{answered.absent}`"
     else:
-        judging.answered[edge.parameter] = into
+        plan.answered[edge.parameter] = into
 
 
-def _incomparable(judging: _EvaluationPlan, ours: Contender, theirs: Contender, proofs: disjoint.Proofs) -> str:
+def _incomparable(plan: _EvaluationPlan, ours: Contender, theirs: Contender, proofs: disjoint.Proofs) -> str:
     """Why the current release cannot be judged by an evaluation of the candidate; "" when it can."""
-    spec, old, pins = judging.spec, theirs.graph, theirs.candidate.pins
+    spec, old, pins = plan.spec, theirs.graph, theirs.candidate.pins
     if spec.places or spec.secrets:
         return "the evaluation asks for a place or a secret, which the gate does not give"
     direct = {e.node for e in spec.edges if not e.api and ours.graph[e.node].kind in ("model", "threshold")}
@@ -167,7 +174,7 @@ def _incomparable(judging: _EvaluationPlan, ours: Contender, theirs: Contender, 
             return f"it has no `{node}`"
         if version.classes != ours.graph[node].classes:
             return f"its `{node}` needs code that changed"
-    for edge, rows, _ in judging.inputs:
+    for edge, rows, _ in plan.inputs:
         if edge.api and edge.api not in old.specs:
             return f"it has no api `{edge.api}`"
         if edge.api and broken(old[edge.api], ours.graph):
@@ -181,27 +188,27 @@ def _incomparable(judging: _EvaluationPlan, ours: Contender, theirs: Contender, 
 
 
 def _ask_numbers(
-    mine: HostProcess, judged: list[_EvaluationPlan], theirs: Contender | None
+    mine: HostProcess, plans: list[_EvaluationPlan], theirs: Contender | None
 ) -> list[tuple[_EvaluationPlan, int]]:
     """Ask the candidate's process to judge the current release's answers; how many answers come before each number."""
     asked = []
-    for judging in judged if theirs is not None else ():
-        if judging.why:
+    for plan in plans if theirs is not None else ():
+        if plan.why:
             continue
         assert theirs is not None
-        own = [(edge, file) for edge, _, file in judging.inputs if edge.parameter not in judging.answered]
+        own = [(edge, file) for edge, _, file in plan.inputs if edge.parameter not in plan.answered]
         for edge, file in own:
-            judging.answered[edge.parameter] = f"{file}.{judging.spec.name}.{edge.parameter}.own"
-            mine.ask(Answer(edge.api, file, judging.answered[edge.parameter], edge.replaced))
-        edges = [e for e in judging.spec.edges if e.parameter not in judging.answered]
+            plan.answered[edge.parameter] = f"{file}.{plan.spec.name}.{edge.parameter}.own"
+            mine.ask(Answer(edge.api, file, plan.answered[edge.parameter], edge.replaced))
+        edges = [e for e in plan.spec.edges if e.parameter not in plan.answered]
         artifacts = {e.parameter: theirs.candidate.pins[e.node] for e in edges}
-        mine.ask(Judge(judging.spec.name, judging.answered, artifacts))
-        asked.append((judging, len(own)))
+        mine.ask(Judge(plan.spec.name, plan.answered, artifacts))
+        asked.append((plan, len(own)))
     return asked
 
 
 def _hear_numbers(mine: HostProcess, asked: list[tuple[_EvaluationPlan, int]], trouble: ErrorReport | None) -> None:
-    for judging, before in asked:
+    for plan, before in asked:
         try:
             if trouble is not None:
                 raise ChildFailed(ErrorReport(f"the candidate gives no numbers ({trouble.what})"))
@@ -209,22 +216,51 @@ def _hear_numbers(mine: HostProcess, asked: list[tuple[_EvaluationPlan, int]], t
                 mine.answer(ReplayedRows)
             numbers = mine.answer(EvaluationResult)
         except ChildFailed as failed:
-            judging.why = failed.report.what
+            plan.why = failed.report.what
             continue
         if numbers.failed is not None:
-            judging.why = f"the evaluation fails on its answers ({numbers.failed.what})"
+            plan.why = f"the evaluation fails on its answers ({numbers.failed.what})"
         else:
-            judging.numbers = numbers.metrics
+            plan.numbers = numbers.metrics
 
 
-def _compared(judging: _EvaluationPlan, theirs: Contender | None) -> Comparison:
-    version = judging.version
+def _compared(plan: _EvaluationPlan, theirs: Contender | None) -> Comparison:
+    version = plan.version
     return Comparison(
-        evaluation=judging.spec.name,
+        evaluation=plan.spec.name,
         metrics=version.metrics,
         rows=version.judged_rows,
         refused=version.refused,
         release=theirs.release if theirs else 0,
-        current=judging.numbers,
-        why=judging.why,
+        current=plan.numbers,
+        why=plan.why,
     )
+
+
+# -- a release once more
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """What a release does not do as it did. ``loads`` is False when it cannot answer at all."""
+
+    what: str
+    loads: bool
+
+
+def reproduce(release: Release, store: Store) -> Difference | None:
+    """Load a release from its own snapshot and ask its golden rows; None when it answers as it did."""
+    candidate = store.metadata.candidate(release.candidate)
+    if candidate is None:
+        return Difference(f"its candidate `{release.candidate[:SHORT]}` is not in the store", loads=False)
+    with tempfile.TemporaryDirectory(prefix="funade-") as folder:
+        golden = tuple(release.golden.values())
+        with HostProcess(store, candidate, Path(folder) / "release", golden=golden) as host:
+            host.ask(Warm())
+            unloaded = host.loaded()
+            if unloaded is not None:
+                return Difference(unloaded.what, loads=False)
+            try:
+                differs = host.answer(WarmResult).failed
+            except ChildFailed as failed:
+                return Difference(failed.report.what, loads=False)
+    return Difference(differs.what, loads=True) if differs else None

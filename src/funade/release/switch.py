@@ -83,9 +83,9 @@ def rollback(store: Store, number: int | None, *, because: str, who: str) -> Swi
 
 def _rehearsed(target: Release, store: Store, because: str) -> None:
     """Refuse a release that does not load, whatever the reason; one that answers otherwise unless there is a reason."""
-    from funade.release import gate
+    from funade.release.rehearsal import reproduce
 
-    wrong = gate.rehearse(target, store)
+    wrong = reproduce(target, store)
     if wrong is None:
         return
     if not wrong.loads:
