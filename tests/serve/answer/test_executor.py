@@ -19,12 +19,16 @@ from support.wait import until
 
 
 class Asked:
-    """A side that is asked once more whenever it has answered, until it has what it was told to answer."""
+    """A side that is asked once more whenever it has answered, until it has what it was told to answer.
 
-    def __init__(self, executor: Executor, loop: uvloop.Loop, calls: list[float]) -> None:
+    Each of its calls leaves the loop ``busy_s`` seconds of work.
+    """
+
+    def __init__(self, executor: Executor, loop: uvloop.Loop, calls: list[float], busy_s: float) -> None:
         self.executor = executor
         self.loop = loop
         self.calls = calls
+        self.busy_s = busy_s
         self.functions: set[int] = set()
         self.loops: list[int] = []
         self.together: list[bool] = []
@@ -36,6 +40,8 @@ class Asked:
         self.functions.add(threading.get_ident())
         self.together.append(self.executor.together)
         time.sleep(requests[0]) if requests[0] else None
+        if self.busy_s:
+            self.loop.call_soon_threadsafe(time.sleep, self.busy_s)
         return requests
 
     def deliver(self, requests: list[float], found: Any) -> None:
@@ -48,10 +54,10 @@ class Asked:
             self.loop.stop()  # in a worker the process ends with the lane
 
 
-def _run(calls: list[float]) -> Asked:
+def _run(calls: list[float], *, busy_s: float = 0.0) -> Asked:
     loop = uvloop.new_event_loop()
     executor = Executor(loop)
-    side = Asked(executor, loop, calls)
+    side = Asked(executor, loop, calls, busy_s)
     executor.start(loop.run_forever)
     loop.call_soon_threadsafe(executor.want, side)
     executor.run()
@@ -66,6 +72,11 @@ def test_quick_calls_bring_the_loop_to_the_functions() -> None:
     assert side.loops[0] != threading.get_ident()
     assert side.loops[-1] == threading.get_ident()
     assert side.together.index(True) >= 256
+
+
+def test_quick_calls_bring_a_loop_that_has_other_work() -> None:
+    side = _run([0.0] * 400, busy_s=0.006)
+    assert any(side.together)
 
 
 def test_a_slow_call_sends_the_loop_away_and_quick_ones_bring_it_back() -> None:
