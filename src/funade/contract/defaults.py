@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import date, datetime
-from operator import itemgetter
+from operator import attrgetter
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -12,39 +12,36 @@ import numpy as np
 
 from funade.contract.arrays import Array, Columns, Masks
 from funade.contract.batch import Batch
-from funade.contract.columns import Values, column, dtype_of, together
+from funade.contract.columns import column, dtype_of, together
 from funade.contract.field import Field
 
 
 class Defaults:
-    """The defaults that a request's fields declare, one at least; ``zone`` is that of times without an offset.
+    """The defaults that a request's fields declare, one at least; ``zone`` is that of times without an offset."""
 
-    ``places``: field → its place in a row.
-    """
-
-    def __init__(self, fields: Sequence[Field], places: Mapping[str, int], zone: ZoneInfo) -> None:
+    def __init__(self, fields: Sequence[Field], zone: ZoneInfo) -> None:
         self._fields = [f for f in fields if f.filled]
         self._values = {f.name: value_of(f) for f in self._fields}
         self._columns = {f.name: column(f, zone) for f in self._fields}
         self._names = tuple(f.name for f in fields)
         self._floats = tuple(f.name for f in self._fields if f.type == "float")
-        self._read = together(self._floats, places, "float64") if self._floats else None
-        self._others = tuple((f.name, itemgetter(places[f.name])) for f in self._fields if f.type != "float")
+        self._read = together(self._floats, "float64") if self._floats else None
+        self._others = tuple((f.name, attrgetter(f.name)) for f in self._fields if f.type != "float")
 
-    def read(self, rows: Values, columns: Columns) -> Masks | None:
+    def read(self, rows: Sequence[Any], columns: Columns) -> Masks | None:
         """Add to ``columns`` those fields of the rows that have a default; returns where the default was filled in."""
         masks: Masks = {}
         if self._read is not None:
             self._read_floats(rows, columns, masks)
         for name, get in self._others:
-            values = list(map(get, rows))
+            values = [get(row) for row in rows]
             if None in values:
                 masks[name] = np.array([v is None for v in values], dtype=np.bool_)
                 values = [self._values[name] if v is None else v for v in values]
             columns[name] = self._columns[name](values)
         return masks or None
 
-    def _read_floats(self, rows: Values, columns: Columns, masks: Masks) -> None:
+    def _read_floats(self, rows: Sequence[Any], columns: Columns, masks: Masks) -> None:
         assert self._read is not None
         table: Any = self._read(rows)
         columns.update(zip(self._floats, table, strict=True))

@@ -39,9 +39,8 @@ class RequestSchema:
         self._names = tuple(f.name for f in self.fields)
         self._nullable = tuple(f.name for f in self.fields if f.nullable)
         self._whole = tuple(f.name for f in self.fields if f.type == "int")
-        places = {name: place for place, name in enumerate(row.__struct_fields__)}
-        self._layout = layout([f for f in self.fields if not f.filled], places, zone)
-        self._defaults = Defaults(self.fields, places, zone) if any(f.filled for f in self.fields) else None
+        self._layout = layout([f for f in self.fields if not f.filled], row, zone)
+        self._defaults = Defaults(self.fields, zone) if any(f.filled for f in self.fields) else None
 
     def decode(self, body: bytes) -> tuple[list[Any], bool]:
         """The rows of a JSON body, and whether it held one object rather than an array.
@@ -77,13 +76,12 @@ class RequestSchema:
     def take(self, rows: Sequence[Any]) -> Batch:
         """The rows' values by field, in the struct's order, and where a declared default stands for a missing one."""
         columns: dict[str, Any] = dict.fromkeys(self._names)  # keeps the struct's order
-        values = list(map(msgspec.structs.astuple, rows))
-        packed = tuple([pack(values) for pack in self._layout.packs])
+        packed = tuple([pack(rows) for pack in self._layout.packs])
         for group in packed:
             columns.update(zip(group.names, group.columns(), strict=True))
         for names, read in self._layout.reads:
-            columns.update(zip(names, read(values), strict=True))
-        return Batch(columns, self._defaults.read(values, columns) if self._defaults else None, packed)
+            columns.update(zip(names, read(rows), strict=True))
+        return Batch(columns, self._defaults.read(rows, columns) if self._defaults else None, packed)
 
     def fill_defaults(self, columns: Columns, rows: int) -> Batch:
         """Columns of ``rows`` values each with declared defaults in the place of None, NaN, NaT and absent columns.
