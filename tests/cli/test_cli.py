@@ -597,3 +597,18 @@ def test_a_terminal_sees_progress_after_two_seconds(root: Path) -> None:
 
     assert (done.returncode, done.stdout) == (0, "loaded points 2022-01-01 to 2022-01-09: 9 periods, 450 rows\n")
     assert "loading points 2022-01-0" in shown
+
+
+def test_a_command_begun_without_standard_files_does_what_it_does_with_them(root: Path) -> None:
+    toy.edit(root, "nodes", "    score = model", '    print("asked", flush=True)\n    score = model')
+    for arguments in (
+        ["load"],
+        ["build"],
+        ["stage"],
+        ["release"],
+        ["batch", "judge", "--rows", "clean", "--into", "t"],
+    ):
+        command = [sys.executable, "-m", "funade", "-C", str(root), "--at", NOW, *arguments]
+        done = subprocess.run(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *command])
+        assert done.returncode == 0, arguments
+    assert "1  " in process(root, "releases").stdout

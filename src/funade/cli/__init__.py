@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 from typing import NamedTuple
@@ -85,6 +86,7 @@ def funade(ctx: click.Context, folder: str, at: str | None) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run one command; exit 0 when done, 1 when it was refused, 2 when it was misused."""
+    _open_standard_files()
     try:
         funade.main(args=arguments, prog_name="funade", standalone_mode=False)
     except FunadeError as error:
@@ -104,6 +106,20 @@ def main(arguments: list[str] | None = None) -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
+
+
+def _open_standard_files() -> None:
+    """Have the standard files that this process was begun without lead nowhere.
+
+    Else the next files that are opened take their numbers, and a child writes what users' functions print into those.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # gets the lowest number that is free: this one
+    sys.stdout = sys.stdout or os.fdopen(1, "w")
+    sys.stderr = sys.stderr or os.fdopen(2, "w")
 
 
 def _misuse(error: click.ClickException) -> Misuse:
