@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import shutil
@@ -139,16 +138,11 @@ def room(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         problem, place = error.strerror or str(error).splitlines()[0], str(error.filename or folder)
-        if is_full(error):
+        if disk.is_full(error):
             what = f"batch expected room for its rows, got: {problem}"
             raise DiskFull(what, at=place, do="free some room; the same command continues") from error
         what = f"batch expected a folder it can write, got: {problem}"
         raise StoreError(what, at=place, do="make it writable") from error
-
-
-def is_full(error: BaseException) -> bool:
-    """Whether an error says that the disk has no room."""
-    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextmanager
@@ -157,7 +151,7 @@ def room_for(what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if not is_full(error):
+        if not disk.is_full(error):
             raise
         text = f"batch expected room for its {what}, got {headline(error)}"
         raise DiskFull(text, do="free some; the same command continues") from error

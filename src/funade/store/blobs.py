@@ -17,7 +17,6 @@ from funade.digest import SHORT, of_bytes, of_file
 from funade.errors import BlobDamaged, BlobMissing, DiskFull, StoreError
 from funade.store import disk
 
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS}
 _DIGEST = re.compile("[0-9a-f]{64}")
 
@@ -189,7 +188,7 @@ def _full_disk(root: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in _FULL:
+        if not disk.is_full(error):
             raise
-        what = f"store expected room for a blob, got: {os.strerror(error.errno)}"
+        what = f"store expected room for a blob, got: {os.strerror(error.errno or 0)}"
         raise DiskFull(what, at=str(root), do="free some room, then run it again") from error

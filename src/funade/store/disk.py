@@ -7,6 +7,7 @@ returns. Every function may raise ``OSError``.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 from collections.abc import Iterator
@@ -63,6 +64,14 @@ def write(path: Path, data: bytes, *, fresh: Path | None = None, mode: int = 0o6
     """
     making = _written(path, data, fresh, mode)
     replace(making, path)
+
+
+# -- what fails
+
+
+def is_full(error: OSError) -> bool:
+    """Whether an error says that there is no room."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 # -- changes
