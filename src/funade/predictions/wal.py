@@ -99,8 +99,9 @@ def framed(
     return [_HEAD.pack(sum(map(len, pieces)), crc), *pieces]
 
 
-def frames(data: bytes | memoryview, start: int = 0) -> Iterator[Frame]:
-    """The whole frames of a file's bytes from ``start``; ends before one that is torn."""
+def frames(data: bytes | memoryview) -> Iterator[Frame]:
+    """The whole frames of a file's bytes; ends before one that is torn."""
+    start = 0
     while start + _HEAD.size <= len(data):
         size, crc = _HEAD.unpack_from(data, start)
         begin, end = start + _HEAD.size, start + _HEAD.size + size

@@ -230,7 +230,7 @@ def _call(thens: Sequence[tuple[Callable[[bool], None], bool]]) -> None:
 
 
 def _weighing(first: Record) -> Callable[[Record], int]:
-    """How the bytes of an api's records are told: eight a value, of text its characters.
+    """How many bytes an api's records are taken to have: eight a value, of text its characters.
 
     Which columns are text follows from the contract, so that one record shows it for all.
     """

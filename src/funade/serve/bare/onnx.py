@@ -90,9 +90,9 @@ class _Run:
             parts.append(self._answers(self._session.run(self._asked, part), min(most, count - start)))
         return {name: np.concatenate([part[name] for part in parts]) for name in self._gives}
 
-    def _answers(self, found: Sequence[Any], count: int) -> Columns:
+    def _answers(self, tensors: Sequence[Any], count: int) -> Columns:
         values: list[Any] = []
-        for output, tensor in zip(self._outputs, found, strict=True):
+        for output, tensor in zip(self._outputs, tensors, strict=True):
             values += _split(output, tensor[:count])
         return dict(zip(self._gives, values, strict=True))
 

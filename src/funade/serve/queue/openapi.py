@@ -21,12 +21,12 @@ def part(contracts: Mapping[str, Contract]) -> Paths:
 
 
 def _submit(api: str, contract: Contract) -> Operation:
-    kept = response("It is kept, and will be answered.", ref("queue.Receipt"))
-    kept["headers"]["Location"] = {"description": "Where its answer will be.", "schema": _TEXT}
+    receipt = response("It is kept, and will be answered.", ref("queue.Receipt"))
+    receipt["headers"]["Location"] = {"description": "Where its answer will be.", "schema": _TEXT}
     return operation(
         f"{api}.submit",
         f"Leave a request for {api} in the queue.",
-        {202: kept},
+        {202: receipt},
         refused=(401, 409, 415, 422),
         role="submit",
         parameters=[

@@ -95,11 +95,11 @@ def remove(path: Path, name: str) -> None:
     """
     with _alone(path):
         tokens = read(path)
-        kept = tuple(token for token in tokens if token.name != name)
-        if len(kept) == len(tokens):
+        others = tuple(token for token in tokens if token.name != name)
+        if len(others) == len(tokens):
             known = [token.name for token in tokens]
             raise ServeError(f"tokens expected `{name}`, got none", do=closest(name, known) or "run: funade token list")
-        _write(path, kept)
+        _write(path, others)
 
 
 def length(text: str) -> timedelta:
