@@ -21,14 +21,30 @@ def closest(name: str, known: Iterable[str]) -> str:
     return f"did you mean `{matches[0]}`?" if matches else ""
 
 
+def writable(text: str) -> str:
+    r"""Text as every file and pipe can hold it: what UTF-8 cannot say, such as parts of odd file names, is escaped.
+
+    >>> writable("caf\udce9.csv")
+    'caf\\udce9.csv'
+    """
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def message(error: BaseException) -> str:
+    """What an exception says, whatever its class makes of that."""
+    try:
+        return writable(error.msg if isinstance(error, SyntaxError) else str(error))
+    except Exception:  # its class is a user's
+        return "<exception str() failed>"  # as Python's own tracebacks have it
+
+
 def headline(error: BaseException) -> str:
     """An exception in one line: its class and its message's first line.
 
     >>> headline(KeyError("fare"))
     "KeyError: 'fare'"
     """
-    message = error.msg if isinstance(error, SyntaxError) else str(error)
-    first = next(iter(message.strip().splitlines()), "")
+    first = next(iter(message(error).strip().splitlines()), "")
     return type(error).__name__ + (f": {first}" if first else "")
 
 
@@ -45,11 +61,11 @@ class FunadeError(Exception):
     exit_code: ClassVar[int] = 1
 
     def __init__(self, what: str, *, at: str = "", do: str = "", **facts: object) -> None:
-        self.what = what
-        self.at = at
-        self.do = do
+        self.what = writable(what)
+        self.at = writable(at)
+        self.do = writable(do)
         self.facts = facts
-        super().__init__(what, at, do)
+        super().__init__(self.what, self.at, self.do)
 
     def __getattr__(self, name: str) -> object:
         facts = self.__dict__.get("facts", {})

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from funade.clock import Clock
+from funade.errors import message, writable
 
 QUIET_S = 5.0
 """A traceback of one api is written at most this often; those between are counted."""
@@ -33,7 +34,8 @@ class EventLog:
 
     def event(self, name: str, **facts: Any) -> None:
         """Write one line; a full disk or a closed pipe never stops the server."""
-        line = {"at": self._clock().isoformat(), "event": name, **self._facts, **facts}
+        texts = {key: writable(value) if isinstance(value, str) else value for key, value in facts.items()}
+        line = {"at": self._clock().isoformat(), "event": name, **self._facts, **texts}
         try:
             os.write(self._fd, msgspec.json.encode(line, enc_hook=str) + b"\n")
         except OSError:
@@ -48,4 +50,10 @@ class EventLog:
             return
         self._told[api] = (now, 0)
         text = "".join(traceback.format_exception(error))[-8000:]
-        self.event("api failed", api=api, error=f"{type(error).__name__}: {error}"[:500], traceback=text, silent=silent)
+        self.event(
+            "api failed",
+            api=api,
+            error=f"{type(error).__name__}: {message(error)}"[:500],
+            traceback=text,
+            silent=silent,
+        )

@@ -158,6 +158,21 @@ def test_an_unexpected_error_keeps_its_first_line_and_traceback(begin: Begin) ->
         child.hear(Ready)
 
 
+@pytest.mark.parametrize(
+    ("what", "line"),
+    [
+        ("odd", r"ValueError: caf\udce9.csv"),
+        ("mute", "Mute: <exception str() failed>"),
+        ("ours", r"BuildFailed: caf\udce9.csv - at caf\udce9.csv"),
+    ],
+)
+def test_an_error_whose_text_no_pipe_can_hold_is_told_all_the_same(begin: Begin, what: str, line: str) -> None:
+    with pytest.raises(ChildFailed) as raised:
+        begin("fails oddly", what).hear(Ready)
+    assert str(raised.value) == line
+    assert raised.value.report.traceback
+
+
 # -- deaths
 
 

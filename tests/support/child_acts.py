@@ -51,6 +51,18 @@ def _fails(act: Act, parent: Parent) -> None:
     raise ValueError("no such fare\nand more")
 
 
+class Mute(Exception):
+    """An error that cannot be told."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+def _fails_oddly(act: Act, parent: Parent) -> None:
+    odd = "caf\udce9.csv"  # a file's name in Latin-1, as Python reads it
+    raise {"odd": ValueError(odd), "mute": Mute(), "ours": BuildFailed(odd, at=odd, traceback=odd)}[act.text]
+
+
 def _refuses(act: Act, parent: Parent) -> None:
     raise BuildFailed("model `m` expected to be built, got 3", at="m.py:2", do="mend it", traceback="line 2", rows=7)
 
@@ -88,6 +100,7 @@ ACTS: dict[str, Callable[[Act, Parent], None]] = {
     "surroundings": _surroundings,
     "noise": _noise,
     "fails": _fails,
+    "fails oddly": _fails_oddly,
     "refuses": _refuses,
     "refuses oddly": _refuses_oddly,
     "exits": _exits,

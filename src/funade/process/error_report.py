@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from funade import errors
-from funade.errors import FunadeError, ServeError, headline
+from funade.errors import FunadeError, ServeError, headline, writable
 
 
 class ErrorReport(msgspec.Struct, frozen=True, tag="error", omit_defaults=True):
@@ -29,10 +29,11 @@ class ErrorReport(msgspec.Struct, frozen=True, tag="error", omit_defaults=True):
         """An error's report; ``traceback`` is that of an exception which is no ``FunadeError`` (None: all frames)."""
         if isinstance(error, FunadeError):
             kind = next(c.__name__ for c in type(error).__mro__ if c.__module__ == errors.__name__)
-            facts = msgspec.to_builtins(error.facts, enc_hook=repr, str_keys=True)
+            facts = {n: writable(f) if isinstance(f, str) else f for n, f in error.facts.items()}
+            facts = msgspec.to_builtins(facts, enc_hook=repr, str_keys=True)
             return cls(error.what, kind, error.at, error.do, facts)
         frames = "".join(tracebacks.format_exception(error)) if traceback is None else traceback
-        return cls(headline(error), facts={"traceback": frames})
+        return cls(headline(error), facts={"traceback": writable(frames)})
 
     @property
     def traceback(self) -> str:
