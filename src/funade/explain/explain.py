@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -93,49 +93,25 @@ def explain(store: Store, prediction: str) -> Explanation:
         released_at=release.at,
         released_by=release.who,
         parts=tuple(_parts(row["api"], candidate, store)),
-        again=replayed(store, [row])[0],
+        again=_again(store, row),
     )
 
 
-def replayed(store: Store, rows: Sequence[Mapping[str, Any]]) -> list[ReplayedAnswer]:
-    """Rows of ``predictions`` answered again, each by the release that answered it; in the rows' order."""
+def _again(store: Store, row: Mapping[str, Any]) -> ReplayedAnswer:
+    """The answer to a row of ``predictions`` given again, asked together with what it was asked with then."""
+    if row["refused"]:
+        return ReplayedAnswer(why="it was refused")
     with tempfile.TemporaryDirectory(prefix="funade-explain-") as folder:
-        files = _files(store, rows, Path(folder))
-        answers = [
-            ReplayedAnswer(why="it was refused") if row["refused"] else ReplayedAnswer(why="its call is not kept")
-            for row in rows
-        ]
-        by_release: dict[int, list[int]] = {}
-        for index, row in enumerate(rows):
-            if not row["refused"] and row["prediction"] in files:
-                by_release.setdefault(row["release"], []).append(index)
-        for release, indexes in by_release.items():
-            logged = [_logged(rows[i], *files[rows[i]["prediction"]]) for i in indexes]
-            for i, answer in zip(indexes, _replayed(store, release, logged), strict=True):
-                answers[i] = answer
-    return answers
-
-
-def _replayed(store: Store, release: int, rows: Sequence[LoggedRow]) -> Sequence[ReplayedAnswer]:
-    if store.metadata.release(release) is None:
-        return [ReplayedAnswer(why=f"release {release} is not in the store")] * len(rows)
-    return replay(store.address, release, rows)
-
-
-def _files(store: Store, rows: Sequence[Mapping[str, Any]], folder: Path) -> dict[str, tuple[str, int]]:
-    """Prediction → a file with the rows that were answered together, and its place among them."""
-    files: dict[str, tuple[str, int]] = {}
-    for number, (call, table) in enumerate(store.predictions.calls({row["call"] for row in rows})):
-        file = str(folder / f"{number}.parquet")
-        pq.write_table(table.select(["request", "answer"]), file)
-        mark = call.partition("-")[0]
-        places = zip(table["number"].to_pylist(), table["row"].to_pylist(), strict=True)
-        files |= {predictions.prediction(mark, n, row): (file, place) for place, (n, row) in enumerate(places)}
-    return files
-
-
-def _logged(row: Mapping[str, Any], file: str, place: int) -> LoggedRow:
-    return LoggedRow(row["api"], file, place, row["fallback"] or "")
+        for call, table in store.predictions.calls({row["call"]}):
+            mark = call.partition("-")[0]
+            numbers = zip(table["number"].to_pylist(), table["row"].to_pylist(), strict=True)
+            ids = [predictions.prediction(mark, number, place) for number, place in numbers]
+            if row["prediction"] in ids:
+                file = str(Path(folder) / "rows.parquet")
+                pq.write_table(table.select(["request", "answer"]), file)
+                logged = LoggedRow(row["api"], file, ids.index(row["prediction"]), row["fallback"] or "")
+                return replay(store.address, row["release"], logged)
+    return ReplayedAnswer(why="its call is not kept")
 
 
 def _parts(api: str, candidate: Candidate, store: Store) -> Iterator[Ancestor]:

@@ -1,8 +1,7 @@
-"""A process that gives logged answers again: it loads one release and asks its apis what they were once asked.
+"""A process that gives a logged answer again: it loads the release and asks its api what it was once asked.
 
-It is begun with ``ReplaySettings`` and sends one ``ReplayedAnswers``. All rows are of one release, which is loaded
-once. A request is asked together with those it was answered with, as the columns that the function took then: a sum
-over another number of rows may differ in its last bit.
+It is begun with ``ReplaySettings`` and sends one ``Replayed``. A request is asked together with those it was answered
+with, as the columns that the function took then: a sum over another number of rows may differ in its last bit.
 """
 
 from __future__ import annotations
@@ -42,11 +41,11 @@ class LoggedRow(msgspec.Struct, frozen=True):
 
 
 class ReplaySettings(msgspec.Struct, frozen=True):
-    """What to answer again, from the store with that address: rows of one release."""
+    """What to answer again, by a release of the store with that address."""
 
     store: str
     release: int
-    rows: tuple[LoggedRow, ...]
+    row: LoggedRow
 
 
 class ReplayedAnswer(msgspec.Struct, frozen=True):
@@ -57,20 +56,20 @@ class ReplayedAnswer(msgspec.Struct, frozen=True):
     why: str = ""
 
 
-class ReplayedAnswers(msgspec.Struct, frozen=True, tag=True):
-    """The answers to all rows, in their order."""
+class Replayed(msgspec.Struct, frozen=True, tag=True):
+    """What the process says in the end."""
 
-    answers: tuple[ReplayedAnswer, ...]
+    answer: ReplayedAnswer
 
 
-def replay(store: str, release: int, rows: Sequence[LoggedRow]) -> Sequence[ReplayedAnswer]:
-    """Answer rows of one release again, in a process of its own that imports that release's code."""
-    settings = ReplaySettings(store, release, tuple(rows))
+def replay(store: str, release: int, row: LoggedRow) -> ReplayedAnswer:
+    """Answer a row again, in a process of its own that imports the code of the release."""
+    settings = ReplaySettings(store, release, row)
     with closing(Child("funade.explain.replay_process", settings, Surroundings(keeps_errors=True))) as child:
         try:
-            return child.hear(ReplayedAnswers, PATIENCE_S + len(rows)).answers
+            return child.hear(Replayed, PATIENCE_S).answer
         except ChildFailed as failed:
-            return [ReplayedAnswer(why=f"release {release} did not load: {failed}"[:_LONGEST])] * len(rows)
+            return ReplayedAnswer(why=f"release {release} did not load: {failed}"[:_LONGEST])
 
 
 def columns(values: pa.StructArray, fields: Sequence[Field]) -> Columns:
@@ -135,10 +134,10 @@ def _same(left: Any, right: Any) -> bool:
 
 
 def main(settings: ReplaySettings, parent: Parent) -> None:
-    """Answer the rows; end at once when the parent ends."""
+    """Answer the row; end at once when the parent ends."""
     parent.listen(msgspec.Struct)
     loaded = load_release({"store": settings.store, "release": settings.release})
-    parent.send(ReplayedAnswers(tuple(_answer(loaded.apis[row.api], row) for row in settings.rows)))
+    parent.send(Replayed(_answer(loaded.apis[settings.row.api], settings.row)))
 
 
 if __name__ == "__main__":
