@@ -35,12 +35,13 @@ class Executor:
     handed on. Passing work between threads costs more than many a model does: after ``_TRUSTED`` calls in a row that
     took less than ``_QUICK_S`` the loop moves to the functions' thread, and leaves it after a call of ``_SLOW_S``.
 
-    ``busy`` with a call ``since`` a time of ``time.monotonic``. The release is loaded on the functions' thread too, so
+    ``busy`` with a call ``since`` a time of ``now``. The release is loaded on the functions' thread too, so
     what a library binds to its thread keeps working.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, now: Callable[[], float] = time.monotonic) -> None:
         self._loop = loop
+        self._now = now
         self._spin: Callable[[], None] = loop.run_forever
         self._apart: threading.Thread
         self._calls: SimpleQueue[tuple[RequestQueue, list[Any]] | None] = SimpleQueue()
@@ -95,9 +96,9 @@ class Executor:
     def _answer(self) -> None:
         while (call := self._calls.get()) is not None:
             queue, requests = call
-            begun = time.monotonic()
+            begun = self._now()
             result = queue.work(requests)
-            quick = time.monotonic() - begun < _QUICK_S  # by itself: what the loop is busy with meanwhile counts not
+            quick = self._now() - begun < _QUICK_S  # by itself: what the loop is busy with meanwhile counts not
             self._loop.call_soon_threadsafe(self._done, queue, requests, result, quick)
 
     def _move(self) -> None:
@@ -126,12 +127,12 @@ class Executor:
             if not requests:
                 continue
             self.busy = True
-            self.since = time.monotonic()
+            self.since = self._now()
             if not self.together:
                 self._calls.put((queue, requests))
                 return
             result = queue.work(requests)
-            if time.monotonic() - self.since > _SLOW_S:
+            if self._now() - self.since > _SLOW_S:
                 self._move()
             self.busy = False
             queue.deliver(requests, result)
