@@ -12,7 +12,6 @@ from funade.bind.release import load_release
 from funade.errors import FunadeError, Misuse, StoreError
 from funade.project.project import Project
 from funade.store.fsck import fsck
-from funade.store.queue_records import Submission
 from funade.store.records import Release
 from funade.store.store import Store
 from funade.testing import memory_store
@@ -70,17 +69,6 @@ def test_a_store_in_memory_is_gone_with_its_block() -> None:
     assert refused.value.line() == (
         "StoreError: store expected `memory:gone` to be of this process, got none; see funade.testing"
     )
-    assert not store.local.exists()
-
-
-def test_requests_of_a_store_in_memory_are_kept_while_it_lasts() -> None:
-    with memory_store("asked") as store:
-        first, second = store.queue(), store.queue()
-        first.submit([Submission("judge", b'{"x": 2.0}')])
-        assert second.counts().waiting == 1
-        first.close()
-        second.close()
-        assert store.predictions.select().paths == ()
     assert not store.local.exists()
 
 

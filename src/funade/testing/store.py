@@ -1,4 +1,4 @@
-"""A store for tests in one process: records and bytes in memory, requests and answers in a folder that goes with it."""
+"""A store kept in memory: the four ports without a disk, for tests in one process."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import Path
 from funade import clock as clocks
 from funade.clock import Clock
 from funade.errors import Misuse, StoreError
-from funade.predictions.folder import PredictionFolder
-from funade.queue.queue import SqliteQueue
 from funade.store.queue_rules import QueueRules
 from funade.store.store import Store
 from funade.testing.blobs import MemoryBlobs
 from funade.testing.metadata import MemoryMetadata
+from funade.testing.predictions import MemoryPredictions
+from funade.testing.queue import MemoryQueue, QueueContents
 
 _STORES: dict[str, Store] = {}
 
@@ -29,7 +29,7 @@ def memory_store(name: str = "test", clock: Clock = clocks.system) -> Iterator[S
     a candidate in one, and servers, batches and ``explain`` answer in others. Those fail, and say that the address is
     of no process but the one that made it.
 
-    Files that libraries must read, such as Parquet, requests and logged answers lie in a temporary folder.
+    Files that libraries must read, such as Parquet, lie in a temporary folder.
 
     >>> with memory_store("readme") as store:
     ...     digest = store.blobs.put_bytes(b"hello")
@@ -62,14 +62,16 @@ def open_store(address: str, clock: Clock) -> Store:
 
 
 def _made(address: str, folder: Path, clock: Clock) -> Store:
-    def queue(rules: QueueRules, seed: int) -> SqliteQueue:
-        return SqliteQueue(folder / "queue.db", clock=clock, rules=rules, seed=seed)
+    contents = QueueContents()
+
+    def queue(rules: QueueRules, seed: int) -> MemoryQueue:
+        return MemoryQueue(contents, clock, rules, seed=seed)
 
     return Store(
         address,
         metadata=MemoryMetadata(clock),
         blobs=MemoryBlobs(folder),
-        predictions=PredictionFolder(folder / "log"),
+        predictions=MemoryPredictions(folder / "log"),
         queue=queue,
         local=folder,
     )

@@ -17,7 +17,7 @@ from funade.store.ports.queue import Queue
 from funade.store.queue_rules import QueueRules
 from funade.store.store import Store
 from funade.testing import memory_store
-from support.memory_queue import MemoryQueue, QueueContents
+from funade.testing.queue import MemoryQueue, QueueContents
 from support.records import NOW
 
 ENGINES = ("sqlite", "memory")

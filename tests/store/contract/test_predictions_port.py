@@ -16,7 +16,6 @@ from funade.predictions.compactor import Compactor
 from funade.store.ports.predictions import PredictionStore, PredictionWriter
 from funade.store.store import Store
 from funade.store.warehouse.query import sql
-from support.memory_predictions import MemoryPredictions
 from support.predictions import Asked, entry, numbered
 
 MARK = "ab" * 6
@@ -30,8 +29,8 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
 
 
 @pytest.fixture
-def predictions(engine: str, store: Store, tmp_path: Path) -> PredictionStore:
-    return MemoryPredictions(tmp_path / "log") if engine == "memory" else store.predictions
+def predictions(store: Store) -> PredictionStore:
+    return store.predictions
 
 
 Log = Callable[..., PredictionWriter]

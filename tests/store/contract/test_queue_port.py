@@ -11,8 +11,8 @@ from funade.queue.queue import SqliteQueue
 from funade.store.ports.queue import Queue
 from funade.store.queue_records import Claim, Delivery, Failure, QueuedRequest, Receipt, Refusal, Result, Submission
 from funade.store.queue_rules import QueueRules
+from funade.testing.queue import MemoryQueue, QueueContents
 from store.contract.conftest import Open, Watch
-from support.memory_queue import MemoryQueue, QueueContents
 
 BEGAN = datetime(2026, 3, 1, tzinfo=UTC)
 

@@ -1,4 +1,4 @@
-"""Predictions of which a frame is readable once it is logged: what every engine has to do, without a compactor."""
+"""Predictions in memory: a frame is readable once it is logged, by way of a file that DuckDB reads."""
 
 from __future__ import annotations
 

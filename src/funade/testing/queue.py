@@ -1,4 +1,4 @@
-"""A queue in memory, whose plain code says what every engine has to do: each verb under one lock."""
+"""A queue in memory: requests in the order they came, each verb under one lock."""
 
 from __future__ import annotations
 
