@@ -18,7 +18,7 @@ def _cases(running: Running, each: int, seed: int) -> int:
     """How many cases were asked; each answered as the document says."""
     print("seed", seed)
     running.serving(1)
-    told = stock.ask("openapi_cases.py", f"http://127.0.0.1:{running.port}/openapi.json", each, seed, timeout=400.0)
+    told = stock.ask("openapi_cases.py", f"http://127.0.0.1:{running.port}/openapi.json", each, seed, timeout=1800.0)
     assert running.events("defect") == []
     assert [(event["api"], event["error"]) for event in running.events("api failed")] == []
     found = re.search(r"(\d+) generated", told)
