@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from funade.predictions import table as predictions
 from funade.predictions.folder import PredictionFolder
 from funade.store.warehouse.query import sql
 from support.predictions import entry, keep, read, texts, worker
+from support.wait import until
 
 VALUES = {
     "whole": np.array([3]),
@@ -69,6 +71,21 @@ def test_a_prediction_is_found_by_its_id_alone(tmp_path: Path) -> None:
     assert found is not None and found["request"] == {"x": "2026-01-02T03:04:05Z"}
     for unknown in ("000000000002-2", "000000000003-1", "000000000002-1.1", "", "x' OR 1=1 --"):
         assert predictions.find(PredictionFolder(tmp_path / "log"), unknown, wait_s=0.0) is None
+
+
+def test_each_answer_of_a_worker_is_found_by_its_id_whatever_kinds_of_values_its_field_had(tmp_path: Path) -> None:
+    fields = ["missing", "text", "whole", "time", "missing", "real"]
+    with worker(tmp_path, mark=f"{1:012x}", release=1) as one:
+        for number, name in enumerate(fields, 1):
+            one.log.add(entry(number, {"x": VALUES[name]}, {"y": np.full(1, float(number))}))
+            until(partial(one.has_logged, number))  # in a frame, and so a segment, of its own
+            keep(tmp_path)
+    folder = PredictionFolder(tmp_path / "log")
+    for number in range(1, len(fields) + 1):
+        row = predictions.find(folder, f"{1:012x}-{number:x}", wait_s=0.0)
+        assert row is not None and row["answer"] == {"y": float(number)}, number
+    for unknown in (f"{1:012x}-ff", f"{2:012x}-1", f"{1:012x}-1.1"):
+        assert predictions.find(folder, unknown, wait_s=0.0) is None
 
 
 def test_a_query_that_does_not_name_the_log_opens_none_of_it(tmp_path: Path) -> None:

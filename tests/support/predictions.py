@@ -81,6 +81,10 @@ class Worker:
         hidden = {api: frozenset(fields) for api, fields in without.items()}
         self.log = LogWriter(root / "log", mark, release, hidden, self.loop, EventLog(clock.system, str(self.journal)))
 
+    def has_logged(self, rows: int) -> bool:
+        """Whether so many rows are in its file."""
+        return self.log.logged == rows
+
     def on_loop(self, act: Callable[..., Any], *given: Any) -> None:
         self.loop.call_soon_threadsafe(act, *given)
 

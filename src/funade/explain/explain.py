@@ -105,7 +105,7 @@ def _again(store: Store, row: Mapping[str, Any]) -> ReplayedAnswer:
         for call, table in store.predictions.calls({row["call"]}):
             mark = call.partition("-")[0]
             numbers = zip(table["number"].to_pylist(), table["row"].to_pylist(), strict=True)
-            ids = [predictions.prediction(mark, number, place) for number, place in numbers]
+            ids = [predictions.prediction_id(mark, number, place) for number, place in numbers]
             if row["prediction"] in ids:
                 file = str(Path(folder) / "rows.parquet")
                 pq.write_table(table.select(["request", "answer"]), file)

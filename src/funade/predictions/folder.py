@@ -44,11 +44,11 @@ class PredictionFolder:
         """The compactor, in a process of its own."""
         return CompactorProcess(CompactorSettings(str(self.folder), days), events)
 
-    def select(self, *, mark: str = "") -> Select:
-        """Reads the segments: all, or of the worker whose prediction ids begin so."""
+    def select(self, *, mark: str = "", number: int | None = None) -> Select:
+        """Reads the segments: all rows, or those of one worker, and of one number."""
         from funade.predictions import segments, table
 
-        return table.select(segments.live(self.folder), mark)
+        return table.select(segments.live(self.folder), mark, number)
 
     def calls(self, ids: Collection[str]) -> Iterator[tuple[str, pa.Table]]:
         """Calls of an api's function, by what stands in the column ``call``."""

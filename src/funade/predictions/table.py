@@ -35,7 +35,7 @@ SELECT mark || '-' || printf('%x', number) || CASE WHEN row IS NULL THEN '' ELSE
   mark || '-' || printf('%x', call) AS call, api,
   answered_at, release, arm, door, latency_ms, fallback, guard, defaults, refused, {request} AS request,
   {answer} AS answer
-FROM read_parquet({paths}, union_by_name = true, hive_partitioning = false)
+FROM read_parquet({paths}, union_by_name = true, hive_partitioning = false) WHERE {where}
 """
 _EMPTY = """
 SELECT * FROM (SELECT NULL::VARCHAR AS prediction, NULL::VARCHAR AS call, NULL::VARCHAR AS api,
@@ -126,8 +126,8 @@ def _values(column: Array) -> pa.Array:
         return pa.array([None if v is None else str(v) for v in column.tolist()])
 
 
-def select(live: Iterable[Segment], mark: str = "") -> Select:
-    """Reads these segments; those alone that may have rows of the worker whose prediction ids begin so."""
+def select(live: Iterable[Segment], mark: str = "", number: int | None = None) -> Select:
+    """Reads these segments: all rows, or those of the worker whose prediction ids begin so, and of one number."""
     shapes: dict[str, list[Path]] = {}
     for segment in live:
         if not mark or mark in segment.marks:
@@ -137,10 +137,11 @@ def select(live: Iterable[Segment], mark: str = "") -> Select:
         return Select(_EMPTY, files)
     fields = [_fields(paths[0]) for paths in shapes.values()] if len(shapes) > 1 else []
     kinds = _kinds(fields)
+    where = (f"mark = {literal(mark)}" if mark else "true") + ("" if number is None else f" AND number = {number}")
     if all(len(types) == 1 for types in kinds.values()):
-        return Select(_select(files, "request", "answer"), files)
+        return Select(_select(files, "request", "answer", where), files)
     texts = [
-        _select(paths, *[_apart(side, own, kinds) for side in _SIDES])
+        _select(paths, _apart("request", own, kinds), _apart("answer", own, kinds), where)
         for paths, own in zip(shapes.values(), fields, strict=True)
     ]
     return Select(" UNION ALL ".join(texts), files)
@@ -151,8 +152,8 @@ def named(predictions: PredictionStore, query: str) -> dict[str, Select]:
     return {TABLE: predictions.select()} if TABLE in query.lower() else {}
 
 
-def _select(paths: Sequence[Path], request: str, answer: str) -> str:
-    return _SELECT.format(paths=literal([str(path) for path in paths]), request=request, answer=answer)
+def _select(paths: Sequence[Path], request: str, answer: str, where: str) -> str:
+    return _SELECT.format(paths=literal([str(path) for path in paths]), request=request, answer=answer, where=where)
 
 
 def _fields(path: Path) -> dict[_Field, str]:
@@ -198,16 +199,16 @@ def find(predictions: PredictionStore, prediction: str, *, wait_s: float = 3.0) 
     match = _ID.fullmatch(prediction.strip())
     if match is None:
         return None
-    mark, number, row = match[1], int(match[2], 16), match[3]
-    which = f"row = {row}" if row is not None else "(row IS NULL OR row = 0)"
+    mark, number = match[1], int(match[2], 16)
+    rows = [None, 0] if match[3] is None else [int(match[3])]
+    ids = literal([prediction_id(mark, number, row) for row in rows])
+    query = f"SELECT * FROM {TABLE} WHERE prediction IN {ids}"
     ends = time.monotonic() + wait_s
     while True:
-        read = predictions.select(mark=mark)
-        if read.paths:
-            query = f"SELECT * FROM ({read.text} WHERE mark = '{mark}' AND number = {number} AND {which})"
-            rows = sql(query, {TABLE: read}).to_pylist()
-            if rows:
-                return _plain(rows[0])
+        read = predictions.select(mark=mark, number=number)
+        answers = sql(query, {TABLE: read}).to_pylist() if read.paths else []
+        if answers:
+            return _plain(answers[0])
         if time.monotonic() > ends:
             return None
         time.sleep(0.1)
@@ -232,7 +233,7 @@ def calls(live: Iterable[Segment], ids: Collection[str]) -> Iterator[tuple[str, 
             )
 
 
-def prediction(mark: str, number: int, row: int | None) -> str:
+def prediction_id(mark: str, number: int, row: int | None) -> str:
     """The id of one answered row."""
     return f"{mark}-{number:x}" + ("" if row is None else f".{row}")
 

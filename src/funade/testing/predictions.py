@@ -43,9 +43,9 @@ class MemoryPredictions:
     def compaction(self, days: int, events: EventLog) -> None:
         """Nothing has to run: what is logged can be read, until the store is gone."""
 
-    def select(self, *, mark: str = "") -> Select:
-        """Reads the log: all of it, or of the worker whose prediction ids begin so."""
-        return table.select(self._live(), mark)
+    def select(self, *, mark: str = "", number: int | None = None) -> Select:
+        """Reads the log: all of it, or what one worker answered, and of that one number."""
+        return table.select(self._live(), mark, number)
 
     def calls(self, ids: Collection[str]) -> Iterator[tuple[str, pa.Table]]:
         """Calls of an api's function, by what stands in the column ``call``."""

@@ -68,8 +68,8 @@ class PredictionStore(Protocol):
     def compaction(self, days: int, events: EventLog) -> Compaction | None:
         """What is to run beside a server; it lets go of answers after so many days (0: never). None: nothing is."""
 
-    def select(self, *, mark: str = "") -> Select:
-        """Reads the log: all of it, or of the worker whose prediction ids begin so."""
+    def select(self, *, mark: str = "", number: int | None = None) -> Select:
+        """Reads the log: all of it, or of the worker whose prediction ids begin with ``mark``, and of one number."""
 
     def calls(self, ids: Collection[str]) -> Iterator[tuple[str, pa.Table]]:
         """Calls of an api's function, by what stands in the column ``call``: each with all its rows in their order.
