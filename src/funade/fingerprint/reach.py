@@ -148,7 +148,7 @@ class Reach:
         unit.own = ["function", body.text]
         before = self._constants.opaque
         values = self._values(function, unit)
-        header = syntax.header_of(node) if decorated else []
+        header = syntax.header_of(node, function.__globals__) if decorated else []
         if self._constants.opaque > before:
             defaults = syntax.defaults_of(node)
             unit.own.append(dump(list(defaults)))
@@ -318,7 +318,7 @@ class Reach:
             into.append([name, shape])
             self._constants.opaque = before if nodes else self._constants.opaque
         for node in nodes:
-            chains = sorted(chains_of(syntax.class_level(node)))
+            chains = sorted(chains_of(syntax.class_level(node, scope)))
             unit.reach.extend(self._names(scope, sorted({chain.name for chain in chains}), chains))
             self._notes.add_hiding(scope, file, read(source, node, "whole") if source else None)
 

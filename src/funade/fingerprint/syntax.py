@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import ast
 import dis
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from types import CodeType
-from typing import Any
+from types import CodeType, ModuleType
+from typing import Annotated, Any
 
 from funade.fingerprint.normalise import Function, arguments, normalised
 
@@ -144,46 +144,73 @@ def defaults_of(node: Function | ast.Lambda) -> list[ast.expr]:
     return [*node.args.defaults, *(value for value in node.args.kw_defaults if value is not None)]
 
 
-def header_of(node: Function | ast.Lambda) -> list[ast.expr]:
-    """A definition's decorators and, below them, the annotations they can read."""
+def header_of(node: Function | ast.Lambda, scope: Mapping[str, Any]) -> list[ast.expr]:
+    """A definition's decorators and, below them, the annotations they can read; ``scope`` has its module's names."""
     if isinstance(node, ast.Lambda) or not node.decorator_list:
         return []
     annotations = [node.returns, *(argument.annotation for argument in arguments(node.args))]
-    return [*node.decorator_list, *(read for a in annotations if a is not None for read in _unquoted(a))]
+    return [*node.decorator_list, *(read for a in annotations if a is not None for read in _annotation(a, scope))]
 
 
-def class_level(node: ast.ClassDef) -> Iterator[ast.expr]:
+def class_level(node: ast.ClassDef, scope: Mapping[str, Any]) -> Iterator[ast.expr]:
     """The expressions that run when a class is made: decorators, bases, keywords, fields, but no method's body."""
     yield from node.decorator_list
     yield from node.bases
     yield from (keyword.value for keyword in node.keywords)
     for statement in node.body:
         if isinstance(statement, Function):
-            yield from (*header_of(statement), *defaults_of(statement))
+            yield from (*header_of(statement, scope), *defaults_of(statement))
         elif isinstance(statement, ast.ClassDef):
-            yield from class_level(statement)
+            yield from class_level(statement, scope)
         else:
-            yield from (read for top in ast.iter_child_nodes(statement) for read in _expressions(top))
+            yield from _expressions(statement, scope)
 
 
-def _expressions(node: ast.AST) -> Iterator[ast.expr]:
-    if isinstance(node, ast.expr):
-        yield from _unquoted(node)
+def _expressions(node: ast.AST, scope: Mapping[str, Any]) -> Iterator[ast.expr]:
+    if isinstance(node, ast.AnnAssign):
+        yield from _annotation(node.annotation, scope)
+        yield from [node.value] if node.value is not None else []
+    elif isinstance(node, ast.expr):
+        yield node
     elif not isinstance(node, _SCOPES):
         for child in ast.iter_child_nodes(node):
-            yield from _expressions(child)
+            yield from _expressions(child, scope)
 
 
-def _unquoted(node: ast.expr) -> Iterator[ast.expr]:
-    """The expression, and what a quoted annotation inside it says."""
+def _annotation(node: ast.expr, scope: Mapping[str, Any]) -> Iterator[ast.expr]:
+    """The annotation, and what quoted ones inside it say."""
     yield node
-    for inner in ast.walk(node):
-        if isinstance(inner, ast.Constant) and isinstance(inner.value, str) and len(inner.value) < 200:
-            try:
-                quoted = ast.parse(inner.value.strip(), mode="eval").body
-            except (SyntaxError, ValueError):
-                continue
-            yield ast.copy_location(quoted, inner)
+    yield from _quoted(node, scope)
+
+
+def _quoted(node: ast.AST, scope: Mapping[str, Any]) -> Iterator[ast.expr]:
+    """What is quoted as a type: neither a Literal's texts, nor those that a call or Annotated is given."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        try:
+            yield ast.copy_location(ast.parse(node.value.strip(), mode="eval").body, node)
+        except (SyntaxError, ValueError):
+            return
+    elif isinstance(node, ast.Subscript):
+        form = _form(node.value, scope)
+        if form == "Annotated" and isinstance(node.slice, ast.Tuple):
+            yield from _quoted(node.slice.elts[0], scope)
+        elif form != "Literal":
+            yield from _quoted(node.slice, scope)
+    elif not isinstance(node, ast.Call):
+        for inner in ast.iter_child_nodes(node):
+            yield from _quoted(inner, scope)
+
+
+def _form(node: ast.expr, scope: Mapping[str, Any]) -> str:
+    """What a subscripted name of typing is called there, whatever the module calls it."""
+    value: Any = None
+    if isinstance(node, ast.Name):
+        value = scope.get(node.id)
+    elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+        value = vars(scope[node.value.id]).get(node.attr) if isinstance(scope.get(node.value.id), ModuleType) else None
+    if value is None:  # imported for type checkers alone
+        return node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
+    return "Annotated" if value is Annotated else str(getattr(value, "_name", ""))
 
 
 def members_of(node: ast.ClassDef) -> set[str]:
