@@ -9,6 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from funade.declare import policies as fn
+from funade.declare.graph import Graph
 from funade.declare.policy import Policy
 from funade.declare.spec import Spec
 from funade.release import bars
@@ -132,7 +133,7 @@ def test_fewer_than_200_rows_judge_nothing_unless_the_evaluation_says_so() -> No
     assert judged(rows=200)[0].holds
     assert judged(fn.rows(least=50), rows=50)[0].holds
     assert not judged(rows=None)[0].holds
-    (found,) = judged(fn.rows(least=1, most=10), rows=11, refused=3)
+    (found, _) = judged(fn.rows(least=1, most=10), rows=11, refused=3)
     assert (found.expected, found.got, found.holds) == (
         "1 to 10 judged rows",
         "11 (3 refused by the contract)",
@@ -182,3 +183,46 @@ def test_one_of_at_least_and_at_most_holds_and_both_only_at_the_bar(value: float
         if not found.holds:
             assert found.got != found.expected.split()[-1]
             assert math.isfinite(float(found.got))
+
+
+@pytest.mark.parametrize(
+    ("policies", "rows", "refused", "holds"),
+    [
+        ((), 9900, 100, True),
+        ((), 9899, 101, False),
+        ((), 222, 378, False),
+        ((), 0, 1, False),
+        ((fn.may_refuse("63%"),), 222, 378, True),
+        ((fn.may_refuse("0%"),), 9999, 1, False),
+    ],
+)
+def test_no_more_of_the_rows_are_refused_than_may_be(
+    policies: tuple[Policy, ...], rows: int, refused: int, holds: bool
+) -> None:
+    (_, found) = judged(fn.rows(least=0), *policies, rows=rows, refused=refused)
+    assert (found.check, found.got, found.holds) == ("refused", f"{refused} of {rows + refused}", holds)
+
+
+def test_a_number_that_is_none_is_told_without_a_bar_too() -> None:
+    (_, barred, found) = judged(fn.at_least(precision=0.9), metrics={"precision": 0.95, "recall": None})
+    assert barred.holds and (found.expected, found.got, found.holds) == ("recall to be a number", "nan", False)
+    (_, barred) = judged(fn.at_least(precision=0.9), metrics={"precision": None})
+    assert (barred.got, barred.holds) == ("nan", False)
+
+
+def graph(**evaluations: tuple[Policy, ...]) -> Graph:
+    return Graph(
+        [Spec("evaluation", name, f"toy.py:{name}", "toy", name, policies=bars) for name, bars in evaluations.items()]
+    )
+
+
+def test_what_judged_the_current_release_judges_the_candidate_too() -> None:
+    current = graph(quality=(fn.at_most(mae=3, bias=1), fn.may_rise(mae="2%")), speed=(fn.rows(least=5),))
+    same = graph(quality=(fn.may_rise(mae="9%"), fn.at_most(bias=2), fn.at_most(mae=4)), speed=(), more=())
+    assert list(bars.withdrawn(same, current, 4)) == []
+    narrowed = graph(quality=(fn.at_most(mae=3), fn.inside(bias=(0, 1))))
+    assert [(found.expected, found.got, found.holds, found.at) for found in bars.withdrawn(narrowed, current, 4)] == [
+        ("at_most(bias=…) to judge it, as it judged release 4", "none", False, "evaluation `quality`"),
+        ("may_rise(mae=…) to judge it, as it judged release 4", "none", False, "evaluation `quality`"),
+        ("evaluation `speed` to judge it, as it judged release 4", "none", False, "evaluation `speed`"),
+    ]

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from funade.declare.graph import Graph
-from funade.errors import CheckFailed, GateClosed, RollbackRefused
+from funade.errors import CheckFailed, GateClosed, Misuse, RollbackRefused
 from funade.process.child import ChildEnded
 from funade.project.project import Project
 from funade.release import gate, obligations, pins
@@ -147,6 +147,31 @@ def test_a_reason_overrides_what_does_not_hold_and_stays_with_the_release(root: 
 
 
 # -- what cannot be compared -----------------------------------------------------------------------
+
+
+def test_what_changes_an_answer_or_a_judgement_is_released_and_a_comment_is_not(root: Path) -> None:
+    (root / "asked.jsonl").write_text('{"x": 99.5}\n')
+    toy.edit(root, "nodes", 'fn.owner("toy-team")', 'fn.owner("toy-team"), fn.golden("asked.jsonl")')
+    released(root)
+    toy.edit(root, "nodes", "score = model", "# a comment\n    score = model")
+    here, _ = staged(root)
+    assert here.release()[1] is None
+    (root / "asked.jsonl").write_text('{"x": 99.5}\n{"x": 1.5}\n')
+    assert released(root)[0].number == 2
+    toml = root / "funade.toml"
+    toml.write_text(toml.read_text().replace("Asia/Tokyo", "Europe/Lisbon"))
+    assert released(root)[0].number == 3
+    toy.edit(root, "nodes", "fn.at_most(mae=0.5)", "fn.at_most(mae=0.4)")
+    assert released(root)[0].number == 4
+
+
+@pytest.mark.parametrize("because", [" ", "\t", "good\nall the same", "good\r"])
+def test_a_reason_is_one_line_that_says_something(root: Path, because: str) -> None:
+    here, _ = staged(root)
+    for act in (here.release, here.rollback):
+        with pytest.raises(Misuse, match="because expected a reason in one line, got"):
+            act(because=because)
+    assert here.current() is None
 
 
 def incomparable(root: Path) -> str:

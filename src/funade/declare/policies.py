@@ -196,6 +196,17 @@ def may_rise(**bars: float | str) -> p.MayRise:
     return p.MayRise(_changes("may_rise", bars))
 
 
+def may_refuse(share: str) -> p.MayRefuse:
+    """How many of an evaluation's rows the contract may refuse, like ``5%``; one of a hundred unless said."""
+    try:
+        number = float(share.removesuffix("%")) / 100 if share.endswith("%") else math.nan
+    except (AttributeError, ValueError):
+        number = math.nan
+    if not 0 <= number <= 1:
+        raise DeclarationError(f"gate `may_refuse` expected a share like '5%', got {share!r}")
+    return p.MayRefuse(number)
+
+
 def may_fall(**bars: float | str) -> p.MayFall:
     """How much a metric may fall below the current release's: ``may_fall(recall=0.01)``."""
     return p.MayFall(_changes("may_fall", bars))

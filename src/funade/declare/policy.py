@@ -247,10 +247,16 @@ class MayFall(_Gate, frozen=True):
     bars: dict[str, float | str]
 
 
+class MayRefuse(_Gate, frozen=True):
+    """The share of its rows that the contract may refuse, 0 to 1."""
+
+    share: float
+
+
 Policy = (
     Every | Time | Key | Revised | Within | NotNull | OneOf | Unique | RowCount | Fresh | Split | Files | Owner | Logged
     | Deprecated | Private | Was | Onnx | Fallback | Guard | Golden | AnswersWithin | UsedBy
-    | AtLeast | AtMost | Inside | MayRise | MayFall
+    | AtLeast | AtMost | Inside | MayRise | MayFall | MayRefuse
 )  # fmt: skip
 
 CHECKS = (Within, NotNull, OneOf, Unique, RowCount)

@@ -7,14 +7,21 @@ from collections.abc import Iterator
 
 import msgspec
 
+from funade.declare.graph import Graph
 from funade.declare.policies import allowance
-from funade.declare.policy import AtLeast, AtMost, Inside, MayFall, MayRise, RowCount
+from funade.declare.policy import AtLeast, AtMost, Inside, MayFall, MayRefuse, MayRise, RowCount, policy_name
 from funade.declare.spec import Spec
 from funade.errors import closest
 from funade.store.records import Finding
 
 LEAST_ROWS = 200
 """Fewer judged rows judge nothing, unless ``fn.rows(least=…)`` on the evaluation says otherwise."""
+
+
+MOST_REFUSED = 0.01
+"""The share of its rows that the contract may refuse, unless ``fn.may_refuse`` on the evaluation says otherwise."""
+
+_BARS = (AtLeast, AtMost, Inside, MayRise, MayFall)
 
 
 class Comparison(msgspec.Struct, frozen=True):
@@ -34,8 +41,13 @@ class Comparison(msgspec.Struct, frozen=True):
 
 
 def findings(spec: Spec, compared: Comparison) -> Iterator[Finding]:
-    """One finding for the number of rows, then one for each bar, in the order they are declared."""
+    """One finding for the number of rows, then one for each bar, in the order they are declared.
+
+    One more where the contract refused rows, and for each number that is none and has no bar.
+    """
     yield _rows(spec, compared)
+    if compared.refused:
+        yield _refused(spec, compared)
     for policy in spec.policies:
         if isinstance(policy, AtLeast):
             yield from (_absolute(spec, compared, name, bar, math.inf) for name, bar in policy.bars.items())
@@ -46,6 +58,40 @@ def findings(spec: Spec, compared: Comparison) -> Iterator[Finding]:
         elif isinstance(policy, MayRise | MayFall):
             rises = isinstance(policy, MayRise)
             yield from (_relative(spec, compared, name, bar, rises=rises) for name, bar in policy.bars.items())
+    barred = {name for _, name in _bars_of(spec)}
+    for name in (name for name, value in compared.metrics.items() if value is None and name not in barred):
+        yield _finding(spec, compared, name, f"{name} to be a number", _got(compared, name), holds=False)
+
+
+def withdrawn(graph: Graph, current: Graph, release: int) -> Iterator[Finding]:
+    """What judged the current release and does not judge the candidate: evaluations, and their bars."""
+    for old in current.of_kind("evaluation"):
+        new = graph.specs.get(old.name)
+        if new is None or new.kind != "evaluation":
+            yield _withdrawn(old, f"evaluation `{old.name}`", release)
+            continue
+        left = _bars_of(new)
+        yield from (
+            _withdrawn(old, f"{bar}({name}=…)", release) for bar, name in _bars_of(old) if (bar, name) not in left
+        )
+
+
+def _bars_of(spec: Spec) -> list[tuple[str, str]]:
+    """Each bar of an evaluation: what users call it, and its number."""
+    return [
+        (policy_name(policy), name) for policy in spec.policies if isinstance(policy, _BARS) for name in policy.bars
+    ]
+
+
+def _withdrawn(spec: Spec, what: str, release: int) -> Finding:
+    return Finding(
+        check="bar",
+        expected=f"{what} to judge it, as it judged release {release}",
+        got="none",
+        holds=False,
+        at=_at(spec),
+        do=f"put it back; {_BECAUSE}",
+    )
 
 
 def rises_too_far(value: float, current: float, bar: float | str) -> bool:
@@ -84,6 +130,19 @@ def _rows(spec: Spec, compared: Comparison) -> Finding:
         holds=rows >= least and (most is None or rows <= most),
         at=_at(spec),
         do="load more periods, widen its window, or set fn.rows(least=…)" if rows < least else "set fn.rows(most=…)",
+    )
+
+
+def _refused(spec: Spec, compared: Comparison) -> Finding:
+    policy = spec.policy(MayRefuse)
+    most, asked = policy.share if policy else MOST_REFUSED, (compared.rows or 0) + compared.refused
+    return Finding(
+        check="refused",
+        expected=f"at most {100 * most:g}% of its rows refused by the contract",
+        got=f"{compared.refused} of {asked}",
+        holds=compared.refused <= most * asked,
+        at=_at(spec),
+        do='judge rows that the contract takes, or set fn.may_refuse("…%")',
     )
 
 

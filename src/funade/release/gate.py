@@ -54,6 +54,7 @@ def judge(candidate: Candidate, current: Release | None, store: Store, *, now: C
             lambda: disjoint.findings(disjoint.meetings(candidate.pins, ours.graph, store, zone), ours.graph, proofs),
         ),
         *obligations.findings(ours.graph, theirs.graph if theirs else None, theirs.release if theirs else 0),
+        *(bars.withdrawn(ours.graph, theirs.graph, theirs.release) if theirs else ()),
     ]
     golden: dict[str, str] = {}
     rehearsal = Rehearsal(None, (), ())

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, cast
 
 from funade import points
 from funade.clock import Clock
-from funade.errors import CutIncomplete, RollbackRefused
+from funade.declare.policy import Golden
+from funade.errors import CutIncomplete, Misuse, RollbackRefused
+from funade.store import code_snapshot
 from funade.store.records import Candidate, Release, Switch
 from funade.store.store import Store
 
@@ -22,8 +24,10 @@ def release(store: Store, *, because: str, who: str, now: Clock) -> tuple[Releas
     Raises:
         CutIncomplete: nothing is staged.
         GateClosed: something does not hold and no ``because`` overrides it; ``findings`` has everything.
+        Misuse: ``because`` is blank or has several lines.
         SwitchLost: release or candidate moved meanwhile; nothing changed.
     """
+    _check_reason(because)
     metadata = store.metadata
     candidate = metadata.latest_candidate()
     if candidate is None:
@@ -59,20 +63,39 @@ def release(store: Store, *, because: str, who: str, now: Clock) -> tuple[Releas
 
 
 def _same(candidate: Candidate, current: Release, store: Store) -> bool:
-    """Whether nothing that answers or judges would change: the pins, and what stands above the functions."""
+    """Whether nothing that answers or judges would change."""
     before = store.metadata.candidate(current.candidate)
-    if before is None or candidate.pins != current.pins:
-        return False
-    return [spec.policies for spec in candidate.specs] == [spec.policies for spec in before.specs]
+    return before is not None and _effect(candidate, store) == _effect(before, store)
+
+
+def _effect(candidate: Candidate, store: Store) -> list[object]:
+    """All of a candidate that answers or judges: not the whole of its code, which comments change too."""
+    files = code_snapshot.manifest(store.blobs, candidate.code)
+    golden = {policy.file for spec in candidate.specs for policy in spec.policies if isinstance(policy, Golden)}
+    return [
+        candidate.pins,
+        candidate.settings,
+        candidate.timezone,
+        [spec.policies for spec in candidate.specs],
+        {name: files.get(name) for name in golden},
+    ]
+
+
+def _check_reason(because: str) -> None:
+    """Refuse a reason that nobody could read in a list: one that is blank or has several lines; "" is none."""
+    if because and (not because.strip() or len(because.splitlines()) > 1):
+        raise Misuse(f"because expected a reason in one line, got {because!r}")
 
 
 def rollback(store: Store, number: int | None, *, because: str, who: str) -> Switch:
     """Switch back to an earlier release: the one before the current, unless a number says which.
 
     Raises:
+        Misuse: ``because`` is blank or has several lines.
         RollbackRefused: there is none, or it no longer loads or answers its golden rows as it did.
         SwitchLost: the release moved meanwhile; nothing changed.
     """
+    _check_reason(because)
     switch = store.metadata.current()
     if switch is None:
         raise RollbackRefused("rollback expected a current release, got none", do="run: funade release")
