@@ -10,10 +10,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -144,6 +145,41 @@ def test_a_file_is_written_whole_beside_its_refused_rows(shipped: Path, tmp_path
     here.batch("judge", rows="SELECT i AS id, i::DOUBLE AS x FROM range(150000) t(i) ORDER BY i", into=str(path))
     assert pq.read_table(path)["id"].to_pylist() == list(range(150000))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["out.parquet", "out_refused.parquet"]
+
+
+FOREIGN: dict[str, Callable[[Path], object]] = {
+    "a text": lambda path: path.write_text("precious"),
+    "nothing yet": lambda path: path.touch(),
+    "a table of somebody else's": lambda path: pq.write_table(pa.table({"x": [1]}), path),
+    "a link to nowhere": lambda path: path.symlink_to("nowhere"),
+    "a link to a file": lambda path: path.symlink_to(__file__),
+    "a pipe": os.mkfifo,
+}
+
+
+@pytest.mark.parametrize("name", ["out.parquet", "out_refused.parquet"])
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_no_file_is_replaced_but_one_that_a_batch_has_made(shipped: Path, tmp_path: Path, kind: str, name: str) -> None:
+    here, path = toy.project(shipped), tmp_path / name
+    FOREIGN[kind](path)
+    before = os.lstat(path)
+    with pytest.raises(Misuse, match="batch expected no file or one that it made, got another at `"):
+        here.batch("judge", rows="SELECT 1.0 AS x", into=str(tmp_path / "out.parquet"))
+    assert os.lstat(path) == before and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_of_an_earlier_run_is_replaced(shipped: Path, tmp_path: Path) -> None:
+    here, path = toy.project(shipped), tmp_path / "out.parquet"
+    for x in (1.0, 2.0):
+        here.batch("judge", rows=f"SELECT {x} AS x", into=str(path), keep=["x"])
+        assert pq.read_table(path)["x"].to_pylist() == [x]
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "notes", "notes.parquet.bak", "notes.PARQUET"])
+def test_a_path_is_one_of_a_parquet_file(shipped: Path, tmp_path: Path, name: str) -> None:
+    with pytest.raises(Misuse, match=r"batch expected a path to a \.parquet file, got"):
+        toy.project(shipped).batch("judge", rows="SELECT 1.0 AS x", into=str(tmp_path / name))
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_table_of_answers_is_read_as_rows_of_another_run(shipped: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterable, Sequence
@@ -27,11 +28,14 @@ from funade.batch.writer import written
 from funade.clock import Clock
 from funade.contract.table import plain
 from funade.declare.spec import Spec
-from funade.errors import ResultRefused
+from funade.errors import Misuse, ResultRefused
 from funade.store import disk
 from funade.store.store import Store
 from funade.store.warehouse import snapshots
 from funade.store.warehouse.query import Select
+
+_MADE = b"funade"
+"""What stands in the metadata of a file that a batch has written."""
 
 
 class RowSource(NamedTuple):
@@ -87,10 +91,12 @@ class Run:
         """Answer every row into a table, which is replaced when all are.
 
         Raises:
+            Misuse: at the table's path stands what no batch has made.
             StoreError: another run writes to the table.
             ResultRefused: the rows do not fit the api, or too many are refused; the table stays as it was.
         """
         with room(table.folder), locked(table):
+            _refuse_foreign(table)
             plan, anew = self._plan(table)
             folder = table.folder / f"rows-{plan.id}"
             every = ((number, parts.done(folder, number)) for number in range(len(plan.parts)))
@@ -186,6 +192,7 @@ class Run:
         with_refused = [part for part in done if part.refused or part.part == 0]  # the first one's has the columns
         refused = tuple(f"{folder.name}/{parts.names(part.part)[1]}" for part in with_refused)
         if table.file is not None and table.refused_file is not None:
+            _refuse_foreign(table)
             joined([table.folder / name for name in refused], table.refused_file)
             joined([table.folder / name for name in answers], table.file)
             shutil.rmtree(table.folder / "run", ignore_errors=True)
@@ -203,13 +210,31 @@ def joined(files: Sequence[Path], path: Path) -> None:
     """Write the rows of files, in order, into one file that takes the place of ``path`` once whole."""
     for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):  # of a run that was killed
         leftover.unlink(missing_ok=True)
-    with written(path, pq.read_schema(files[0])) as writer:
+    schema = pq.read_schema(files[0])
+    with written(path, schema.with_metadata({**(schema.metadata or {}), _MADE: b"batch"})) as writer:
         for file in files:
             with pq.ParquetFile(file, buffer_size=1 << 18, pre_buffer=False) as rows:
                 for batch in rows.iter_batches(batch_size=parts.ROWS, use_threads=False):
                     writer.add(pa.Table.from_batches([batch]))
         points.passing("batch.before")
     points.passing("batch.after")
+
+
+def _refuse_foreign(table: Table) -> None:
+    """Refuse to put a table in the place of a file that no batch has made."""
+    for path in (table.file, table.refused_file):
+        if path is not None and os.path.lexists(path) and not _made(path):
+            what = f"batch expected no file or one that it made, got another at `{path}`"
+            raise Misuse(what, do="choose another path: --into PATH")
+
+
+def _made(path: Path) -> bool:
+    if path.is_symlink() or not path.is_file():
+        return False
+    try:
+        return _MADE in (pq.read_metadata(path).metadata or {})
+    except (pa.ArrowException, OSError):
+        return False
 
 
 def _planned(table: Table) -> Plan | None:

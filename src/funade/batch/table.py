@@ -43,12 +43,17 @@ class Table:
     """Where a table of answers lies: ``<store>/batch/<name>``, and for a file of its own below ``<store>/batch/.file``.
 
     ``into`` is the table's name, or the path of a Parquet file.
+
+    Raises:
+        Misuse: it is neither.
     """
 
     def __init__(self, store: Path, into: str) -> None:
         self.file = Path(into).absolute() if is_path(into) else None
         name = Path(".file", of_bytes(str(self.file).encode())[:16]) if self.file else Path(_named(into))
         self.name = into
+        if self.file is not None and self.file.suffix != ".parquet":
+            raise Misuse(f"batch expected a path to a .parquet file, got `{into}`", do=f"write {into}.parquet")
         if self.file is not None and (not self.file.parent.is_dir() or self.file.is_dir()):
             raise Misuse(f"batch expected a file in a folder that exists, got `{into}`", do="make the folder")
         self.folder = store / FOLDER / name
