@@ -52,6 +52,7 @@ def test_an_evaluation_judges_the_fallback_where_a_guard_speaks_and_counts_it(ro
 
 
 def test_rows_that_a_guard_rejects_are_refused_in_an_evaluation_and_reproduced_by_golden_rows(root: Path) -> None:
+    toy.edit(root, "nodes", "fn.at_most(mae=0.5)", 'fn.at_most(mae=0.5), fn.may_refuse("30%")')
     here = guarded(root, REJECT, mae="0.5")
 
     assert toy.ship(here) == 1

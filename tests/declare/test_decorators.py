@@ -173,6 +173,7 @@ EVERY_POLICY = [
     fn.inside(kept=(0.88, 0.92)),
     fn.may_rise(mae="2%"),
     fn.may_fall(recall=0.01),
+    fn.may_refuse("5%"),
 ]
 
 
@@ -220,6 +221,8 @@ def test_every_policy_is_listed_above() -> None:
         (lambda: fn.inside(), "gate `inside` expected a metric, got none; write fn.inside(mae=(.88, .92))"),
         (lambda: fn.may_rise(mae=-1), "gate `may_rise` expected a number or a share like '2%' for mae, got -1"),
         (lambda: fn.may_fall(mae="2"), "gate `may_fall` expected a number or a share like '2%' for mae, got '2'"),
+        (lambda: fn.may_refuse("101%"), "gate `may_refuse` expected a share like '5%', got '101%'"),
+        (lambda: fn.may_refuse("5"), "gate `may_refuse` expected a share like '5%', got '5'"),
         (lambda: fn.may_fall(mae=float("inf")), "gate `may_fall` expected a number or a share like '2%' for mae, got inf"),
         (lambda: slow.trust(" "), "trust expected a reason, got none"),
     ],

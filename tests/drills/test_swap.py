@@ -111,13 +111,15 @@ def test_drill_w16_killed_workers_cost_a_client_with_one_retry_nothing(run: Run)
 def test_drill_t11_one_of_three_killed_workers_costs_a_client_with_one_retry_nothing(run: Run) -> None:
     server = run(workers=3)
     with Load(server.port, clients=9, retries=1) as load:
-        for _ in range(3):
+        kills = 0
+        while kills < 3 or not load.retried:  # a busy machine's workers share the clients unevenly: one may have none
             server.kill(random.choice)
+            kills += 1
             load.all_answered()
         answered = load.answered
         until(lambda: load.answered > answered + 100)
     assert load.faults == []
-    assert 0 < load.retried <= 3 * 9
+    assert load.retried <= kills * 9
 
 
 def test_drill_w16_killed_only_worker_is_replaced_in_the_time_of_a_start(run: Run) -> None:

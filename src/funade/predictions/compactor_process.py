@@ -26,9 +26,9 @@ _AGAIN_S = 2.0
 _LONG_S = 3.0
 _LOOK_S = 1.0
 _LAST_S = 60.0
-# Steps down from a request's share of a core: to a seventh of it, or a hundredth, beside two busy threads. Not
+# Steps down from a request's share of a core: to a seventh of it, or a fiftieth, beside two busy threads. Not
 # SCHED_IDLE, which gets nothing beside busy processes, not even to let go of the interpreter's lock.
-_SMALL, _LEAST = 5, 14
+_SMALL, _LEAST = 5, 10
 
 
 class CompactorSettings(msgspec.Struct, frozen=True):
@@ -114,9 +114,10 @@ def _locked(lock: IO[str]) -> bool:
 def _keep(look: Callable[[], object], parent: Parent) -> None:
     """Look every second until the parent ends, in a thread that gives way to everybody.
 
-    Where that left it behind, for the machine has no spare time, the next look takes a small share.
+    Where that left it behind, for the machine has no spare time, the next look takes a small share; so does the first,
+    for one that is begun again may have much to do.
     """
-    behind = False
+    behind = True
     with ThreadPoolExecutor(1, initializer=_give_way) as spare:
         while True:
             begun = time.monotonic()

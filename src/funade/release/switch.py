@@ -83,7 +83,7 @@ def _effect(candidate: Candidate, store: Store) -> list[object]:
 
 def _check_reason(because: str) -> None:
     """Refuse a reason that nobody could read in a list: one that is blank or has several lines; "" is none."""
-    if because and (not because.strip() or len(because.splitlines()) > 1):
+    if because and (not because.strip() or because.splitlines() != [because]):
         raise Misuse(f"because expected a reason in one line, got {because!r}")
 
 

@@ -268,6 +268,7 @@ def test_many_requests_and_refused_upgrades_in_one_piece_are_all_answered(client
 def test_a_reset_client_costs_its_neighbours_nothing(server: Running) -> None:
     with Client(server.port) as busy:
         hold = server.hold()
+        busy.ask({"km": 0, "does": "sleep 0.03"})  # after a slow call the loop does not wait for the next
         busy.send(post({"km": 0, "does": hold.act}))
         hold.begun()
         others = [Client(server.port) for _ in range(20)]
