@@ -192,7 +192,7 @@ class Run:
         with_refused = [part for part in done if part.refused or part.part == 0]  # the first one's has the columns
         refused = tuple(f"{folder.name}/{parts.names(part.part)[1]}" for part in with_refused)
         if table.file is not None and table.refused_file is not None:
-            _refuse_foreign(table)
+            _refuse_foreign(table)  # once more: a run may take hours
             joined([table.folder / name for name in refused], table.refused_file)
             joined([table.folder / name for name in answers], table.file)
             shutil.rmtree(table.folder / "run", ignore_errors=True)

@@ -199,7 +199,7 @@ def may_rise(**bars: float | str) -> p.MayRise:
 def may_refuse(share: str) -> p.MayRefuse:
     """How many of an evaluation's rows the contract may refuse, like ``5%``; one of a hundred unless said."""
     try:
-        number = float(share.removesuffix("%")) / 100 if share.endswith("%") else math.nan
+        number = allowance(share, 1.0) if share.endswith("%") else math.nan
     except (AttributeError, ValueError):
         number = math.nan
     if not 0 <= number <= 1:

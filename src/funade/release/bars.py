@@ -17,7 +17,6 @@ from funade.store.records import Finding
 LEAST_ROWS = 200
 """Fewer judged rows judge nothing, unless ``fn.rows(least=…)`` on the evaluation says otherwise."""
 
-
 MOST_REFUSED = 0.01
 """The share of its rows that the contract may refuse, unless ``fn.may_refuse`` on the evaluation says otherwise."""
 
@@ -59,8 +58,9 @@ def findings(spec: Spec, compared: Comparison) -> Iterator[Finding]:
             rises = isinstance(policy, MayRise)
             yield from (_relative(spec, compared, name, bar, rises=rises) for name, bar in policy.bars.items())
     barred = {name for _, name in _bars_of(spec)}
-    for name in (name for name, value in compared.metrics.items() if value is None and name not in barred):
-        yield _finding(spec, compared, name, f"{name} to be a number", _got(compared, name), holds=False)
+    for name, value in compared.metrics.items():
+        if value is None and name not in barred:
+            yield _finding(spec, compared, name, f"{name} to be a number", _got(compared, name), holds=False)
 
 
 def withdrawn(graph: Graph, current: Graph, release: int) -> Iterator[Finding]:
